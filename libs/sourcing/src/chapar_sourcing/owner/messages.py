@@ -1,0 +1,289 @@
+"""What flows into an owner and what it asks for. All times are milliseconds since 1970 of the owner's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from google.protobuf.message import Message
+
+from chapar.sourcing.journal.v1 import journal_pb2 as journal
+from chapar_sourcing.domain import Document, Key, Stored
+from chapar_sourcing.ports.journal import JournalRecord
+from chapar_sourcing.ports.store import Checkpoint, DocumentWrite
+from chapar_sourcing.positions import Position
+
+
+class OwnerPhase(Enum):
+    """Where an owner is in its life."""
+
+    STARTING = "starting"
+    """Before `Started`."""
+    READING = "reading"
+    """Folds what is in the log."""
+    CLAIMING = "claiming"
+    """Its claim is under way."""
+    SETTLING = "settling"
+    """Folds up to its own claim."""
+    OWNING = "owning"
+    """Decides."""
+    DOUBTFUL = "doubtful"
+    """An append ended without an answer: waits for a fresh heartbeat, then claims again to learn its fate."""
+    DEPOSED = "deposed"
+    """Another has claimed: nothing is decided here any more."""
+    ALARMED = "alarmed"
+    """The log contradicts itself: nothing is decided here any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Limits of an owner's waiting rooms and of what it writes."""
+
+    entries_max: int = 1_000
+    """Entries a block."""
+    block_bytes_max: int = 256 * 1024
+    entry_bytes_max: int = 96 * 1024
+    waiting_max: int = 4_000
+    """Commands that wait to be decided."""
+    unprojected_max: int = 50_000
+    """Documents and answers that the store does not have yet; beyond it commands are refused."""
+    heartbeat_fresh_ms: int = 5_000
+    """A claim after an unknown outcome needs an own heartbeat this fresh."""
+    unknown_ids_ms: int = 5_000
+
+
+# ---- inputs -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command, as the shell hands it over."""
+
+    ticket: int
+    """The shell's number for whoever waits; unique for the life of the owner."""
+    actor: journal.Actor
+    request_id: bytes
+    content_hash: bytes
+    content_key_id: str
+    body: Message
+    """The service's `Command`, complete and sealed."""
+    deadline_ms: int
+    """When nobody waits any more."""
+    trace_parent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The first input: what the store says."""
+
+    checkpoint: Checkpoint | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsRead:
+    """Answer to `Read`: records from its `from_offset` on, and whether the end of the log was reached."""
+
+    read_id: int
+    records: Sequence[JournalRecord]
+    at_end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFailed:
+    """The log cannot be read now; the owner asks again on a later tick. `out_of_range`: it ends before our offset."""
+
+    read_id: int
+    out_of_range: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AppendSucceeded:
+    """The record is durable; `offset` None when the journal did not say where."""
+
+    append_id: int
+    offset: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AppendFailed:
+    """`certain`: the record is not and never will be in the log. Otherwise nothing is known."""
+
+    append_id: int
+    certain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommandReceived:
+    """Somebody wants something."""
+
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmRequested:
+    """Somebody has read and waits to be told that it was true: answered by `Confirmed`.
+
+    With `append`, an empty block is written when nothing else is under way that was decided after this input;
+    without, it is answered as soon as everything decided before is durable.
+    """
+
+    ticket: int
+    append: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentsLoaded:
+    """Answer to `Load`: what the store has of the keys asked for; absent keys are not there."""
+
+    load_id: int
+    documents: Mapping[Key, Stored]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    """The store cannot be read now; the owner asks again on a later tick."""
+
+    load_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointConfirmed:
+    """Every document and answer up to this offset is in the store for good."""
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed. `heartbeat_ms` is when an own heartbeat was last acknowledged."""
+
+    heartbeat_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """The shell has handed over all that was ready: send what has gathered, if nothing is in flight."""
+
+
+Input: TypeAlias = (
+    Started
+    | RecordsRead
+    | ReadFailed
+    | AppendSucceeded
+    | AppendFailed
+    | CommandReceived
+    | ConfirmRequested
+    | DocumentsLoaded
+    | LoadFailed
+    | CheckpointConfirmed
+    | Tick
+    | Flush
+)
+
+
+# ---- effects ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read the log from here; answered by one `RecordsRead` or `ReadFailed`. `up_to`: this offset is known to exist."""
+
+    read_id: int
+    from_offset: int
+    up_to: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Append this record; answered by one `AppendSucceeded` or `AppendFailed`."""
+
+    append_id: int
+    data: bytes
+    fresh_producer: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Load documents from the store, from a server that has at least `at_least`."""
+
+    load_id: int
+    keys: Sequence[Key]
+    at_least: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended.
+
+    Exactly one of these holds: `entry` is there (events or a journaled refusal, with where its first event stands and
+    its block's clock), or `reason` names why nothing was decided. `replayed`: this is the first answer, told again.
+    """
+
+    entry: journal.Entry | None = None
+    position: Position | None = None
+    time_ms: int = 0
+    replayed: bool = False
+    reason: str = ""
+    detail: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """Tell whoever holds the ticket. The outcome is durable, or rests on durable state alone.
+
+    `needs_confirmation`: it was made without an append of its own, so that the shell must first know that this owner
+    still is one.
+    """
+
+    ticket: int
+    outcome: Outcome
+    needs_confirmation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """Answer to `ConfirmRequested`; not `valid` when what was read was undone or the owner is one no more."""
+
+    ticket: int
+    valid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A block of this partition is valid and durable, live or during take-over: feed views and readers."""
+
+    offset: int
+    block: journal.Block
+    live: bool
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseChanged:
+    """For the shell's waits, metrics and logs."""
+
+    phase: OwnerPhase
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """The log or the store contradicts what is known. Nothing more will be decided."""
+
+    reason: str
+
+
+Effect: TypeAlias = Read | Append | Load | Replied | Confirmed | Applied | PhaseChanged | Alarm
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectionBatch:
+    """What the store lacks: write the documents, then the checkpoint, then say `CheckpointConfirmed`."""
+
+    documents: Sequence[DocumentWrite]
+    checkpoint: Checkpoint
+
+
+Held: TypeAlias = Document | None

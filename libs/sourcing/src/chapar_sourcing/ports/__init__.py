@@ -1,0 +1,38 @@
+"""What the engine needs from the world. Each port has one conformance suite that every adapter passes."""
+
+from chapar_sourcing.ports.journal import (
+    Appended,
+    AppendRejected,
+    AppendUnknown,
+    Journal,
+    JournalRecord,
+    OffsetOutOfRange,
+)
+from chapar_sourcing.ports.keys import KeyRow, KeyStore
+from chapar_sourcing.ports.members import Members, OwnerRow
+from chapar_sourcing.ports.store import Checkpoint, Cursor, DocumentWrite, Row, Store, StoreBehind
+from chapar_sourcing.ports.stream import Stream, StreamEntry
+
+__all__ = [
+    "AppendRejected",
+    "AppendUnknown",
+    "Appended",
+    "Checkpoint",
+    "Cursor",
+    "DocumentWrite",
+    "Journal",
+    "JournalRecord",
+    "KeyRow",
+    "KeyStore",
+    "Members",
+    "OffsetOutOfRange",
+    "OwnerRow",
+    "Row",
+    "Store",
+    "StoreBehind",
+    "Stream",
+    "StreamEntry",
+    "Unavailable",
+]
+
+from chapar_sourcing.ports.errors import Unavailable

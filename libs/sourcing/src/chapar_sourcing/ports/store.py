@@ -1,0 +1,105 @@
+"""The read side: documents, rows, checkpoints and cursors of one service. Rebuildable, never the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from chapar_sourcing.domain import Key, Stored
+from chapar_sourcing.fold import FoldState
+from chapar_sourcing.positions import Position
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """All documents are in the store up to `fold.offset`, and some may be ahead of it."""
+
+    journal_id: str
+    generation: int
+    fold: FoldState
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a relay or a reactor has come: everything up to `position` is done.
+
+    `hash` is the fold's hash (or the stream record's source hash) there: another one means another log. `last` is the
+    position of the last public event or creation sent, for the `previous` chain.
+    """
+
+    position: Position
+    hash: bytes
+    last: Position
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentWrite:
+    """A document to store: written where the stored position is lower. `data` None is a tombstone."""
+
+    key: Key
+    position: Position
+    data: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a live view: fields merge by maximum of their bytes, so that repetition and order do not matter."""
+
+    key: str
+    row: str
+    fields: Mapping[str, bytes]
+
+
+class StoreBehind(Exception):
+    """The server that answered is behind the checkpoint that was confirmed to us: its answer would be stale."""
+
+
+class Store(Protocol):
+    """Everything is by partition. Reads see committed data only. All calls raise `Unavailable`."""
+
+    async def read_checkpoint(self, partition: int) -> Checkpoint | None:
+        """The checkpoint, or None for a partition never written."""
+
+    async def write_documents(self, partition: int, documents: Sequence[DocumentWrite]) -> None:
+        """Stores each document whose stored position is lower than its own; others are left as they are."""
+
+    async def write_checkpoint(self, partition: int, checkpoint: Checkpoint) -> None:
+        """Moves the checkpoint forward; one at or below the stored one changes nothing.
+
+        Raises `ValueError` when the stored checkpoint is of another journal.
+        """
+
+    async def load(self, partition: int, keys: Sequence[Key], *, at_least: int) -> Mapping[Key, Stored]:
+        """The stored documents and tombstones among `keys`.
+
+        `at_least` is the offset of the confirmed checkpoint: raises `StoreBehind` when the server has less.
+        """
+
+    async def scan(
+        self, partition: int, kind: str, parent: str, *, at_least: int,
+        after: str = "", before: str | None = None, descending: bool = False, limit: int = 100,
+    ) -> Sequence[tuple[Key, Stored]]:  # fmt: skip
+        """Live documents (no tombstones) of one group with `after` < id < `before`, in order of ids by code points,
+        ascending or descending, at most `limit`. `before` None means no upper bound."""
+
+    async def parents(self, partition: int, kind: str, *, after: str = "", limit: int = 1000) -> Sequence[str]:
+        """Distinct parents that have live documents of a kind, in order, above `after`."""
+
+    async def documents(self, partition: int, *, after: Key | None, limit: int = 1000) -> Sequence[tuple[Key, Stored]]:
+        """All documents of a partition in order of (kind, parent, id), tombstones included: for digests."""
+
+    async def merge_rows(self, partition: int, rows: Sequence[Row]) -> None:
+        """Merges rows durably, field by field, each by the maximum of its bytes."""
+
+    async def rows(self, partition: int, key: str) -> Sequence[Row]:
+        """All rows of a key, in order of `row`."""
+
+    async def write_cursor(self, partition: int, name: str, cursor: Cursor) -> None:
+        """Moves a cursor forward; one at or below the stored one changes nothing."""
+
+    async def read_cursors(self, partition: int) -> Mapping[str, Cursor]:
+        """All cursors of a partition, by name."""
+
+    async def close(self) -> None:
+        """Ends all connections and threads."""

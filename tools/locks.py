@@ -1,0 +1,38 @@
+"""Writes the hash-pinned locks: `requirements.lock` for development and one for each service.
+
+`uv.lock`, which they are made from, records registry addresses and is not committed; these files name none.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADER = "# Made by `make locks` from pyproject.toml. Every package is pinned by version and hash.\n"
+SERVICES = sorted(p.parent.name for p in ROOT.glob("services/*/pyproject.toml"))
+
+
+def export(*selection: str) -> str:
+    """The pinned requirements of a selection of workspace packages, without the packages of the workspace."""
+    done = subprocess.run(
+        ["uv", "export", "--quiet", "--format", "requirements-txt", "--no-header", "--no-annotate",
+         "--no-emit-workspace", *selection],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return HEADER + done.stdout
+
+
+def main() -> None:
+    """Writes all locks."""
+    subprocess.run(["uv", "lock", "--quiet"], cwd=ROOT, check=True)
+    (ROOT / "requirements.lock").write_text(export("--all-packages", "--all-groups"))
+    for service in SERVICES:
+        lock = export("--package", f"chapar-{service}", "--no-dev")
+        (ROOT / "services" / service / "requirements.lock").write_text(lock)
+    print(f"locks: wrote requirements.lock and one for each of {', '.join(SERVICES)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
