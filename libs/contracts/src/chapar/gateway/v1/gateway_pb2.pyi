@@ -74,6 +74,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The command is larger than an entry may be."""
     REASON_REVOCATIONS_STALE: _Reason.ValueType  # 23
     """Revocations are not known to be fresh, so that this call is not safe now; try again."""
+    REASON_SUBSCRIPTION_STALLED: _Reason.ValueType  # 24
+    """The subscription's credit was used up and nothing was acknowledged for 30 seconds: subscribe again."""
+    REASON_OPERATOR_UNKNOWN: _Reason.ValueType  # 25
+    """No operator's token, or not one of this installation."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the gateway, or the engine behind every owner, refuses."""
@@ -125,6 +129,10 @@ REASON_ENTRY_TOO_LARGE: Reason.ValueType  # 22
 """The command is larger than an entry may be."""
 REASON_REVOCATIONS_STALE: Reason.ValueType  # 23
 """Revocations are not known to be fresh, so that this call is not safe now; try again."""
+REASON_SUBSCRIPTION_STALLED: Reason.ValueType  # 24
+"""The subscription's credit was used up and nothing was acknowledged for 30 seconds: subscribe again."""
+REASON_OPERATOR_UNKNOWN: Reason.ValueType  # 25
+"""No operator's token, or not one of this installation."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 @_typing.final
@@ -386,7 +394,9 @@ class Hello(_message.Message):
     server_time_ms: _builtins.int
     """Milliseconds since 1970."""
     resumed: _builtins.bool
-    """Whether the cursor asked for is being served, without a reset."""
+    """Whether the inbox's owner took up the cursor asked for. Otherwise a reset follows: at once, or when the owner is
+    back.
+    """
     def __init__(
         self,
         *,
@@ -494,7 +504,7 @@ class AckRequest(_message.Message):
     subscription_id: _builtins.str
     """From Hello."""
     frame: _builtins.int
-    """Last frame taken in."""
+    """Last frame taken in: all up to it are acknowledged."""
     def __init__(
         self,
         *,

@@ -70,13 +70,21 @@ class GatewayServiceServicer:
 
     def Subscribe(self, request, context):
         """Everything that happens in the caller's inbox, and the presence of those asked for, as it happens.
+
+        A subscription has a credit of 256 frames or 256 KiB that are not acknowledged with Ack yet (Hello, heartbeats and
+        drains are free). Beyond it nothing waits: changes of the inbox become one Gap and only the latest presence of
+        each user is kept, until Ack makes room. So a client that never calls Ack is shown at most that much; when its
+        credit has been used up for 30 seconds without an Ack, the stream ends with REASON_SUBSCRIPTION_STALLED.
+        The stream ends with REASON_TOKEN_EXPIRED when the access token it was opened with does, and with
+        REASON_SESSION_REVOKED within a second of a revocation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Ack(self, request, context):
-        """Says what a subscription has taken in, so that the gateway may send more.
+        """Says what a subscription has taken in, so that the gateway may send more. Must reach the instance that serves the
+        subscription; repeating it, or naming a frame below the last one, changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,9 +36,19 @@ class GatewayServiceStub:
     GetConfig: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetConfigRequest, _gateway_pb2.GetConfigResponse]
     """Server time, limits and the oldest client that is still served."""
     Subscribe: _grpc.UnaryStreamMultiCallable[_gateway_pb2.SubscribeRequest, _gateway_pb2.SubscribeResponse]
-    """Everything that happens in the caller's inbox, and the presence of those asked for, as it happens."""
+    """Everything that happens in the caller's inbox, and the presence of those asked for, as it happens.
+
+    A subscription has a credit of 256 frames or 256 KiB that are not acknowledged with Ack yet (Hello, heartbeats and
+    drains are free). Beyond it nothing waits: changes of the inbox become one Gap and only the latest presence of
+    each user is kept, until Ack makes room. So a client that never calls Ack is shown at most that much; when its
+    credit has been used up for 30 seconds without an Ack, the stream ends with REASON_SUBSCRIPTION_STALLED.
+    The stream ends with REASON_TOKEN_EXPIRED when the access token it was opened with does, and with
+    REASON_SESSION_REVOKED within a second of a revocation.
+    """
     Ack: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.AckRequest, _gateway_pb2.AckResponse]
-    """Says what a subscription has taken in, so that the gateway may send more."""
+    """Says what a subscription has taken in, so that the gateway may send more. Must reach the instance that serves the
+    subscription; repeating it, or naming a frame below the last one, changes nothing.
+    """
     SetPresenceInterests: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.SetPresenceInterestsRequest, _gateway_pb2.SetPresenceInterestsResponse]
     """Changes whose presence a subscription shows."""
 
@@ -50,9 +60,19 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     GetConfig: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetConfigRequest, _gateway_pb2.GetConfigResponse]  # type: ignore[assignment]
     """Server time, limits and the oldest client that is still served."""
     Subscribe: _aio.UnaryStreamMultiCallable[_gateway_pb2.SubscribeRequest, _gateway_pb2.SubscribeResponse]  # type: ignore[assignment]
-    """Everything that happens in the caller's inbox, and the presence of those asked for, as it happens."""
+    """Everything that happens in the caller's inbox, and the presence of those asked for, as it happens.
+
+    A subscription has a credit of 256 frames or 256 KiB that are not acknowledged with Ack yet (Hello, heartbeats and
+    drains are free). Beyond it nothing waits: changes of the inbox become one Gap and only the latest presence of
+    each user is kept, until Ack makes room. So a client that never calls Ack is shown at most that much; when its
+    credit has been used up for 30 seconds without an Ack, the stream ends with REASON_SUBSCRIPTION_STALLED.
+    The stream ends with REASON_TOKEN_EXPIRED when the access token it was opened with does, and with
+    REASON_SESSION_REVOKED within a second of a revocation.
+    """
     Ack: _aio.UnaryUnaryMultiCallable[_gateway_pb2.AckRequest, _gateway_pb2.AckResponse]  # type: ignore[assignment]
-    """Says what a subscription has taken in, so that the gateway may send more."""
+    """Says what a subscription has taken in, so that the gateway may send more. Must reach the instance that serves the
+    subscription; repeating it, or naming a frame below the last one, changes nothing.
+    """
     SetPresenceInterests: _aio.UnaryUnaryMultiCallable[_gateway_pb2.SetPresenceInterestsRequest, _gateway_pb2.SetPresenceInterestsResponse]  # type: ignore[assignment]
     """Changes whose presence a subscription shows."""
 
@@ -73,7 +93,15 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.SubscribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.SubscribeResponse], _abc.AsyncIterator[_gateway_pb2.SubscribeResponse]]:
-        """Everything that happens in the caller's inbox, and the presence of those asked for, as it happens."""
+        """Everything that happens in the caller's inbox, and the presence of those asked for, as it happens.
+
+        A subscription has a credit of 256 frames or 256 KiB that are not acknowledged with Ack yet (Hello, heartbeats and
+        drains are free). Beyond it nothing waits: changes of the inbox become one Gap and only the latest presence of
+        each user is kept, until Ack makes room. So a client that never calls Ack is shown at most that much; when its
+        credit has been used up for 30 seconds without an Ack, the stream ends with REASON_SUBSCRIPTION_STALLED.
+        The stream ends with REASON_TOKEN_EXPIRED when the access token it was opened with does, and with
+        REASON_SESSION_REVOKED within a second of a revocation.
+        """
 
     @_abc_1.abstractmethod
     def Ack(
@@ -81,7 +109,9 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.AckRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.AckResponse, _abc.Awaitable[_gateway_pb2.AckResponse]]:
-        """Says what a subscription has taken in, so that the gateway may send more."""
+        """Says what a subscription has taken in, so that the gateway may send more. Must reach the instance that serves the
+        subscription; repeating it, or naming a frame below the last one, changes nothing.
+        """
 
     @_abc_1.abstractmethod
     def SetPresenceInterests(

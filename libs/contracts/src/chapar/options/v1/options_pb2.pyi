@@ -133,6 +133,7 @@ class _StatusCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StatusCode
     STATUS_CODE_FAILED_PRECONDITION: _StatusCode.ValueType  # 9
     STATUS_CODE_ABORTED: _StatusCode.ValueType  # 10
     STATUS_CODE_OUT_OF_RANGE: _StatusCode.ValueType  # 11
+    STATUS_CODE_UNIMPLEMENTED: _StatusCode.ValueType  # 12
     STATUS_CODE_UNAVAILABLE: _StatusCode.ValueType  # 14
     STATUS_CODE_UNAUTHENTICATED: _StatusCode.ValueType  # 16
 
@@ -149,6 +150,7 @@ STATUS_CODE_RESOURCE_EXHAUSTED: StatusCode.ValueType  # 8
 STATUS_CODE_FAILED_PRECONDITION: StatusCode.ValueType  # 9
 STATUS_CODE_ABORTED: StatusCode.ValueType  # 10
 STATUS_CODE_OUT_OF_RANGE: StatusCode.ValueType  # 11
+STATUS_CODE_UNIMPLEMENTED: StatusCode.ValueType  # 12
 STATUS_CODE_UNAVAILABLE: StatusCode.ValueType  # 14
 STATUS_CODE_UNAUTHENTICATED: StatusCode.ValueType  # 16
 Global___StatusCode: _TypeAlias = StatusCode  # noqa: Y015
