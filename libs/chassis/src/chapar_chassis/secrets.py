@@ -117,8 +117,9 @@ def create_installation(data_dir: Path) -> None:
     Raises `SecretsInvalid` when copies of a shared secret differ, or when a secret is gone that existing data needs.
     """
     root = data_dir / "secrets"
-    for directory in (data_dir, root, *(root / service for service in SERVICES)):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for directory in (root, *(root / service for service in SERVICES)):
+        directory.mkdir(mode=0o700, exist_ok=True)
         directory.chmod(0o700)
     for name, services in SHARED.items():
         _create_shared(data_dir, name, services)

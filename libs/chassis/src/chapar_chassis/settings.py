@@ -1,0 +1,158 @@
+"""Settings: one frozen dataclass a service, built from an explicit mapping, all problems reported at once.
+
+A service extends `CommonSettings`; a field says which variable it is read from and how:
+
+    @dataclass(frozen=True, kw_only=True)
+    class IdentitySettings(CommonSettings):
+        code_delivery: Annotated[str, Variable("CHAPAR_CODE_DELIVERY", one_of("console", "webhook"))] = "console"
+
+A field without a default must be set and not empty; an unset or empty variable otherwise means the default.
+
+Only `__main__` passes `os.environ`. Secrets are not settings: they are files (`secrets`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Self, get_type_hints
+
+from chapar_sourcing.partitions import SLOTS
+
+
+class SettingsInvalid(Exception):
+    """Settings cannot be used. `problems` has one line each; the text is all of them in one line."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """Where a field comes from. `parse` raises `ValueError` with what is expected, such as "a number from 1 to 9"."""
+
+    name: str
+    parse: Callable[[str], Any]
+
+
+class Address(NamedTuple):
+    """Where to listen; port 0 takes any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def text(value: str) -> str:
+    """Any text."""
+    return value
+
+
+def path(value: str) -> Path:
+    """An absolute path."""
+    if not Path(value).is_absolute():
+        raise ValueError("an absolute path")
+    return Path(value)
+
+
+def address(value: str) -> Address:
+    """ "host:port" or "[host]:port", port 0 to 65535."""
+    host, _, port = value.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError('"host:port"')
+    return Address(host, int(port))
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """A whole number within bounds, both included."""
+
+    def parse(value: str) -> int:
+        if not value.isascii() or not value.isdigit() or not least <= int(value) <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return int(value)
+
+    return parse
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """One of some words."""
+
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError("one of " + ", ".join(choices))
+        return value
+
+    return parse
+
+
+def flag(value: str) -> bool:
+    """ "1" or "0"."""
+    if value not in ("0", "1"):
+        raise ValueError("0 or 1")
+    return value == "1"
+
+
+def broker(value: str) -> str:
+    """The address of a Kafka broker; a port of 0 makes no sense there."""
+    if address(value).port == 0:
+        raise ValueError('"host:port"')
+    return value
+
+
+ANY_LOOPBACK_PORT = Address("127.0.0.1", 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonSettings:
+    """What every service reads."""
+
+    data_dir: Annotated[Path, Variable("CHAPAR_DATA_DIR", path)]
+    secrets_dir: Annotated[Path, Variable("CHAPAR_SECRETS_DIR", path)]
+    """This service's own folder of secrets."""
+    listen: Annotated[Address, Variable("CHAPAR_LISTEN", address)] = ANY_LOOPBACK_PORT
+    metrics_listen: Annotated[Address, Variable("CHAPAR_METRICS_LISTEN", address)] = ANY_LOOPBACK_PORT
+    kafka: Annotated[str, Variable("CHAPAR_KAFKA", broker)] = ""
+    """Empty: journals and streams are SQLite files of the data folder."""
+    partitions: Annotated[int, Variable("CHAPAR_PARTITIONS", whole_number(1, SLOTS))] = 16
+    log_level: Annotated[str, Variable("CHAPAR_LOG_LEVEL", one_of("debug", "info", "warning", "error"))] = "info"
+    development: Annotated[bool, Variable("CHAPAR_DEVELOPMENT", flag)] = False
+    """Serves reflection."""
+    parent_pid: Annotated[int, Variable("CHAPAR_PARENT_PID", whole_number(1, 2**31 - 1))] = 0
+    """The process that started this one, and without which it ends; 0 for none."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """The settings, or `SettingsInvalid` with all problems at once. Values are not repeated in problems."""
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        required = {field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}
+        for name, variable in _variables(cls).items():
+            given = environ.get(variable.name, "").strip()
+            try:
+                if given:
+                    values[name] = variable.parse(given)
+                elif name in required:
+                    problems.append(f"{variable.name} must be set")
+            except ValueError as expected:
+                problems.append(f"{variable.name} must be {expected}")
+        if problems:
+            raise SettingsInvalid(problems)
+        settings = cls(**values)
+        if problems := settings.problems():
+            raise SettingsInvalid(problems)
+        return settings
+
+    def problems(self) -> list[str]:
+        """What is wrong between several fields; extended by services, with what `super()` says in front."""
+        return []
+
+
+def _variables(cls: type[CommonSettings]) -> dict[str, Variable]:
+    hints = get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name].__metadata__[0] for field in dataclasses.fields(cls)}
