@@ -27,11 +27,13 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     DESCRIPTOR: _descriptor.EnumDescriptor
     REASON_UNSPECIFIED: _Reason.ValueType  # 0
     REASON_CONVERSATION_ID_INVALID: _Reason.ValueType  # 1
-    """Not a conversation id in its one canonical form."""
+    """Not a conversation id in its one canonical form, or not one that the caller may make: a group's id names its creator,
+    and nobody talks to themselves.
+    """
     REASON_CONVERSATION_UNKNOWN: _Reason.ValueType  # 2
     """No such conversation, or the caller is not in it: the two are not told apart."""
     REASON_TEXT_EMPTY: _Reason.ValueType  # 3
-    """The text is empty."""
+    """The text has nothing to see: it is empty, or white space and invisible characters alone."""
     REASON_TEXT_TOO_LONG: _Reason.ValueType  # 4
     """The text has more than 4,096 characters as people count them, or more than 32 KiB."""
     REASON_REPLY_TARGET_UNKNOWN: _Reason.ValueType  # 5
@@ -45,7 +47,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_GROUP_EXISTS: _Reason.ValueType  # 9
     """The group's id is taken."""
     REASON_TITLE_INVALID: _Reason.ValueType  # 10
-    """The title is empty or longer than 128 characters."""
+    """The title has nothing to see, more than 128 characters or 4 KiB, or control characters."""
     REASON_GROUP_FULL: _Reason.ValueType  # 11
     """The group has as many members as it may."""
     REASON_ALREADY_MEMBER: _Reason.ValueType  # 12
@@ -55,22 +57,28 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_OWNER_MUST_HAND_OVER: _Reason.ValueType  # 14
     """The owner hands the group over before leaving."""
     REASON_SEQUENCE_INVALID: _Reason.ValueType  # 15
-    """The sequence is negative or impossible."""
+    """The sequence is negative or beyond what any conversation reaches."""
     REASON_PAGE_INVALID: _Reason.ValueType  # 16
     """The page token or page size is not one this service made or takes."""
     REASON_ROLE_INVALID: _Reason.ValueType  # 17
     """The role is not one that can be given."""
+    REASON_TEXT_INVALID: _Reason.ValueType  # 18
+    """The text has control characters other than newline and tab."""
+    REASON_TOO_MANY_MEMBERS: _Reason.ValueType  # 19
+    """More than 100 members from the start."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why messaging refuses."""
 
 REASON_UNSPECIFIED: Reason.ValueType  # 0
 REASON_CONVERSATION_ID_INVALID: Reason.ValueType  # 1
-"""Not a conversation id in its one canonical form."""
+"""Not a conversation id in its one canonical form, or not one that the caller may make: a group's id names its creator,
+and nobody talks to themselves.
+"""
 REASON_CONVERSATION_UNKNOWN: Reason.ValueType  # 2
 """No such conversation, or the caller is not in it: the two are not told apart."""
 REASON_TEXT_EMPTY: Reason.ValueType  # 3
-"""The text is empty."""
+"""The text has nothing to see: it is empty, or white space and invisible characters alone."""
 REASON_TEXT_TOO_LONG: Reason.ValueType  # 4
 """The text has more than 4,096 characters as people count them, or more than 32 KiB."""
 REASON_REPLY_TARGET_UNKNOWN: Reason.ValueType  # 5
@@ -84,7 +92,7 @@ REASON_NOT_A_GROUP: Reason.ValueType  # 8
 REASON_GROUP_EXISTS: Reason.ValueType  # 9
 """The group's id is taken."""
 REASON_TITLE_INVALID: Reason.ValueType  # 10
-"""The title is empty or longer than 128 characters."""
+"""The title has nothing to see, more than 128 characters or 4 KiB, or control characters."""
 REASON_GROUP_FULL: Reason.ValueType  # 11
 """The group has as many members as it may."""
 REASON_ALREADY_MEMBER: Reason.ValueType  # 12
@@ -94,11 +102,15 @@ REASON_NOT_A_MEMBER: Reason.ValueType  # 13
 REASON_OWNER_MUST_HAND_OVER: Reason.ValueType  # 14
 """The owner hands the group over before leaving."""
 REASON_SEQUENCE_INVALID: Reason.ValueType  # 15
-"""The sequence is negative or impossible."""
+"""The sequence is negative or beyond what any conversation reaches."""
 REASON_PAGE_INVALID: Reason.ValueType  # 16
 """The page token or page size is not one this service made or takes."""
 REASON_ROLE_INVALID: Reason.ValueType  # 17
 """The role is not one that can be given."""
+REASON_TEXT_INVALID: Reason.ValueType  # 18
+"""The text has control characters other than newline and tab."""
+REASON_TOO_MANY_MEMBERS: Reason.ValueType  # 19
+"""More than 100 members from the start."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _Role:
@@ -250,7 +262,9 @@ class SendMessageRequest(_message.Message):
     conversation_id: _builtins.str
     """Where to."""
     text: _builtins.str
-    """1 to 4,096 characters as people count them (grapheme clusters), at most 32 KiB."""
+    """1 to 4,096 characters as people count them (grapheme clusters), at most 32 KiB; newline and tab are its only control
+    characters.
+    """
     reply_to_sequence: _builtins.int
     """Sequence of a message to answer; 0 for none."""
     def __init__(
@@ -364,10 +378,10 @@ class CreateGroupRequest(_message.Message):
     conversation_id: _builtins.str
     """"g.<creator's user id>.<32 hexadecimal digits>"."""
     title: _builtins.str
-    """1 to 128 characters."""
+    """1 to 128 characters on one line, at most 4 KiB."""
     @_builtins.property
     def member_user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Other members from the start; at most 100."""
+        """Other members from the start; at most 100. Naming one twice, or the caller, does no harm."""
 
     def __init__(
         self,
@@ -474,7 +488,7 @@ class Conversation(_message.Message):
     head_sequence: _builtins.int
     """Sequence of the newest message; 0 when there is none."""
     change_sequence: _builtins.int
-    """Sequence of the newest change of membership or title."""
+    """Number of the newest change of membership or roles."""
     first_visible_sequence: _builtins.int
     """First message that the caller may see."""
     def __init__(
@@ -857,7 +871,7 @@ class MarkReadRequest(_message.Message):
     conversation_id: _builtins.str
     """Which conversation."""
     sequence: _builtins.int
-    """Last message read."""
+    """Last message read; it may be one that the inbox has not heard of yet."""
     def __init__(
         self,
         *,

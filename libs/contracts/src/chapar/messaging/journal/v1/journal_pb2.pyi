@@ -3,8 +3,12 @@
 isort:skip_file
 What messaging stores. For ever: fields are only ever added."""
 
+from chapar.messaging.v1 import messaging_pb2 as _messaging_pb2
+from chapar.sourcing.journal.v1 import journal_pb2 as _journal_pb2
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -22,16 +26,339 @@ class Command(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    CREATION_FIELD_NUMBER: _builtins.int
+    SEND_MESSAGE_FIELD_NUMBER: _builtins.int
+    POST_PAYMENT_CARD_FIELD_NUMBER: _builtins.int
+    CREATE_GROUP_FIELD_NUMBER: _builtins.int
+    ADD_MEMBER_FIELD_NUMBER: _builtins.int
+    REMOVE_MEMBER_FIELD_NUMBER: _builtins.int
+    SET_MEMBER_ROLE_FIELD_NUMBER: _builtins.int
+    LEAVE_GROUP_FIELD_NUMBER: _builtins.int
+    MARK_READ_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def creation(self) -> _journal_pb2.Creation:
+        """Filled by the engine on commands that must happen exactly once; absent on all others."""
+
+    @_builtins.property
+    def send_message(self) -> Global___SendMessage:
+        """A text; in a direct conversation the first one opens it."""
+
+    @_builtins.property
+    def post_payment_card(self) -> Global___PostPaymentCard:
+        """The card of a payment, in the direct conversation of payer and payee; needs `creation`."""
+
+    @_builtins.property
+    def create_group(self) -> Global___CreateGroup:
+        """A new group."""
+
+    @_builtins.property
+    def add_member(self) -> Global___AddMember:
+        """One more member of a group."""
+
+    @_builtins.property
+    def remove_member(self) -> Global___RemoveMember:
+        """One less, because another wants it."""
+
+    @_builtins.property
+    def set_member_role(self) -> Global___SetMemberRole:
+        """Another role of a member."""
+
+    @_builtins.property
+    def leave_group(self) -> Global___LeaveGroup:
+        """One less, by their own wish."""
+
+    @_builtins.property
+    def mark_read(self) -> Global___MarkRead:
+        """A user's read cursor; decided at the user's partition."""
+
     def __init__(
         self,
+        *,
+        creation: _journal_pb2.Creation | None = ...,
+        send_message: Global___SendMessage | None = ...,
+        post_payment_card: Global___PostPaymentCard | None = ...,
+        create_group: Global___CreateGroup | None = ...,
+        add_member: Global___AddMember | None = ...,
+        remove_member: Global___RemoveMember | None = ...,
+        set_member_role: Global___SetMemberRole | None = ...,
+        leave_group: Global___LeaveGroup | None = ...,
+        mark_read: Global___MarkRead | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_member", b"add_member", "create_group", b"create_group", "creation", b"creation", "kind", b"kind", "leave_group", b"leave_group", "mark_read", b"mark_read", "post_payment_card", b"post_payment_card", "remove_member", b"remove_member", "send_message", b"send_message", "set_member_role", b"set_member_role"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_member", b"add_member", "create_group", b"create_group", "creation", b"creation", "kind", b"kind", "leave_group", b"leave_group", "mark_read", b"mark_read", "post_payment_card", b"post_payment_card", "remove_member", b"remove_member", "send_message", b"send_message", "set_member_role", b"set_member_role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["send_message", "post_payment_card", "create_group", "add_member", "remove_member", "set_member_role", "leave_group", "mark_read"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___Command: _TypeAlias = Command  # noqa: Y015
+
+@_typing.final
+class SendMessage(_message.Message):
+    """Sends a text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    SENDER_USER_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    REPLY_TO_SEQUENCE_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Where to, in canonical form; on a direct conversation both users are genuine."""
+    sender_user_id: _builtins.str
+    """Who sends: the caller."""
+    message_id: _builtins.bytes
+    """16 bytes: the request id; the text is bound to it."""
+    reply_to_sequence: _builtins.int
+    """Sequence of the message it answers; 0 for none."""
+    @_builtins.property
+    def text(self) -> _journal_pb2.Sealed:
+        """The text, sealed under the sender's key and bound to "message/<conversation id>/<message id in hexadecimal digits>"."""
+
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        sender_user_id: _builtins.str = ...,
+        message_id: _builtins.bytes = ...,
+        text: _journal_pb2.Sealed | None = ...,
+        reply_to_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "message_id", b"message_id", "reply_to_sequence", b"reply_to_sequence", "sender_user_id", b"sender_user_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Command: _TypeAlias = Command  # noqa: Y015
+Global___SendMessage: _TypeAlias = SendMessage  # noqa: Y015
+
+@_typing.final
+class PostPaymentCard(_message.Message):
+    """Posts the card of a payment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    TRANSFER_ID_FIELD_NUMBER: _builtins.int
+    PAYER_USER_ID_FIELD_NUMBER: _builtins.int
+    PAYEE_USER_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_RIALS_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """The direct conversation of the two."""
+    transfer_id: _builtins.str
+    """The transfer in payments."""
+    payer_user_id: _builtins.str
+    """Who paid."""
+    payee_user_id: _builtins.str
+    """Who was paid."""
+    amount_rials: _builtins.int
+    """How much."""
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        transfer_id: _builtins.str = ...,
+        payer_user_id: _builtins.str = ...,
+        payee_user_id: _builtins.str = ...,
+        amount_rials: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_rials", b"amount_rials", "conversation_id", b"conversation_id", "payee_user_id", b"payee_user_id", "payer_user_id", b"payer_user_id", "transfer_id", b"transfer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PostPaymentCard: _TypeAlias = PostPaymentCard  # noqa: Y015
+
+@_typing.final
+class CreateGroup(_message.Message):
+    """Makes a group."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    CREATOR_USER_ID_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    MEMBER_USER_IDS_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Its id, which names the caller as its creator."""
+    creator_user_id: _builtins.str
+    """The caller: its first owner."""
+    @_builtins.property
+    def title(self) -> _journal_pb2.Sealed:
+        """The title, sealed under the conversation's key and bound to "title/<conversation id>"."""
+
+    @_builtins.property
+    def member_user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Other members from the start, genuine, none twice, without the creator."""
+
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        creator_user_id: _builtins.str = ...,
+        title: _journal_pb2.Sealed | None = ...,
+        member_user_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["title", b"title"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "creator_user_id", b"creator_user_id", "member_user_ids", b"member_user_ids", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateGroup: _TypeAlias = CreateGroup  # noqa: Y015
+
+@_typing.final
+class AddMember(_message.Message):
+    """Adds a member."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_USER_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Which group."""
+    actor_user_id: _builtins.str
+    """Who asks: the caller."""
+    user_id: _builtins.str
+    """Whom to add; a genuine user."""
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        actor_user_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_user_id", b"actor_user_id", "conversation_id", b"conversation_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddMember: _TypeAlias = AddMember  # noqa: Y015
+
+@_typing.final
+class RemoveMember(_message.Message):
+    """Removes a member."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_USER_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Which group."""
+    actor_user_id: _builtins.str
+    """Who asks: the caller."""
+    user_id: _builtins.str
+    """Whom to remove."""
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        actor_user_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_user_id", b"actor_user_id", "conversation_id", b"conversation_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveMember: _TypeAlias = RemoveMember  # noqa: Y015
+
+@_typing.final
+class SetMemberRole(_message.Message):
+    """Changes a member's role."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_USER_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Which group."""
+    actor_user_id: _builtins.str
+    """Who asks: the caller."""
+    user_id: _builtins.str
+    """Whose role."""
+    role: _messaging_pb2.Role.ValueType
+    """The new role."""
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        actor_user_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        role: _messaging_pb2.Role.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_user_id", b"actor_user_id", "conversation_id", b"conversation_id", "role", b"role", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetMemberRole: _TypeAlias = SetMemberRole  # noqa: Y015
+
+@_typing.final
+class LeaveGroup(_message.Message):
+    """Leaves a group."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Which group."""
+    user_id: _builtins.str
+    """Who leaves: the caller."""
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeaveGroup: _TypeAlias = LeaveGroup  # noqa: Y015
+
+@_typing.final
+class MarkRead(_message.Message):
+    """Moves a read cursor forward."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Whose: the caller."""
+    conversation_id: _builtins.str
+    """In which conversation; it is in the user's inbox."""
+    sequence: _builtins.int
+    """Last message read."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "sequence", b"sequence", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarkRead: _TypeAlias = MarkRead  # noqa: Y015
 
 @_typing.final
 class Event(_message.Message):
@@ -39,13 +366,326 @@ class Event(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    CONVERSATION_OPENED_FIELD_NUMBER: _builtins.int
+    MEMBER_ADDED_FIELD_NUMBER: _builtins.int
+    MEMBER_REMOVED_FIELD_NUMBER: _builtins.int
+    MEMBER_ROLE_CHANGED_FIELD_NUMBER: _builtins.int
+    MESSAGE_SENT_FIELD_NUMBER: _builtins.int
+    PAYMENT_CARD_POSTED_FIELD_NUMBER: _builtins.int
+    READ_CURSOR_MOVED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def conversation_opened(self) -> Global___ConversationOpened:
+        """A conversation came to be. Its members follow as events of the same entry."""
+
+    @_builtins.property
+    def member_added(self) -> Global___MemberAdded:
+        """Somebody came in."""
+
+    @_builtins.property
+    def member_removed(self) -> Global___MemberRemoved:
+        """Somebody went out."""
+
+    @_builtins.property
+    def member_role_changed(self) -> Global___MemberRoleChanged:
+        """Somebody may do more or less than before."""
+
+    @_builtins.property
+    def message_sent(self) -> Global___MessageSent:
+        """A text."""
+
+    @_builtins.property
+    def payment_card_posted(self) -> Global___PaymentCardPosted:
+        """The card of a payment."""
+
+    @_builtins.property
+    def read_cursor_moved(self) -> Global___ReadCursorMoved:
+        """A user has read on."""
+
     def __init__(
         self,
+        *,
+        conversation_opened: Global___ConversationOpened | None = ...,
+        member_added: Global___MemberAdded | None = ...,
+        member_removed: Global___MemberRemoved | None = ...,
+        member_role_changed: Global___MemberRoleChanged | None = ...,
+        message_sent: Global___MessageSent | None = ...,
+        payment_card_posted: Global___PaymentCardPosted | None = ...,
+        read_cursor_moved: Global___ReadCursorMoved | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation_opened", b"conversation_opened", "kind", b"kind", "member_added", b"member_added", "member_removed", b"member_removed", "member_role_changed", b"member_role_changed", "message_sent", b"message_sent", "payment_card_posted", b"payment_card_posted", "read_cursor_moved", b"read_cursor_moved"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_opened", b"conversation_opened", "kind", b"kind", "member_added", b"member_added", "member_removed", b"member_removed", "member_role_changed", b"member_role_changed", "message_sent", b"message_sent", "payment_card_posted", b"payment_card_posted", "read_cursor_moved", b"read_cursor_moved"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["conversation_opened", "member_added", "member_removed", "member_role_changed", "message_sent", "payment_card_posted", "read_cursor_moved"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___Event: _TypeAlias = Event  # noqa: Y015
+
+@_typing.final
+class ConversationOpened(_message.Message):
+    """A conversation came to be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Its id."""
+    kind: _messaging_pb2.ConversationKind.ValueType
+    """What sort it is."""
+    @_builtins.property
+    def title(self) -> _journal_pb2.Sealed:
+        """A group's title, sealed under the conversation's key; absent on a direct conversation."""
+
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        kind: _messaging_pb2.ConversationKind.ValueType = ...,
+        title: _journal_pb2.Sealed | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["title", b"title"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "kind", b"kind", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Event: _TypeAlias = Event  # noqa: Y015
+Global___ConversationOpened: _TypeAlias = ConversationOpened  # noqa: Y015
+
+@_typing.final
+class MemberAdded(_message.Message):
+    """Somebody came in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    CHANGE_SEQUENCE_FIELD_NUMBER: _builtins.int
+    FIRST_VISIBLE_SEQUENCE_FIELD_NUMBER: _builtins.int
+    ACTOR_USER_ID_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Which conversation."""
+    user_id: _builtins.str
+    """Who."""
+    role: _messaging_pb2.Role.ValueType
+    """What they may do."""
+    change_sequence: _builtins.int
+    """Dense number of this change in the conversation, from 1."""
+    first_visible_sequence: _builtins.int
+    """First message that they may see."""
+    actor_user_id: _builtins.str
+    """Who added them; themselves where they opened the conversation."""
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        role: _messaging_pb2.Role.ValueType = ...,
+        change_sequence: _builtins.int = ...,
+        first_visible_sequence: _builtins.int = ...,
+        actor_user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_user_id", b"actor_user_id", "change_sequence", b"change_sequence", "conversation_id", b"conversation_id", "first_visible_sequence", b"first_visible_sequence", "role", b"role", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberAdded: _TypeAlias = MemberAdded  # noqa: Y015
+
+@_typing.final
+class MemberRemoved(_message.Message):
+    """Somebody went out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    CHANGE_SEQUENCE_FIELD_NUMBER: _builtins.int
+    ACTOR_USER_ID_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Which conversation."""
+    user_id: _builtins.str
+    """Who."""
+    change_sequence: _builtins.int
+    """Dense number of this change in the conversation."""
+    actor_user_id: _builtins.str
+    """Who removed them; themselves where they left."""
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        change_sequence: _builtins.int = ...,
+        actor_user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_user_id", b"actor_user_id", "change_sequence", b"change_sequence", "conversation_id", b"conversation_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberRemoved: _TypeAlias = MemberRemoved  # noqa: Y015
+
+@_typing.final
+class MemberRoleChanged(_message.Message):
+    """Somebody may do more or less than before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    CHANGE_SEQUENCE_FIELD_NUMBER: _builtins.int
+    ACTOR_USER_ID_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Which conversation."""
+    user_id: _builtins.str
+    """Who."""
+    role: _messaging_pb2.Role.ValueType
+    """What they may do now."""
+    change_sequence: _builtins.int
+    """Dense number of this change in the conversation."""
+    actor_user_id: _builtins.str
+    """Who changed it."""
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        role: _messaging_pb2.Role.ValueType = ...,
+        change_sequence: _builtins.int = ...,
+        actor_user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_user_id", b"actor_user_id", "change_sequence", b"change_sequence", "conversation_id", b"conversation_id", "role", b"role", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberRoleChanged: _TypeAlias = MemberRoleChanged  # noqa: Y015
+
+@_typing.final
+class MessageSent(_message.Message):
+    """A text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    SENDER_USER_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    REPLY_TO_SEQUENCE_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Where it stands."""
+    sequence: _builtins.int
+    """Dense number in the conversation, from 1."""
+    sender_user_id: _builtins.str
+    """Who sent it."""
+    message_id: _builtins.bytes
+    """16 bytes: the request id it came with; the text is bound to it."""
+    reply_to_sequence: _builtins.int
+    """Sequence of the message it answers; 0 for none."""
+    @_builtins.property
+    def text(self) -> _journal_pb2.Sealed:
+        """The text, sealed under the sender's key."""
+
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        sender_user_id: _builtins.str = ...,
+        message_id: _builtins.bytes = ...,
+        text: _journal_pb2.Sealed | None = ...,
+        reply_to_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "message_id", b"message_id", "reply_to_sequence", b"reply_to_sequence", "sender_user_id", b"sender_user_id", "sequence", b"sequence", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MessageSent: _TypeAlias = MessageSent  # noqa: Y015
+
+@_typing.final
+class PaymentCardPosted(_message.Message):
+    """The card of a payment; it counts as a message of the payer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    TRANSFER_ID_FIELD_NUMBER: _builtins.int
+    PAYER_USER_ID_FIELD_NUMBER: _builtins.int
+    PAYEE_USER_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_RIALS_FIELD_NUMBER: _builtins.int
+    CREATION_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Where it stands."""
+    sequence: _builtins.int
+    """Dense number in the conversation, from 1."""
+    transfer_id: _builtins.str
+    """The transfer in payments."""
+    payer_user_id: _builtins.str
+    """Who paid."""
+    payee_user_id: _builtins.str
+    """Who was paid."""
+    amount_rials: _builtins.int
+    """How much."""
+    @_builtins.property
+    def creation(self) -> _journal_pb2.Creation:
+        """What it was made from: moves the mark of its source."""
+
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        transfer_id: _builtins.str = ...,
+        payer_user_id: _builtins.str = ...,
+        payee_user_id: _builtins.str = ...,
+        amount_rials: _builtins.int = ...,
+        creation: _journal_pb2.Creation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["creation", b"creation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_rials", b"amount_rials", "conversation_id", b"conversation_id", "creation", b"creation", "payee_user_id", b"payee_user_id", "payer_user_id", b"payer_user_id", "sequence", b"sequence", "transfer_id", b"transfer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PaymentCardPosted: _TypeAlias = PaymentCardPosted  # noqa: Y015
+
+@_typing.final
+class ReadCursorMoved(_message.Message):
+    """A user has read on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Whose cursor."""
+    conversation_id: _builtins.str
+    """In which conversation."""
+    sequence: _builtins.int
+    """Up to here; higher than before."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "sequence", b"sequence", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadCursorMoved: _TypeAlias = ReadCursorMoved  # noqa: Y015
