@@ -106,7 +106,7 @@ class TransferRequest(_message.Message):
     amount_rials: _builtins.int
     """Integer rials, 1 to 1,000,000,000,000."""
     memo: _builtins.str
-    """For payer and payee; at most 128 characters."""
+    """For payer and payee; at most 128 characters (Unicode code points)."""
     def __init__(
         self,
         *,
@@ -269,7 +269,7 @@ class StatementLine(_message.Message):
     create_time_ms: _builtins.int
     """When it was booked, milliseconds since 1970."""
     memo: _builtins.str
-    """What the payer wrote; empty on the payee's side until memos travel."""
+    """What the payer wrote, for both sides; empty on a cash-in or when it was erased."""
     def __init__(
         self,
         *,
@@ -305,7 +305,7 @@ class CashInRequest(_message.Message):
     amount_rials: _builtins.int
     """Integer rials, 1 to 1,000,000,000,000."""
     reference: _builtins.str
-    """The operator's own reference, 1 to 64 characters."""
+    """The operator's own reference, 1 to 64 characters; it is kept for ever, so no personal data."""
     def __init__(
         self,
         *,

@@ -24,15 +24,27 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(chapar/presence/journal/v1/journal.proto\x12\x1a\x63hapar.presence.journal.v1\"\t\n\x07\x43ommand\"\x07\n\x05\x45ventb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(chapar/presence/journal/v1/journal.proto\x12\x1a\x63hapar.presence.journal.v1\"\xd8\x01\n\x07\x43ommand\x12=\n\x0b\x63ome_online\x18\x01 \x01(\x0b\x32&.chapar.presence.journal.v1.ComeOnlineH\x00\x12;\n\ngo_offline\x18\x02 \x01(\x0b\x32%.chapar.presence.journal.v1.GoOfflineH\x00\x12I\n\x11record_membership\x18\x03 \x01(\x0b\x32,.chapar.presence.journal.v1.RecordMembershipH\x00\x42\x06\n\x04kind\"\x1d\n\nComeOnline\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"7\n\tGoOffline\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x11last_seen_time_ms\x18\x02 \x01(\x03\"e\n\x10RecordMembership\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\x08\x12\x17\n\x0f\x63hange_sequence\x18\x04 \x01(\x03\"\xde\x01\n\x05\x45vent\x12=\n\x0b\x63\x61me_online\x18\x01 \x01(\x0b\x32&.chapar.presence.journal.v1.CameOnlineH\x00\x12?\n\x0cwent_offline\x18\x02 \x01(\x0b\x32\'.chapar.presence.journal.v1.WentOfflineH\x00\x12M\n\x13membership_recorded\x18\x03 \x01(\x0b\x32..chapar.presence.journal.v1.MembershipRecordedH\x00\x42\x06\n\x04kind\"\x1d\n\nCameOnline\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"9\n\x0bWentOffline\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x11last_seen_time_ms\x18\x02 \x01(\x03\"g\n\x12MembershipRecorded\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\x08\x12\x17\n\x0f\x63hange_sequence\x18\x04 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chapar.presence.journal.v1.journal_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COMMAND']._serialized_start=72
-  _globals['_COMMAND']._serialized_end=81
-  _globals['_EVENT']._serialized_start=83
-  _globals['_EVENT']._serialized_end=90
+  _globals['_COMMAND']._serialized_start=73
+  _globals['_COMMAND']._serialized_end=289
+  _globals['_COMEONLINE']._serialized_start=291
+  _globals['_COMEONLINE']._serialized_end=320
+  _globals['_GOOFFLINE']._serialized_start=322
+  _globals['_GOOFFLINE']._serialized_end=377
+  _globals['_RECORDMEMBERSHIP']._serialized_start=379
+  _globals['_RECORDMEMBERSHIP']._serialized_end=480
+  _globals['_EVENT']._serialized_start=483
+  _globals['_EVENT']._serialized_end=705
+  _globals['_CAMEONLINE']._serialized_start=707
+  _globals['_CAMEONLINE']._serialized_end=736
+  _globals['_WENTOFFLINE']._serialized_start=738
+  _globals['_WENTOFFLINE']._serialized_end=795
+  _globals['_MEMBERSHIPRECORDED']._serialized_start=797
+  _globals['_MEMBERSHIPRECORDED']._serialized_end=900
 # @@protoc_insertion_point(module_scope)
