@@ -29,7 +29,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_PHONE_INVALID: _Reason.ValueType  # 1
     """Not a possible mobile number in the form +989121234567."""
     REASON_RESEND_TOO_SOON: _Reason.ValueType  # 2
-    """A code was sent a moment ago; `retry_after_ms` says when the next may be."""
+    """A code was sent a moment ago, or a day's codes are used up; `retry_after_ms` says when the next may be."""
     REASON_CHALLENGE_UNKNOWN: _Reason.ValueType  # 3
     """No such challenge, or it has ended."""
     REASON_CHALLENGE_EXPIRED: _Reason.ValueType  # 4
@@ -39,7 +39,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_CODE_WRONG: _Reason.ValueType  # 6
     """Another code was sent; `tries_left` says how many are left."""
     REASON_DEVICE_INVALID: _Reason.ValueType  # 7
-    """The device's name is empty or longer than 64 characters."""
+    """The device's name is empty, longer than 64 characters or has control characters."""
     REASON_REFRESH_TOKEN_INVALID: _Reason.ValueType  # 8
     """Not a refresh token of this installation, or of a session that has ended."""
     REASON_REFRESH_TOKEN_REUSED: _Reason.ValueType  # 9
@@ -51,13 +51,17 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_USERNAME_TAKEN: _Reason.ValueType  # 12
     """Somebody else has it."""
     REASON_USERNAME_PENDING: _Reason.ValueType  # 13
-    """An earlier change of the username is not decided yet."""
+    """A change of the username is not decided yet; the same call again waits on."""
     REASON_USERNAME_UNKNOWN: _Reason.ValueType  # 14
     """Nobody has this username."""
     REASON_USER_UNKNOWN: _Reason.ValueType  # 15
     """No such user."""
     REASON_SESSION_UNKNOWN: _Reason.ValueType  # 16
     """No such session of yours."""
+    REASON_SESSION_ENDED: _Reason.ValueType  # 17
+    """The session that asks has ended: sign in again."""
+    REASON_PAGE_INVALID: _Reason.ValueType  # 18
+    """The page size is negative, or the page token was not handed out by this call."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why identity refuses."""
@@ -66,7 +70,7 @@ REASON_UNSPECIFIED: Reason.ValueType  # 0
 REASON_PHONE_INVALID: Reason.ValueType  # 1
 """Not a possible mobile number in the form +989121234567."""
 REASON_RESEND_TOO_SOON: Reason.ValueType  # 2
-"""A code was sent a moment ago; `retry_after_ms` says when the next may be."""
+"""A code was sent a moment ago, or a day's codes are used up; `retry_after_ms` says when the next may be."""
 REASON_CHALLENGE_UNKNOWN: Reason.ValueType  # 3
 """No such challenge, or it has ended."""
 REASON_CHALLENGE_EXPIRED: Reason.ValueType  # 4
@@ -76,7 +80,7 @@ REASON_CHALLENGE_EXHAUSTED: Reason.ValueType  # 5
 REASON_CODE_WRONG: Reason.ValueType  # 6
 """Another code was sent; `tries_left` says how many are left."""
 REASON_DEVICE_INVALID: Reason.ValueType  # 7
-"""The device's name is empty or longer than 64 characters."""
+"""The device's name is empty, longer than 64 characters or has control characters."""
 REASON_REFRESH_TOKEN_INVALID: Reason.ValueType  # 8
 """Not a refresh token of this installation, or of a session that has ended."""
 REASON_REFRESH_TOKEN_REUSED: Reason.ValueType  # 9
@@ -88,13 +92,17 @@ REASON_USERNAME_INVALID: Reason.ValueType  # 11
 REASON_USERNAME_TAKEN: Reason.ValueType  # 12
 """Somebody else has it."""
 REASON_USERNAME_PENDING: Reason.ValueType  # 13
-"""An earlier change of the username is not decided yet."""
+"""A change of the username is not decided yet; the same call again waits on."""
 REASON_USERNAME_UNKNOWN: Reason.ValueType  # 14
 """Nobody has this username."""
 REASON_USER_UNKNOWN: Reason.ValueType  # 15
 """No such user."""
 REASON_SESSION_UNKNOWN: Reason.ValueType  # 16
 """No such session of yours."""
+REASON_SESSION_ENDED: Reason.ValueType  # 17
+"""The session that asks has ended: sign in again."""
+REASON_PAGE_INVALID: Reason.ValueType  # 18
+"""The page size is negative, or the page token was not handed out by this call."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 @_typing.final
@@ -435,7 +443,7 @@ class SetUsernameResponse(_message.Message):
 
     USERNAME_FIELD_NUMBER: _builtins.int
     username: _builtins.str
-    """The username that is held now."""
+    """The username that is held."""
     def __init__(
         self,
         *,

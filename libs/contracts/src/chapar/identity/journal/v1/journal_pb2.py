@@ -22,17 +22,74 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from chapar.sourcing.journal.v1 import journal_pb2 as chapar_dot_sourcing_dot_journal_dot_v1_dot_journal__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(chapar/identity/journal/v1/journal.proto\x12\x1a\x63hapar.identity.journal.v1\"\t\n\x07\x43ommand\"\x07\n\x05\x45ventb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(chapar/identity/journal/v1/journal.proto\x12\x1a\x63hapar.identity.journal.v1\x1a(chapar/sourcing/journal/v1/journal.proto\"\xc6\x06\n\x07\x43ommand\x12\x36\n\x08\x63reation\x18\x01 \x01(\x0b\x32$.chapar.sourcing.journal.v1.Creation\x12@\n\rstart_sign_in\x18\x02 \x01(\x0b\x32\'.chapar.identity.journal.v1.StartSignInH\x00\x12\x46\n\x10\x63omplete_sign_in\x18\x03 \x01(\x0b\x32*.chapar.identity.journal.v1.CompleteSignInH\x00\x12?\n\x0copen_session\x18\x04 \x01(\x0b\x32\'.chapar.identity.journal.v1.OpenSessionH\x00\x12\x43\n\x0erefresh_tokens\x18\x05 \x01(\x0b\x32).chapar.identity.journal.v1.RefreshTokensH\x00\x12\x43\n\x0erevoke_session\x18\x06 \x01(\x0b\x32).chapar.identity.journal.v1.RevokeSessionH\x00\x12\x43\n\x0eupdate_profile\x18\x07 \x01(\x0b\x32).chapar.identity.journal.v1.UpdateProfileH\x00\x12?\n\x0cset_username\x18\x08 \x01(\x0b\x32\'.chapar.identity.journal.v1.SetUsernameH\x00\x12G\n\x10reserve_username\x18\t \x01(\x0b\x32+.chapar.identity.journal.v1.ReserveUsernameH\x00\x12G\n\x10\x63onfirm_username\x18\n \x01(\x0b\x32+.chapar.identity.journal.v1.ConfirmUsernameH\x00\x12\x45\n\x0freject_username\x18\x0b \x01(\x0b\x32*.chapar.identity.journal.v1.RejectUsernameH\x00\x12G\n\x10release_username\x18\x0c \x01(\x0b\x32+.chapar.identity.journal.v1.ReleaseUsernameH\x00\x42\x06\n\x04kind\"\xae\x01\n\x0bStartSignIn\x12\x12\n\nphone_hash\x18\x01 \x01(\t\x12\x14\n\x0c\x63hallenge_id\x18\x02 \x01(\t\x12\x10\n\x08\x63ode_mac\x18\x03 \x01(\x0c\x12\x31\n\x05phone\x18\x04 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x30\n\x04\x63ode\x18\x05 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\"\x85\x01\n\x0e\x43ompleteSignIn\x12\x12\n\nphone_hash\x18\x01 \x01(\t\x12\x14\n\x0c\x63hallenge_id\x18\x02 \x01(\t\x12\x10\n\x08\x63ode_mac\x18\x03 \x01(\x0c\x12\x37\n\x07session\x18\x04 \x01(\x0b\x32&.chapar.identity.journal.v1.NewSession\"\x98\x01\n\nNewSession\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x32\n\x06\x64\x65vice\x18\x03 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x31\n\x05phone\x18\x04 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\"^\n\x0bOpenSession\x12\x37\n\x07session\x18\x01 \x01(\x0b\x32&.chapar.identity.journal.v1.NewSession\x12\x16\n\x0e\x63reate_time_ms\x18\x02 \x01(\x03\"H\n\rRefreshTokens\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x03\"O\n\rRevokeSession\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x11\x63\x61ller_session_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\"m\n\rUpdateProfile\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x11\x63\x61ller_session_id\x18\x02 \x01(\t\x12\x30\n\x04name\x18\x03 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\"K\n\x0bSetUsername\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x11\x63\x61ller_session_id\x18\x02 \x01(\t\x12\x10\n\x08username\x18\x03 \x01(\t\"B\n\x0fReserveUsername\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0c\n\x04wish\x18\x03 \x01(\x03\"B\n\x0f\x43onfirmUsername\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x0c\n\x04wish\x18\x03 \x01(\x03\"A\n\x0eRejectUsername\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x0c\n\x04wish\x18\x03 \x01(\x03\"B\n\x0fReleaseUsername\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0c\n\x04wish\x18\x03 \x01(\x03\"\xf1\x08\n\x05\x45vent\x12\x36\n\x08\x63reation\x18\x01 \x01(\x0b\x32$.chapar.sourcing.journal.v1.Creation\x12I\n\x11\x63hallenge_started\x18\x02 \x01(\x0b\x32,.chapar.identity.journal.v1.ChallengeStartedH\x00\x12\x41\n\rcode_rejected\x18\x03 \x01(\x0b\x32(.chapar.identity.journal.v1.CodeRejectedH\x00\x12\x39\n\tsigned_in\x18\x04 \x01(\x0b\x32$.chapar.identity.journal.v1.SignedInH\x00\x12\x45\n\x0fuser_registered\x18\x05 \x01(\x0b\x32*.chapar.identity.journal.v1.UserRegisteredH\x00\x12\x43\n\x0esession_opened\x18\x06 \x01(\x0b\x32).chapar.identity.journal.v1.SessionOpenedH\x00\x12\x41\n\rsession_ended\x18\x07 \x01(\x0b\x32(.chapar.identity.journal.v1.SessionEndedH\x00\x12G\n\x10tokens_refreshed\x18\x08 \x01(\x0b\x32+.chapar.identity.journal.v1.TokensRefreshedH\x00\x12\x45\n\x0fprofile_updated\x18\t \x01(\x0b\x32*.chapar.identity.journal.v1.ProfileUpdatedH\x00\x12\x45\n\x0fusername_wished\x18\n \x01(\x0b\x32*.chapar.identity.journal.v1.UsernameWishedH\x00\x12?\n\x0cusername_set\x18\x0b \x01(\x0b\x32\'.chapar.identity.journal.v1.UsernameSetH\x00\x12G\n\x10username_refused\x18\x0c \x01(\x0b\x32+.chapar.identity.journal.v1.UsernameRefusedH\x00\x12I\n\x11username_declined\x18\r \x01(\x0b\x32,.chapar.identity.journal.v1.UsernameDeclinedH\x00\x12I\n\x11username_reserved\x18\x0e \x01(\x0b\x32,.chapar.identity.journal.v1.UsernameReservedH\x00\x12N\n\x14username_found_taken\x18\x0f \x01(\x0b\x32..chapar.identity.journal.v1.UsernameFoundTakenH\x00\x12I\n\x11username_released\x18\x10 \x01(\x0b\x32,.chapar.identity.journal.v1.UsernameReleasedH\x00\x42\x06\n\x04kind\"\xe4\x01\n\x10\x43hallengeStarted\x12\x12\n\nphone_hash\x18\x01 \x01(\t\x12\x14\n\x0c\x63hallenge_id\x18\x02 \x01(\t\x12\x10\n\x08\x63ode_mac\x18\x03 \x01(\x0c\x12\x31\n\x05phone\x18\x04 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x30\n\x04\x63ode\x18\x05 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x16\n\x0e\x65xpire_time_ms\x18\x06 \x01(\x03\x12\x17\n\x0fresend_after_ms\x18\x07 \x01(\x03\"L\n\x0c\x43odeRejected\x12\x12\n\nphone_hash\x18\x01 \x01(\t\x12\x14\n\x0c\x63hallenge_id\x18\x02 \x01(\t\x12\x12\n\ntries_left\x18\x03 \x01(\x05\"\x7f\n\x08SignedIn\x12\x12\n\nphone_hash\x18\x01 \x01(\t\x12\x14\n\x0c\x63hallenge_id\x18\x02 \x01(\t\x12\x37\n\x07session\x18\x03 \x01(\x0b\x32&.chapar.identity.journal.v1.NewSession\x12\x10\n\x08new_user\x18\x04 \x01(\x08\"l\n\x0eUserRegistered\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x31\n\x05phone\x18\x02 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x16\n\x0e\x63reate_time_ms\x18\x03 \x01(\x03\"\x80\x01\n\rSessionOpened\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x32\n\x06\x64\x65vice\x18\x03 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x16\n\x0e\x63reate_time_ms\x18\x04 \x01(\x03\"h\n\x0cSessionEnded\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x33\n\x03\x65nd\x18\x03 \x01(\x0e\x32&.chapar.identity.journal.v1.SessionEnd\"J\n\x0fTokensRefreshed\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x03\"S\n\x0eProfileUpdated\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x30\n\x04name\x18\x02 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\"A\n\x0eUsernameWished\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x0c\n\x04wish\x18\x03 \x01(\x03\"p\n\x0bUsernameSet\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x0c\n\x04wish\x18\x03 \x01(\x03\x12\x19\n\x11released_username\x18\x04 \x01(\t\x12\x15\n\rreleased_wish\x18\x05 \x01(\x03\"B\n\x0fUsernameRefused\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x0c\n\x04wish\x18\x03 \x01(\x03\"C\n\x10UsernameDeclined\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x0c\n\x04wish\x18\x03 \x01(\x03\"C\n\x10UsernameReserved\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0c\n\x04wish\x18\x03 \x01(\x03\"E\n\x12UsernameFoundTaken\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0c\n\x04wish\x18\x03 \x01(\x03\"C\n\x10UsernameReleased\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0c\n\x04wish\x18\x03 \x01(\x03*z\n\nSessionEnd\x12\x1b\n\x17SESSION_END_UNSPECIFIED\x10\x00\x12\x17\n\x13SESSION_END_REVOKED\x10\x01\x12\x1c\n\x18SESSION_END_TOKEN_REUSED\x10\x02\x12\x18\n\x14SESSION_END_OVERFLOW\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chapar.identity.journal.v1.journal_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COMMAND']._serialized_start=72
-  _globals['_COMMAND']._serialized_end=81
-  _globals['_EVENT']._serialized_start=83
-  _globals['_EVENT']._serialized_end=90
+  _globals['_SESSIONEND']._serialized_start=4746
+  _globals['_SESSIONEND']._serialized_end=4868
+  _globals['_COMMAND']._serialized_start=115
+  _globals['_COMMAND']._serialized_end=953
+  _globals['_STARTSIGNIN']._serialized_start=956
+  _globals['_STARTSIGNIN']._serialized_end=1130
+  _globals['_COMPLETESIGNIN']._serialized_start=1133
+  _globals['_COMPLETESIGNIN']._serialized_end=1266
+  _globals['_NEWSESSION']._serialized_start=1269
+  _globals['_NEWSESSION']._serialized_end=1421
+  _globals['_OPENSESSION']._serialized_start=1423
+  _globals['_OPENSESSION']._serialized_end=1517
+  _globals['_REFRESHTOKENS']._serialized_start=1519
+  _globals['_REFRESHTOKENS']._serialized_end=1591
+  _globals['_REVOKESESSION']._serialized_start=1593
+  _globals['_REVOKESESSION']._serialized_end=1672
+  _globals['_UPDATEPROFILE']._serialized_start=1674
+  _globals['_UPDATEPROFILE']._serialized_end=1783
+  _globals['_SETUSERNAME']._serialized_start=1785
+  _globals['_SETUSERNAME']._serialized_end=1860
+  _globals['_RESERVEUSERNAME']._serialized_start=1862
+  _globals['_RESERVEUSERNAME']._serialized_end=1928
+  _globals['_CONFIRMUSERNAME']._serialized_start=1930
+  _globals['_CONFIRMUSERNAME']._serialized_end=1996
+  _globals['_REJECTUSERNAME']._serialized_start=1998
+  _globals['_REJECTUSERNAME']._serialized_end=2063
+  _globals['_RELEASEUSERNAME']._serialized_start=2065
+  _globals['_RELEASEUSERNAME']._serialized_end=2131
+  _globals['_EVENT']._serialized_start=2134
+  _globals['_EVENT']._serialized_end=3271
+  _globals['_CHALLENGESTARTED']._serialized_start=3274
+  _globals['_CHALLENGESTARTED']._serialized_end=3502
+  _globals['_CODEREJECTED']._serialized_start=3504
+  _globals['_CODEREJECTED']._serialized_end=3580
+  _globals['_SIGNEDIN']._serialized_start=3582
+  _globals['_SIGNEDIN']._serialized_end=3709
+  _globals['_USERREGISTERED']._serialized_start=3711
+  _globals['_USERREGISTERED']._serialized_end=3819
+  _globals['_SESSIONOPENED']._serialized_start=3822
+  _globals['_SESSIONOPENED']._serialized_end=3950
+  _globals['_SESSIONENDED']._serialized_start=3952
+  _globals['_SESSIONENDED']._serialized_end=4056
+  _globals['_TOKENSREFRESHED']._serialized_start=4058
+  _globals['_TOKENSREFRESHED']._serialized_end=4132
+  _globals['_PROFILEUPDATED']._serialized_start=4134
+  _globals['_PROFILEUPDATED']._serialized_end=4217
+  _globals['_USERNAMEWISHED']._serialized_start=4219
+  _globals['_USERNAMEWISHED']._serialized_end=4284
+  _globals['_USERNAMESET']._serialized_start=4286
+  _globals['_USERNAMESET']._serialized_end=4398
+  _globals['_USERNAMEREFUSED']._serialized_start=4400
+  _globals['_USERNAMEREFUSED']._serialized_end=4466
+  _globals['_USERNAMEDECLINED']._serialized_start=4468
+  _globals['_USERNAMEDECLINED']._serialized_end=4535
+  _globals['_USERNAMERESERVED']._serialized_start=4537
+  _globals['_USERNAMERESERVED']._serialized_end=4604
+  _globals['_USERNAMEFOUNDTAKEN']._serialized_start=4606
+  _globals['_USERNAMEFOUNDTAKEN']._serialized_end=4675
+  _globals['_USERNAMERELEASED']._serialized_start=4677
+  _globals['_USERNAMERELEASED']._serialized_end=4744
 # @@protoc_insertion_point(module_scope)

@@ -3,8 +3,10 @@
 isort:skip_file
 What identity stores. For ever: fields are only ever added."""
 
+from chapar.sourcing.journal.v1 import journal_pb2 as _journal_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -16,22 +18,509 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _SessionEnd:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SessionEndEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SessionEnd.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SESSION_END_UNSPECIFIED: _SessionEnd.ValueType  # 0
+    SESSION_END_REVOKED: _SessionEnd.ValueType  # 1
+    """Its user ended it."""
+    SESSION_END_TOKEN_REUSED: _SessionEnd.ValueType  # 2
+    """A refresh token was used twice."""
+    SESSION_END_OVERFLOW: _SessionEnd.ValueType  # 3
+    """It was the oldest when one too many was opened."""
+
+class SessionEnd(_SessionEnd, metaclass=_SessionEndEnumTypeWrapper):
+    """Why a session was ended."""
+
+SESSION_END_UNSPECIFIED: SessionEnd.ValueType  # 0
+SESSION_END_REVOKED: SessionEnd.ValueType  # 1
+"""Its user ended it."""
+SESSION_END_TOKEN_REUSED: SessionEnd.ValueType  # 2
+"""A refresh token was used twice."""
+SESSION_END_OVERFLOW: SessionEnd.ValueType  # 3
+"""It was the oldest when one too many was opened."""
+Global___SessionEnd: _TypeAlias = SessionEnd  # noqa: Y015
+
 @_typing.final
 class Command(_message.Message):
     """One command, complete: nothing is looked up or drawn at random while it is decided."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    CREATION_FIELD_NUMBER: _builtins.int
+    START_SIGN_IN_FIELD_NUMBER: _builtins.int
+    COMPLETE_SIGN_IN_FIELD_NUMBER: _builtins.int
+    OPEN_SESSION_FIELD_NUMBER: _builtins.int
+    REFRESH_TOKENS_FIELD_NUMBER: _builtins.int
+    REVOKE_SESSION_FIELD_NUMBER: _builtins.int
+    UPDATE_PROFILE_FIELD_NUMBER: _builtins.int
+    SET_USERNAME_FIELD_NUMBER: _builtins.int
+    RESERVE_USERNAME_FIELD_NUMBER: _builtins.int
+    CONFIRM_USERNAME_FIELD_NUMBER: _builtins.int
+    REJECT_USERNAME_FIELD_NUMBER: _builtins.int
+    RELEASE_USERNAME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def creation(self) -> _journal_pb2.Creation:
+        """Set by the engine on commands of reactors that make something exactly once; absent on others."""
+
+    @_builtins.property
+    def start_sign_in(self) -> Global___StartSignIn:
+        """At the phone's partition."""
+
+    @_builtins.property
+    def complete_sign_in(self) -> Global___CompleteSignIn:
+        """At the phone's partition."""
+
+    @_builtins.property
+    def open_session(self) -> Global___OpenSession:
+        """At the user's partition, by a reactor; a creation."""
+
+    @_builtins.property
+    def refresh_tokens(self) -> Global___RefreshTokens:
+        """At the user's partition."""
+
+    @_builtins.property
+    def revoke_session(self) -> Global___RevokeSession:
+        """At the user's partition."""
+
+    @_builtins.property
+    def update_profile(self) -> Global___UpdateProfile:
+        """At the user's partition."""
+
+    @_builtins.property
+    def set_username(self) -> Global___SetUsername:
+        """At the user's partition."""
+
+    @_builtins.property
+    def reserve_username(self) -> Global___ReserveUsername:
+        """At the username's partition, by a reactor."""
+
+    @_builtins.property
+    def confirm_username(self) -> Global___ConfirmUsername:
+        """At the user's partition, by a reactor."""
+
+    @_builtins.property
+    def reject_username(self) -> Global___RejectUsername:
+        """At the user's partition, by a reactor."""
+
+    @_builtins.property
+    def release_username(self) -> Global___ReleaseUsername:
+        """At the username's partition, by a reactor."""
+
     def __init__(
         self,
+        *,
+        creation: _journal_pb2.Creation | None = ...,
+        start_sign_in: Global___StartSignIn | None = ...,
+        complete_sign_in: Global___CompleteSignIn | None = ...,
+        open_session: Global___OpenSession | None = ...,
+        refresh_tokens: Global___RefreshTokens | None = ...,
+        revoke_session: Global___RevokeSession | None = ...,
+        update_profile: Global___UpdateProfile | None = ...,
+        set_username: Global___SetUsername | None = ...,
+        reserve_username: Global___ReserveUsername | None = ...,
+        confirm_username: Global___ConfirmUsername | None = ...,
+        reject_username: Global___RejectUsername | None = ...,
+        release_username: Global___ReleaseUsername | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_sign_in", b"complete_sign_in", "confirm_username", b"confirm_username", "creation", b"creation", "kind", b"kind", "open_session", b"open_session", "refresh_tokens", b"refresh_tokens", "reject_username", b"reject_username", "release_username", b"release_username", "reserve_username", b"reserve_username", "revoke_session", b"revoke_session", "set_username", b"set_username", "start_sign_in", b"start_sign_in", "update_profile", b"update_profile"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_sign_in", b"complete_sign_in", "confirm_username", b"confirm_username", "creation", b"creation", "kind", b"kind", "open_session", b"open_session", "refresh_tokens", b"refresh_tokens", "reject_username", b"reject_username", "release_username", b"release_username", "reserve_username", b"reserve_username", "revoke_session", b"revoke_session", "set_username", b"set_username", "start_sign_in", b"start_sign_in", "update_profile", b"update_profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["start_sign_in", "complete_sign_in", "open_session", "refresh_tokens", "revoke_session", "update_profile", "set_username", "reserve_username", "confirm_username", "reject_username", "release_username"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___Command: _TypeAlias = Command  # noqa: Y015
+
+@_typing.final
+class StartSignIn(_message.Message):
+    """Makes a challenge for a phone and ends the one before it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHONE_HASH_FIELD_NUMBER: _builtins.int
+    CHALLENGE_ID_FIELD_NUMBER: _builtins.int
+    CODE_MAC_FIELD_NUMBER: _builtins.int
+    PHONE_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    phone_hash: _builtins.str
+    """Keyed hash of the phone, with the version of its key in front."""
+    challenge_id: _builtins.str
+    """The new challenge; contains the phone's hash."""
+    code_mac: _builtins.bytes
+    """Keyed hash of challenge and code."""
+    @_builtins.property
+    def phone(self) -> _journal_pb2.Sealed:
+        """The phone in E.164, sealed for the phone's own key."""
+
+    @_builtins.property
+    def code(self) -> _journal_pb2.Sealed:
+        """The code's six digits, sealed for the phone's own key."""
+
+    def __init__(
+        self,
+        *,
+        phone_hash: _builtins.str = ...,
+        challenge_id: _builtins.str = ...,
+        code_mac: _builtins.bytes = ...,
+        phone: _journal_pb2.Sealed | None = ...,
+        code: _journal_pb2.Sealed | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "phone", b"phone"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge_id", b"challenge_id", "code", b"code", "code_mac", b"code_mac", "phone", b"phone", "phone_hash", b"phone_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Command: _TypeAlias = Command  # noqa: Y015
+Global___StartSignIn: _TypeAlias = StartSignIn  # noqa: Y015
+
+@_typing.final
+class CompleteSignIn(_message.Message):
+    """Tries a code."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHONE_HASH_FIELD_NUMBER: _builtins.int
+    CHALLENGE_ID_FIELD_NUMBER: _builtins.int
+    CODE_MAC_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    phone_hash: _builtins.str
+    """The phone's hash, as the challenge's id has it."""
+    challenge_id: _builtins.str
+    """The challenge."""
+    code_mac: _builtins.bytes
+    """Keyed hash of challenge and the code that was given."""
+    @_builtins.property
+    def session(self) -> Global___NewSession:
+        """What is needed if the code is right; absent when it was seen to be wrong beforehand."""
+
+    def __init__(
+        self,
+        *,
+        phone_hash: _builtins.str = ...,
+        challenge_id: _builtins.str = ...,
+        code_mac: _builtins.bytes = ...,
+        session: Global___NewSession | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge_id", b"challenge_id", "code_mac", b"code_mac", "phone_hash", b"phone_hash", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompleteSignIn: _TypeAlias = CompleteSignIn  # noqa: Y015
+
+@_typing.final
+class NewSession(_message.Message):
+    """A session that may be opened."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    PHONE_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The phone's user, or a fresh id for a phone that has none."""
+    session_id: _builtins.str
+    """UUIDv7 in 32 hexadecimal digits: ids are in order of time."""
+    @_builtins.property
+    def device(self) -> _journal_pb2.Sealed:
+        """What the device is called, sealed for the user."""
+
+    @_builtins.property
+    def phone(self) -> _journal_pb2.Sealed:
+        """The phone in E.164, sealed for the user."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        device: _journal_pb2.Sealed | None = ...,
+        phone: _journal_pb2.Sealed | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "phone", b"phone"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "phone", b"phone", "session_id", b"session_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NewSession: _TypeAlias = NewSession  # noqa: Y015
+
+@_typing.final
+class OpenSession(_message.Message):
+    """Registers the user, unless known, and opens the session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_MS_FIELD_NUMBER: _builtins.int
+    create_time_ms: _builtins.int
+    """When the sign-in was completed, milliseconds since 1970."""
+    @_builtins.property
+    def session(self) -> Global___NewSession:
+        """What the sign-in made."""
+
+    def __init__(
+        self,
+        *,
+        session: Global___NewSession | None = ...,
+        create_time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time_ms", b"create_time_ms", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenSession: _TypeAlias = OpenSession  # noqa: Y015
+
+@_typing.final
+class RefreshTokens(_message.Message):
+    """Changes a refresh token whose authenticity was checked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Whose session."""
+    session_id: _builtins.str
+    """Which session."""
+    generation: _builtins.int
+    """The token's generation, from 1."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        generation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "session_id", b"session_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshTokens: _TypeAlias = RefreshTokens  # noqa: Y015
+
+@_typing.final
+class RevokeSession(_message.Message):
+    """Ends one of one's own sessions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    CALLER_SESSION_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who asks."""
+    caller_session_id: _builtins.str
+    """The session that asks."""
+    session_id: _builtins.str
+    """The session to end."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        caller_session_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller_session_id", b"caller_session_id", "session_id", b"session_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeSession: _TypeAlias = RevokeSession  # noqa: Y015
+
+@_typing.final
+class UpdateProfile(_message.Message):
+    """Changes one's own name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    CALLER_SESSION_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who asks."""
+    caller_session_id: _builtins.str
+    """The session that asks."""
+    @_builtins.property
+    def name(self) -> _journal_pb2.Sealed:
+        """The new name, sealed for the user."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        caller_session_id: _builtins.str = ...,
+        name: _journal_pb2.Sealed | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller_session_id", b"caller_session_id", "name", b"name", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateProfile: _TypeAlias = UpdateProfile  # noqa: Y015
+
+@_typing.final
+class SetUsername(_message.Message):
+    """Wishes for a username."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    CALLER_SESSION_ID_FIELD_NUMBER: _builtins.int
+    USERNAME_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who asks."""
+    caller_session_id: _builtins.str
+    """The session that asks."""
+    username: _builtins.str
+    """The username, canonical."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        caller_session_id: _builtins.str = ...,
+        username: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller_session_id", b"caller_session_id", "user_id", b"user_id", "username", b"username"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetUsername: _TypeAlias = SetUsername  # noqa: Y015
+
+@_typing.final
+class ReserveUsername(_message.Message):
+    """Reserves a username for a wish, or finds it taken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERNAME_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    WISH_FIELD_NUMBER: _builtins.int
+    username: _builtins.str
+    """The username."""
+    user_id: _builtins.str
+    """Who wishes for it."""
+    wish: _builtins.int
+    """Number of the wish among the user's wishes, from 1."""
+    def __init__(
+        self,
+        *,
+        username: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        wish: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id", "username", b"username", "wish", b"wish"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReserveUsername: _TypeAlias = ReserveUsername  # noqa: Y015
+
+@_typing.final
+class ConfirmUsername(_message.Message):
+    """Tells a user's home that a wish was granted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    USERNAME_FIELD_NUMBER: _builtins.int
+    WISH_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Whose wish."""
+    username: _builtins.str
+    """The username."""
+    wish: _builtins.int
+    """Number of the wish."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        username: _builtins.str = ...,
+        wish: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id", "username", b"username", "wish", b"wish"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmUsername: _TypeAlias = ConfirmUsername  # noqa: Y015
+
+@_typing.final
+class RejectUsername(_message.Message):
+    """Tells a user's home that a wish cannot be granted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    USERNAME_FIELD_NUMBER: _builtins.int
+    WISH_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Whose wish."""
+    username: _builtins.str
+    """The username."""
+    wish: _builtins.int
+    """Number of the wish."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        username: _builtins.str = ...,
+        wish: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id", "username", b"username", "wish", b"wish"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectUsername: _TypeAlias = RejectUsername  # noqa: Y015
+
+@_typing.final
+class ReleaseUsername(_message.Message):
+    """Gives a reservation back, if it is still the one of this wish."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERNAME_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    WISH_FIELD_NUMBER: _builtins.int
+    username: _builtins.str
+    """The username."""
+    user_id: _builtins.str
+    """Whose reservation."""
+    wish: _builtins.int
+    """Number of the wish that it was made for."""
+    def __init__(
+        self,
+        *,
+        username: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        wish: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id", "username", b"username", "wish", b"wish"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseUsername: _TypeAlias = ReleaseUsername  # noqa: Y015
 
 @_typing.final
 class Event(_message.Message):
@@ -39,13 +528,602 @@ class Event(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    CREATION_FIELD_NUMBER: _builtins.int
+    CHALLENGE_STARTED_FIELD_NUMBER: _builtins.int
+    CODE_REJECTED_FIELD_NUMBER: _builtins.int
+    SIGNED_IN_FIELD_NUMBER: _builtins.int
+    USER_REGISTERED_FIELD_NUMBER: _builtins.int
+    SESSION_OPENED_FIELD_NUMBER: _builtins.int
+    SESSION_ENDED_FIELD_NUMBER: _builtins.int
+    TOKENS_REFRESHED_FIELD_NUMBER: _builtins.int
+    PROFILE_UPDATED_FIELD_NUMBER: _builtins.int
+    USERNAME_WISHED_FIELD_NUMBER: _builtins.int
+    USERNAME_SET_FIELD_NUMBER: _builtins.int
+    USERNAME_REFUSED_FIELD_NUMBER: _builtins.int
+    USERNAME_DECLINED_FIELD_NUMBER: _builtins.int
+    USERNAME_RESERVED_FIELD_NUMBER: _builtins.int
+    USERNAME_FOUND_TAKEN_FIELD_NUMBER: _builtins.int
+    USERNAME_RELEASED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def creation(self) -> _journal_pb2.Creation:
+        """On one event of a creation: moves the mark of its source."""
+
+    @_builtins.property
+    def challenge_started(self) -> Global___ChallengeStarted:
+        """A challenge was made."""
+
+    @_builtins.property
+    def code_rejected(self) -> Global___CodeRejected:
+        """A wrong code was tried."""
+
+    @_builtins.property
+    def signed_in(self) -> Global___SignedIn:
+        """The right code was given."""
+
+    @_builtins.property
+    def user_registered(self) -> Global___UserRegistered:
+        """An account was made."""
+
+    @_builtins.property
+    def session_opened(self) -> Global___SessionOpened:
+        """A session was opened."""
+
+    @_builtins.property
+    def session_ended(self) -> Global___SessionEnded:
+        """A session was ended."""
+
+    @_builtins.property
+    def tokens_refreshed(self) -> Global___TokensRefreshed:
+        """A session got its next tokens."""
+
+    @_builtins.property
+    def profile_updated(self) -> Global___ProfileUpdated:
+        """A name was changed."""
+
+    @_builtins.property
+    def username_wished(self) -> Global___UsernameWished:
+        """A user wishes for a username."""
+
+    @_builtins.property
+    def username_set(self) -> Global___UsernameSet:
+        """A wish came true."""
+
+    @_builtins.property
+    def username_refused(self) -> Global___UsernameRefused:
+        """A wish did not come true."""
+
+    @_builtins.property
+    def username_declined(self) -> Global___UsernameDeclined:
+        """A username was reserved for a user who no longer wishes for it."""
+
+    @_builtins.property
+    def username_reserved(self) -> Global___UsernameReserved:
+        """A username was reserved."""
+
+    @_builtins.property
+    def username_found_taken(self) -> Global___UsernameFoundTaken:
+        """A username was found to be another user's."""
+
+    @_builtins.property
+    def username_released(self) -> Global___UsernameReleased:
+        """A username is free again."""
+
     def __init__(
         self,
+        *,
+        creation: _journal_pb2.Creation | None = ...,
+        challenge_started: Global___ChallengeStarted | None = ...,
+        code_rejected: Global___CodeRejected | None = ...,
+        signed_in: Global___SignedIn | None = ...,
+        user_registered: Global___UserRegistered | None = ...,
+        session_opened: Global___SessionOpened | None = ...,
+        session_ended: Global___SessionEnded | None = ...,
+        tokens_refreshed: Global___TokensRefreshed | None = ...,
+        profile_updated: Global___ProfileUpdated | None = ...,
+        username_wished: Global___UsernameWished | None = ...,
+        username_set: Global___UsernameSet | None = ...,
+        username_refused: Global___UsernameRefused | None = ...,
+        username_declined: Global___UsernameDeclined | None = ...,
+        username_reserved: Global___UsernameReserved | None = ...,
+        username_found_taken: Global___UsernameFoundTaken | None = ...,
+        username_released: Global___UsernameReleased | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["challenge_started", b"challenge_started", "code_rejected", b"code_rejected", "creation", b"creation", "kind", b"kind", "profile_updated", b"profile_updated", "session_ended", b"session_ended", "session_opened", b"session_opened", "signed_in", b"signed_in", "tokens_refreshed", b"tokens_refreshed", "user_registered", b"user_registered", "username_declined", b"username_declined", "username_found_taken", b"username_found_taken", "username_refused", b"username_refused", "username_released", b"username_released", "username_reserved", b"username_reserved", "username_set", b"username_set", "username_wished", b"username_wished"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge_started", b"challenge_started", "code_rejected", b"code_rejected", "creation", b"creation", "kind", b"kind", "profile_updated", b"profile_updated", "session_ended", b"session_ended", "session_opened", b"session_opened", "signed_in", b"signed_in", "tokens_refreshed", b"tokens_refreshed", "user_registered", b"user_registered", "username_declined", b"username_declined", "username_found_taken", b"username_found_taken", "username_refused", b"username_refused", "username_released", b"username_released", "username_reserved", b"username_reserved", "username_set", b"username_set", "username_wished", b"username_wished"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["challenge_started", "code_rejected", "signed_in", "user_registered", "session_opened", "session_ended", "tokens_refreshed", "profile_updated", "username_wished", "username_set", "username_refused", "username_declined", "username_reserved", "username_found_taken", "username_released"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___Event: _TypeAlias = Event  # noqa: Y015
+
+@_typing.final
+class ChallengeStarted(_message.Message):
+    """A challenge was made; the one before it has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHONE_HASH_FIELD_NUMBER: _builtins.int
+    CHALLENGE_ID_FIELD_NUMBER: _builtins.int
+    CODE_MAC_FIELD_NUMBER: _builtins.int
+    PHONE_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_MS_FIELD_NUMBER: _builtins.int
+    RESEND_AFTER_MS_FIELD_NUMBER: _builtins.int
+    phone_hash: _builtins.str
+    """The phone's hash."""
+    challenge_id: _builtins.str
+    """The challenge."""
+    code_mac: _builtins.bytes
+    """Keyed hash of challenge and code."""
+    expire_time_ms: _builtins.int
+    """When the challenge ends, milliseconds since 1970."""
+    resend_after_ms: _builtins.int
+    """How long until the next may be asked for."""
+    @_builtins.property
+    def phone(self) -> _journal_pb2.Sealed:
+        """The phone, sealed for the phone's own key."""
+
+    @_builtins.property
+    def code(self) -> _journal_pb2.Sealed:
+        """The code, sealed for the phone's own key."""
+
+    def __init__(
+        self,
+        *,
+        phone_hash: _builtins.str = ...,
+        challenge_id: _builtins.str = ...,
+        code_mac: _builtins.bytes = ...,
+        phone: _journal_pb2.Sealed | None = ...,
+        code: _journal_pb2.Sealed | None = ...,
+        expire_time_ms: _builtins.int = ...,
+        resend_after_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "phone", b"phone"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge_id", b"challenge_id", "code", b"code", "code_mac", b"code_mac", "expire_time_ms", b"expire_time_ms", "phone", b"phone", "phone_hash", b"phone_hash", "resend_after_ms", b"resend_after_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Event: _TypeAlias = Event  # noqa: Y015
+Global___ChallengeStarted: _TypeAlias = ChallengeStarted  # noqa: Y015
+
+@_typing.final
+class CodeRejected(_message.Message):
+    """A wrong code was tried."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHONE_HASH_FIELD_NUMBER: _builtins.int
+    CHALLENGE_ID_FIELD_NUMBER: _builtins.int
+    TRIES_LEFT_FIELD_NUMBER: _builtins.int
+    phone_hash: _builtins.str
+    """The phone's hash."""
+    challenge_id: _builtins.str
+    """The challenge."""
+    tries_left: _builtins.int
+    """How many tries are left; at 0 the challenge has ended."""
+    def __init__(
+        self,
+        *,
+        phone_hash: _builtins.str = ...,
+        challenge_id: _builtins.str = ...,
+        tries_left: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge_id", b"challenge_id", "phone_hash", b"phone_hash", "tries_left", b"tries_left"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CodeRejected: _TypeAlias = CodeRejected  # noqa: Y015
+
+@_typing.final
+class SignedIn(_message.Message):
+    """The right code was given; the challenge has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHONE_HASH_FIELD_NUMBER: _builtins.int
+    CHALLENGE_ID_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    NEW_USER_FIELD_NUMBER: _builtins.int
+    phone_hash: _builtins.str
+    """The phone's hash."""
+    challenge_id: _builtins.str
+    """The challenge."""
+    new_user: _builtins.bool
+    """Whether the phone had no user before."""
+    @_builtins.property
+    def session(self) -> Global___NewSession:
+        """Who has signed in, and how."""
+
+    def __init__(
+        self,
+        *,
+        phone_hash: _builtins.str = ...,
+        challenge_id: _builtins.str = ...,
+        session: Global___NewSession | None = ...,
+        new_user: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge_id", b"challenge_id", "new_user", b"new_user", "phone_hash", b"phone_hash", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignedIn: _TypeAlias = SignedIn  # noqa: Y015
+
+@_typing.final
+class UserRegistered(_message.Message):
+    """An account was made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    PHONE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_MS_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The new user."""
+    create_time_ms: _builtins.int
+    """When the sign-in was completed, milliseconds since 1970."""
+    @_builtins.property
+    def phone(self) -> _journal_pb2.Sealed:
+        """The phone, sealed for the user."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        phone: _journal_pb2.Sealed | None = ...,
+        create_time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["phone", b"phone"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time_ms", b"create_time_ms", "phone", b"phone", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UserRegistered: _TypeAlias = UserRegistered  # noqa: Y015
+
+@_typing.final
+class SessionOpened(_message.Message):
+    """A session was opened."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_MS_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Whose session."""
+    session_id: _builtins.str
+    """Which session."""
+    create_time_ms: _builtins.int
+    """When the sign-in was completed, milliseconds since 1970."""
+    @_builtins.property
+    def device(self) -> _journal_pb2.Sealed:
+        """What the device is called, sealed for the user."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        device: _journal_pb2.Sealed | None = ...,
+        create_time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time_ms", b"create_time_ms", "device", b"device", "session_id", b"session_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionOpened: _TypeAlias = SessionOpened  # noqa: Y015
+
+@_typing.final
+class SessionEnded(_message.Message):
+    """A session was ended before its tokens did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Whose session."""
+    session_id: _builtins.str
+    """Which session."""
+    end: Global___SessionEnd.ValueType
+    """Why."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        end: Global___SessionEnd.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "session_id", b"session_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionEnded: _TypeAlias = SessionEnded  # noqa: Y015
+
+@_typing.final
+class TokensRefreshed(_message.Message):
+    """A session got its next tokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Whose session."""
+    session_id: _builtins.str
+    """Which session."""
+    generation: _builtins.int
+    """Generation of the refresh token that is good from now on."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        generation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "session_id", b"session_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokensRefreshed: _TypeAlias = TokensRefreshed  # noqa: Y015
+
+@_typing.final
+class ProfileUpdated(_message.Message):
+    """A name was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Whose name."""
+    @_builtins.property
+    def name(self) -> _journal_pb2.Sealed:
+        """The name, sealed for the user."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        name: _journal_pb2.Sealed | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProfileUpdated: _TypeAlias = ProfileUpdated  # noqa: Y015
+
+@_typing.final
+class UsernameWished(_message.Message):
+    """A user wishes for a username; at most one wish of a user is open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    USERNAME_FIELD_NUMBER: _builtins.int
+    WISH_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who wishes."""
+    username: _builtins.str
+    """For what."""
+    wish: _builtins.int
+    """Number of the wish among the user's wishes, from 1."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        username: _builtins.str = ...,
+        wish: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id", "username", b"username", "wish", b"wish"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsernameWished: _TypeAlias = UsernameWished  # noqa: Y015
+
+@_typing.final
+class UsernameSet(_message.Message):
+    """A wish came true: the user holds the username."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    USERNAME_FIELD_NUMBER: _builtins.int
+    WISH_FIELD_NUMBER: _builtins.int
+    RELEASED_USERNAME_FIELD_NUMBER: _builtins.int
+    RELEASED_WISH_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who holds it."""
+    username: _builtins.str
+    """The username."""
+    wish: _builtins.int
+    """Number of the wish."""
+    released_username: _builtins.str
+    """The username held before, to be released; empty when there was none."""
+    released_wish: _builtins.int
+    """Number of the wish that the username held before was reserved for; 0 when there was none."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        username: _builtins.str = ...,
+        wish: _builtins.int = ...,
+        released_username: _builtins.str = ...,
+        released_wish: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["released_username", b"released_username", "released_wish", b"released_wish", "user_id", b"user_id", "username", b"username", "wish", b"wish"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsernameSet: _TypeAlias = UsernameSet  # noqa: Y015
+
+@_typing.final
+class UsernameRefused(_message.Message):
+    """A wish did not come true: somebody else holds the username."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    USERNAME_FIELD_NUMBER: _builtins.int
+    WISH_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who wished."""
+    username: _builtins.str
+    """For what."""
+    wish: _builtins.int
+    """Number of the wish."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        username: _builtins.str = ...,
+        wish: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id", "username", b"username", "wish", b"wish"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsernameRefused: _TypeAlias = UsernameRefused  # noqa: Y015
+
+@_typing.final
+class UsernameDeclined(_message.Message):
+    """A username was reserved for a wish that is neither open nor held: the reservation is to be released."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    USERNAME_FIELD_NUMBER: _builtins.int
+    WISH_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who does not wish for it."""
+    username: _builtins.str
+    """The username."""
+    wish: _builtins.int
+    """Number of the wish."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        username: _builtins.str = ...,
+        wish: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id", "username", b"username", "wish", b"wish"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsernameDeclined: _TypeAlias = UsernameDeclined  # noqa: Y015
+
+@_typing.final
+class UsernameReserved(_message.Message):
+    """A username was reserved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERNAME_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    WISH_FIELD_NUMBER: _builtins.int
+    username: _builtins.str
+    """The username."""
+    user_id: _builtins.str
+    """For whom."""
+    wish: _builtins.int
+    """Number of the wish."""
+    def __init__(
+        self,
+        *,
+        username: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        wish: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id", "username", b"username", "wish", b"wish"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsernameReserved: _TypeAlias = UsernameReserved  # noqa: Y015
+
+@_typing.final
+class UsernameFoundTaken(_message.Message):
+    """A username was found to be another user's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERNAME_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    WISH_FIELD_NUMBER: _builtins.int
+    username: _builtins.str
+    """The username."""
+    user_id: _builtins.str
+    """Who wished for it."""
+    wish: _builtins.int
+    """Number of the wish."""
+    def __init__(
+        self,
+        *,
+        username: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        wish: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id", "username", b"username", "wish", b"wish"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsernameFoundTaken: _TypeAlias = UsernameFoundTaken  # noqa: Y015
+
+@_typing.final
+class UsernameReleased(_message.Message):
+    """A username is free again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERNAME_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    WISH_FIELD_NUMBER: _builtins.int
+    username: _builtins.str
+    """The username."""
+    user_id: _builtins.str
+    """Who had it."""
+    wish: _builtins.int
+    """Number of the wish that it was reserved for."""
+    def __init__(
+        self,
+        *,
+        username: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        wish: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id", "username", b"username", "wish", b"wish"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsernameReleased: _TypeAlias = UsernameReleased  # noqa: Y015
