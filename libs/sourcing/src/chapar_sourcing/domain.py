@@ -94,6 +94,10 @@ class Domain(Protocol[CommandT, EventT]):
     def journals_refusals(self) -> bool:
         """Whether refusals by `decide` are written to the journal, so that a retry gets the same one for ever."""
 
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether answers are kept for ever, so that no request id is ever too old; otherwise ids live 30 days."""
+
     def needs(self, command: CommandT) -> Sequence[Key]:
         """The documents that deciding reads, all of one partition; at most 1,000."""
 

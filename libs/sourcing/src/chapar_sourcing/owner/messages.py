@@ -10,7 +10,7 @@ from typing import TypeAlias
 from google.protobuf.message import Message
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
-from chapar_sourcing.domain import Document, Key, Stored
+from chapar_sourcing.domain import Key, Stored
 from chapar_sourcing.ports.journal import JournalRecord
 from chapar_sourcing.ports.store import Checkpoint, DocumentWrite
 from chapar_sourcing.positions import Position
@@ -51,7 +51,8 @@ class Bounds:
     """Documents and answers that the store does not have yet; beyond it commands are refused."""
     heartbeat_fresh_ms: int = 5_000
     """A claim after an unknown outcome needs an own heartbeat this fresh."""
-    unknown_ids_ms: int = 5_000
+    needs_max: int = 1_000
+    """Documents a command may need."""
 
 
 # ---- inputs -------------------------------------------------------------------------------------------------------
@@ -227,6 +228,11 @@ class Outcome:
     replayed: bool = False
     reason: str = ""
     detail: Mapping[str, str] | None = None
+    unchecked: bool = False
+    """The stored content hash was made with another key than the one given: the shell computes it again under
+    `entry.content_key_id` and compares, before it tells anybody."""
+    bug: Exception | None = None
+    """The domain failed: `reason` is "BUG", nothing was changed, and the shell reports the error loudly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +290,3 @@ class ProjectionBatch:
 
     documents: Sequence[DocumentWrite]
     checkpoint: Checkpoint
-
-
-Held: TypeAlias = Document | None

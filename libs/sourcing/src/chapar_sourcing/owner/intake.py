@@ -1,0 +1,272 @@
+"""From a received command to a decided one: request ids, loading of documents, deciding.
+
+Memory first, always: a command is judged anew each time it moves on, because an equal one may have been decided while
+it waited. What belongs here: commands that are not in a block yet. What does not: the log.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chapar.sourcing.journal.v1 import journal_pb2 as journal
+from chapar_sourcing.domain import DOCUMENT_BYTES_MAX, Document, Domain, Key, Refused, Stored, When, decode, encode
+from chapar_sourcing.owner.blocks import ANSWER_KIND, Answer, AnswerId, Block, Change, Decided, answer_key
+from chapar_sourcing.owner.memory import Memory, Slot
+from chapar_sourcing.owner.messages import Bounds, Command, Load, Outcome, Replied
+from chapar_sourcing.positions import Position
+from chapar_sourcing.requests import FUTURE_MS_MAX, ID_AGE_MS_MAX, request_time_ms, scope_of
+
+NOT_OWNER = "REASON_NOT_OWNER"
+OVERLOADED = "REASON_OVERLOADED"
+DEADLINE_PASSED = "REASON_DEADLINE_PASSED"
+REQUEST_ID_IN_FUTURE = "REASON_REQUEST_ID_IN_FUTURE"
+REQUEST_EXPIRED = "REASON_REQUEST_EXPIRED"
+REQUEST_ID_REUSED = "REASON_REQUEST_ID_REUSED"
+ENTRY_TOO_LARGE = "REASON_ENTRY_TOO_LARGE"
+BUG = "BUG"
+
+
+def answer_id_of(command: Command) -> AnswerId:
+    """What repetitions of a command have in common."""
+    return scope_of(command.actor), command.request_id
+
+
+def refused(command: Command, reason: str, *, confirm: bool = False, **detail: str) -> Replied:
+    """A reply that nothing was decided."""
+    return Replied(command.ticket, Outcome(reason=reason, detail=detail), needs_confirmation=confirm)
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A command on its way; `looked_up`: the store was asked for its id and had no answer."""
+
+    command: Command
+    looked_up: bool = False
+
+
+class TooLarge(Exception):
+    """An entry or a document would outgrow its bound."""
+
+
+class Intake:
+    """The waiting rooms before the block, and the step into it."""
+
+    def __init__(self, domain: Domain[Any, Any], memory: Memory, bounds: Bounds) -> None:
+        self._domain = domain
+        self._memory = memory
+        self._bounds = bounds
+        self.answers: dict[AnswerId, Answer] = {}
+        self.surely_new_after_ms = 0
+        """Ids of a later time than this plus the margin were never answered before memory began: F of the design."""
+        self._ready: deque[Waiting] = deque()
+        self._blocked: dict[Key, list[Waiting]] = {}
+        self._loading: dict[int, tuple[Key, ...]] = {}
+        self._failed_loads: list[int] = []
+        self._next_load_id = 1
+
+    # ---- waiting rooms
+
+    def __len__(self) -> int:
+        return len(self._ready) + sum(len(room) for room in self._blocked.values())
+
+    def hold(self, command: Command) -> None:
+        """Takes a command into the waiting room."""
+        self._ready.append(Waiting(command))
+
+    def put_back(self, commands: Sequence[Command]) -> None:
+        """Takes commands back whose block was undone, before all others and in their order."""
+        self._ready.extendleft(Waiting(command) for command in reversed(commands))
+
+    def drop_late(self, now_ms: int) -> Iterator[Replied]:
+        """Lets go of everybody whose deadline has passed."""
+        for room in [self._ready, *self._blocked.values()]:
+            late = [w for w in room if w.command.deadline_ms <= now_ms]
+            if late:
+                kept = [w for w in room if w.command.deadline_ms > now_ms]
+                room.clear()
+                room.extend(kept)
+            yield from (refused(waiting.command, DEADLINE_PASSED) for waiting in late)
+
+    def empty(self) -> list[Command]:
+        """Lets everybody go."""
+        everybody = [w.command for room in [self._ready, *self._blocked.values()] for w in room]
+        self._ready.clear()
+        self._blocked.clear()
+        self._loading.clear()
+        return everybody
+
+    # ---- loading
+
+    def load(self, keys: Sequence[Key], at_least: int) -> Load | None:
+        """Asks for the keys that are neither known nor on their way."""
+        on_the_way = {key for load in self._loading.values() for key in load}
+        missing = tuple(dict.fromkeys(k for k in keys if k not in self._memory and k not in on_the_way))
+        if not missing:
+            return None
+        load_id = self._next_load_id
+        self._next_load_id += 1
+        self._loading[load_id] = missing
+        return Load(load_id, missing, at_least)
+
+    def loaded(self, load_id: int, documents: Mapping[Key, Stored]) -> None:
+        """Takes in what the store has; whoever waited for it goes on."""
+        for key in self._loading.pop(load_id, ()):
+            stored = documents.get(key)
+            waiting = self._blocked.pop(key, [])
+            if key.kind == ANSWER_KIND:
+                self._found(key, stored, waiting)
+            elif key not in self._memory:
+                self._memory.hold(key, self._slot(key, stored))
+            self._ready.extend(waiting)
+
+    def load_failed(self, load_id: int) -> None:
+        """Remembers to ask again."""
+        if load_id in self._loading:
+            self._failed_loads.append(load_id)
+
+    def load_again(self, at_least: int) -> Iterator[Load]:
+        """Asks again for what could not be loaded."""
+        for load_id in self._failed_loads:
+            if load_id in self._loading:
+                yield Load(load_id, self._loading[load_id], at_least)
+        self._failed_loads.clear()
+
+    def _slot(self, key: Key, stored: Stored | None) -> Slot:
+        if stored is None:
+            return Slot(None)
+        value = None if stored.data is None else decode(self._domain.documents, key, stored.data)
+        return Slot(value, stored.position)
+
+    def _found(self, key: Key, stored: Stored | None, waiting: Sequence[Waiting]) -> None:
+        for one in waiting:
+            one.looked_up = True
+        if stored is None or stored.data is None:
+            return
+        answer = journal.Answer.FromString(stored.data)
+        place = Position(answer.position.offset, answer.position.index)
+        answer_id = (key.parent, bytes.fromhex(key.id))
+        self.answers.setdefault(answer_id, Answer(answer.entry, answer.time_ms, place))
+
+    # ---- deciding
+
+    def advance(self, block: Block, now_ms: int, at_least: int) -> Iterator[Replied | Load]:
+        """Moves everybody on as far as possible: into the block, out with a reply, or to wait for a document."""
+        while self._ready and not block.full:
+            waiting = self._ready.popleft()
+            yield from self._step(waiting, block, now_ms, at_least)
+
+    def _step(self, waiting: Waiting, block: Block, now_ms: int, at_least: int) -> Iterator[Replied | Load]:
+        command = waiting.command
+        if command.deadline_ms <= now_ms:
+            yield refused(command, DEADLINE_PASSED)
+            return
+        known = self.answers.get(answer_id_of(command))
+        if known is not None:
+            yield from _repeat(known, command)
+            return
+        made_ms = request_time_ms(command.request_id)
+        if made_ms > now_ms + FUTURE_MS_MAX:
+            yield refused(command, REQUEST_ID_IN_FUTURE, server_time_ms=str(now_ms))
+            return
+        if made_ms < now_ms - ID_AGE_MS_MAX and not self._domain.keeps_answers:
+            yield refused(command, REQUEST_EXPIRED)
+            return
+        if made_ms <= self.surely_new_after_ms + FUTURE_MS_MAX and not waiting.looked_up:
+            yield from self._wait_for(waiting, [answer_key(answer_id_of(command))], at_least)
+            return
+        try:
+            needs = self._domain.needs(command.body)
+            assert len(needs) <= self._bounds.needs_max, "a command needs more documents than it may"
+        except Exception as error:
+            yield Replied(command.ticket, Outcome(reason=BUG, bug=error))
+            return
+        missing = [key for key in needs if key not in self._memory]
+        if missing:
+            yield from self._wait_for(waiting, missing, at_least)
+            return
+        yield from self._decide(waiting, needs, block)
+
+    def _wait_for(self, waiting: Waiting, missing: Sequence[Key], at_least: int) -> Iterator[Load]:
+        self._blocked.setdefault(missing[0], []).append(waiting)
+        load = self.load(missing, at_least)
+        if load is not None:
+            yield load
+
+    def _decide(self, waiting: Waiting, needs: Sequence[Key], block: Block) -> Iterator[Replied]:
+        command = waiting.command
+        documents = {key: slot.value for key in needs if (slot := self._memory.slot(key)) and slot.value is not None}
+        try:
+            decision = self._domain.decide(documents, command.body, block.time_ms)
+            if isinstance(decision, Refused) and not self._domain.journals_refusals:
+                outcome = Outcome(reason=decision.reason, detail=dict(decision.detail))
+                block.refusals.append((command, outcome))
+                return
+            decided = self._outcome(command, decision, block)
+        except TooLarge:
+            yield refused(command, ENTRY_TOO_LARGE)
+            return
+        except Exception as error:
+            yield Replied(command.ticket, Outcome(reason=BUG, bug=error))
+            return
+        if block.entries and block.size + decided.entry.ByteSize() > self._bounds.block_bytes_max:
+            block.full = True
+            self._ready.appendleft(waiting)
+            return
+        answer = Answer(decided.entry, block.time_ms, waiting=[(command, False)])
+        self.answers[answer_id_of(command)] = answer
+        block.add(self._memory, answer_id_of(command), answer, decided)
+        block.full = len(block.entries) >= self._bounds.entries_max
+
+    def _outcome(self, command: Command, decision: Sequence[Any] | Refused, block: Block) -> Decided:
+        entry = journal.Entry(
+            request_id=command.request_id,
+            content_hash=command.content_hash,
+            content_key_id=command.content_key_id,
+            actor=command.actor,
+            trace_parent=command.trace_parent,
+        )
+        if isinstance(decision, Refused):
+            entry.refusal.CopyFrom(journal.Refusal(reason=decision.reason, detail=decision.detail))
+            return Decided(entry, 0, {})
+        entry.events.CopyFrom(journal.Events(events=[event.SerializeToString() for event in decision]))
+        if entry.ByteSize() > self._bounds.entry_bytes_max:
+            raise TooLarge
+        return Decided(entry, len(decision), self._changes(decision, block))
+
+    def _changes(self, events: Sequence[Any], block: Block) -> dict[Key, Change]:
+        values: dict[Key, Document | None] = {}
+        last: dict[Key, int] = {}
+        when = When(block.time_ms)
+        for place, event in enumerate(events, start=block.events):
+            for key in self._domain.touches(event):
+                if key not in values:
+                    slot = self._memory.slot(key)
+                    values[key] = slot.value if slot else None
+                values[key] = self._domain.evolve(key, values[key], event, when)
+                last[key] = place
+        return {key: Change(value, last[key], encoded(value)) for key, value in values.items()}
+
+
+def encoded(value: Document | None) -> bytes | None:
+    """A document's bytes within their bound; None stays None."""
+    if value is None:
+        return None
+    data = encode(value)
+    if len(data) > DOCUMENT_BYTES_MAX:
+        raise TooLarge
+    return data
+
+
+def _repeat(known: Answer, command: Command) -> Iterator[Replied]:
+    """Answers a repetition: at once when the first answer is durable, with it otherwise."""
+    same_key = known.entry.content_key_id == command.content_key_id
+    if same_key and known.entry.content_hash != command.content_hash:
+        yield refused(command, REQUEST_ID_REUSED)
+    elif known.position is None:
+        known.waiting.append((command, True))
+    else:
+        outcome = known.outcome(replayed=True, unchecked=not same_key)
+        yield Replied(command.ticket, outcome, needs_confirmation=True)

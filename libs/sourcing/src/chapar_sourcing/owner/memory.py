@@ -1,0 +1,63 @@
+"""The documents that an owner holds, undurable changes included.
+
+What belongs here: values by key, the order within groups, and putting things back. What does not: why they change.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from chapar_sourcing.domain import Document, Key
+from chapar_sourcing.positions import NOWHERE, Position
+
+
+@dataclass(slots=True)
+class Slot:
+    """A document in memory. `value` None: there is none. `position`: of the last durable event in it."""
+
+    value: Document | None
+    position: Position = NOWHERE
+
+
+class Memory:
+    """Slots by key, with the ids of each group in order."""
+
+    def __init__(self) -> None:
+        self._slots: dict[Key, Slot] = {}
+        self._groups: dict[str, dict[str, list[str]]] = {}
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._slots
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def slot(self, key: Key) -> Slot | None:
+        """The slot of a key, or None when nothing is known of it."""
+        return self._slots.get(key)
+
+    def hold(self, key: Key, slot: Slot) -> None:
+        """Begins to know a key."""
+        assert key not in self._slots, f"{key} is known already"
+        self._slots[key] = slot
+        insort(self._groups.setdefault(key.kind, {}).setdefault(key.parent, []), key.id)
+
+    def forget(self, key: Key) -> None:
+        """Ceases to know a key."""
+        del self._slots[key]
+        parents = self._groups[key.kind]
+        ids = parents[key.parent]
+        del ids[bisect_left(ids, key.id)]
+        if not ids:
+            del parents[key.parent]
+
+    def group(self, kind: str, parent: str) -> Iterator[tuple[str, Document | None]]:
+        """(id, value) of everything known of a group, in order of ids."""
+        for identity in self._groups.get(kind, {}).get(parent, ()):
+            yield identity, self._slots[Key(kind, parent, identity)].value
+
+    def parents(self, kind: str) -> Iterator[str]:
+        """Parents of a kind of which anything is known, in no order."""
+        return iter(tuple(self._groups.get(kind, ())))
