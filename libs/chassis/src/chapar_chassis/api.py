@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Refused
+from chapar_sourcing.hosting import Detach
 from chapar_sourcing.view import View
 
 RequestT = TypeVar("RequestT", bound=Message)
@@ -90,6 +91,8 @@ class WatchRule:
     snapshot: Callable[[str, View], Awaitable[bytes]]
     hints_of: Callable[[Any, int], Sequence[tuple[str, bytes]]]
     """(event, time_ms) -> (key, hint) pairs to show to watchers once the event is durable."""
+    detaches_of: Callable[[Any, int], Sequence[Detach]] | None = None
+    """(event, time_ms) -> who loses the right to watch; None when nobody ever does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
-from chapar_chassis.refusals import CallStatus
+from chapar_chassis.refusals import CallEnded
 
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 
@@ -25,13 +25,8 @@ class Forwarded:
     trailing: Metadata
 
 
-class ForwardFailed(Exception):
+class ForwardFailed(CallEnded):
     """The call ended with a status; `status` and `trailing` are as the owner gave them, or say UNAVAILABLE."""
-
-    def __init__(self, status: CallStatus, trailing: Metadata = ()) -> None:
-        super().__init__(status.message)
-        self.status = status
-        self.trailing = trailing
 
 
 class Forwarder(Protocol):

@@ -8,7 +8,7 @@ expected becomes INTERNAL with a random incident id that the log knows too, and 
 from __future__ import annotations
 
 import secrets as random_source
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from chapar.options.v1 import options_pb2
 from chapar_sourcing.domain import Refused
 from chapar_sourcing.fold import LogDamaged
 from chapar_sourcing.ports.errors import Unavailable
+from chapar_sourcing.refusing import EngineRefused
 
 ENGINE_DOMAIN = "gateway.chapar"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -80,9 +81,11 @@ class CallRefused(Exception):
 class CallEnded(Exception):
     """Ends the call it is raised in with a status that somebody else made, such as an owner behind the gateway."""
 
-    def __init__(self, status: CallStatus) -> None:
+    def __init__(self, status: CallStatus, trailing: Sequence[tuple[str, str | bytes]] = ()) -> None:
+        """`trailing` is metadata to send beside the status' own."""
         super().__init__(status.message)
         self.status = status
+        self.trailing = trailing
 
 
 class Refusals:
@@ -116,7 +119,7 @@ class Refusals:
         match error:
             case CallEnded():
                 return error.status
-            case CallRefused():
+            case CallRefused() | EngineRefused():
                 return self.of_reason(error.reason, error.detail)
             case Unavailable():
                 return self.of_reason(UNAVAILABLE)

@@ -1,0 +1,196 @@
+"""What a process tells about itself: JSON logs on stdout, metrics on a port of their own, traces by `traceparent`.
+
+Nothing here is global but the root of the standard library's logging, which `process` points at our format. Logs never
+hold tokens, phone numbers or texts: values of telling names are dropped, values that look like one are masked, and
+errors are logged by type and place, not by their text.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TextIO, cast
+
+import structlog
+from opentelemetry import context as trace_context
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from chapar_chassis.settings import Address
+
+REDACTED = "[redacted]"
+_SECRET_NAMES = re.compile(
+    r"(^|_)(authorization|body|code|memo|password|phone|secret|text|title|token|username|display_name)$"
+)
+_SECRET_VALUES = re.compile(r"v1\.[\w-]{16,}\.[\w-]{16,}|\+\d{8,15}\b|\bs[0-9a-f]{4}\.\S{16,}|\b[0-9a-f]{64}\b")
+_PROPAGATOR = TraceContextTextMapPropagator()
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A value that a log line shows on purpose although its name says it should not, such as a development code."""
+
+    value: str
+
+
+def make_logger(service: str, level: str, output: TextIO = sys.stdout) -> Any:
+    """A structlog logger: one JSON object a line."""
+    return structlog.wrap_logger(
+        structlog.PrintLogger(output),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _add_error,
+            _add_trace,
+            redact,
+            structlog.processors.JSONRenderer(ensure_ascii=False, default=repr),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        cache_logger_on_first_use=False,
+        service=service,
+    )
+
+
+class LibraryLogs(logging.Handler):
+    """Brings what libraries log into our format; their warnings and errors only."""
+
+    def __init__(self, log: Any) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self._log.log(record.levelno, "library", logger=record.name, message=record.getMessage(), error=error)
+
+
+def redact(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Structlog processor: masks whatever must not be read in a log."""
+    return {name: _redacted(name, value) for name, value in event.items()}
+
+
+def _redacted(name: str, value: Any) -> Any:
+    if isinstance(value, Shown):
+        return value.value
+    if _SECRET_NAMES.search(name):
+        return REDACTED
+    if isinstance(value, Mapping):
+        return {str(inner): _redacted(str(inner), held) for inner, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted(name, item) for item in value]
+    if isinstance(value, bytes):
+        return REDACTED
+    return _SECRET_VALUES.sub(REDACTED, value) if isinstance(value, str) else value
+
+
+def _add_error(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    error = event.get("error")
+    if isinstance(error, BaseException):
+        event["error"] = type(error).__name__
+        event["where"] = places_of(error)
+    return event
+
+
+def places_of(error: BaseException) -> list[str]:
+    """Where an error came from, outermost first: "file:line function", with no values in it."""
+    frames = traceback.extract_tb(error.__traceback__)[-12:]
+    places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames]
+    return places if error.__cause__ is None else [*places, *places_of(error.__cause__)]
+
+
+def _add_trace(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        event["trace_id"] = f"{span.trace_id:032x}"
+    return event
+
+
+class Tracing:
+    """Spans of the calls a process serves, and the `traceparent` that goes on from them. No exporter by default."""
+
+    def __init__(self, service: str, provider: TracerProvider | None = None) -> None:
+        self._provider = provider or TracerProvider(resource=Resource({"service.name": f"chapar-{service}"}))
+        self._tracer = self._provider.get_tracer("chapar")
+
+    @contextmanager
+    def span(self, name: str, trace_parent: str) -> Iterator[None]:
+        """A server span beneath the caller's, current while the block runs."""
+        parent = _PROPAGATOR.extract({"traceparent": trace_parent}) if trace_parent else trace_context.Context()
+        span = self._tracer.start_span(name, context=parent, kind=trace.SpanKind.SERVER)
+        token = trace_context.attach(trace.set_span_in_context(span, parent))
+        try:
+            yield
+        finally:
+            trace_context.detach(token)
+            span.end()
+
+    def close(self) -> None:
+        """Sends what exporters still hold."""
+        self._provider.shutdown()
+
+
+def current_trace_parent() -> str:
+    """The `traceparent` for calls that go out from here; "" outside of any span."""
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier)
+    return carrier.get("traceparent", "")
+
+
+class Metrics:
+    """A process's metrics, in a registry that was passed in. Also takes what the engine measures."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.rpc_seconds = Histogram(
+            "chapar_rpc_seconds", "Time to serve a call.", ["rpc", "code"], registry=registry, buckets=_SECONDS
+        )
+        self.rpc_running = Gauge("chapar_rpc_running", "Calls being served.", ["rpc"], registry=registry)
+        self.incidents = Counter("chapar_incidents", "Errors nobody expected.", registry=registry)
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+
+    def count(self, name: str, amount: int = 1, **labels: str) -> None:
+        """Adds to a counter of the engine; a name always comes with the same labels."""
+        if name not in self._counters:
+            self._counters[name] = Counter(f"chapar_{name}", _words(name), _sorted(labels), registry=self.registry)
+        _child(self._counters[name], labels).inc(amount)
+
+    def gauge(self, name: str, value: float, **labels: str) -> None:
+        """Sets a reading of the engine; a name always comes with the same labels."""
+        if name not in self._gauges:
+            self._gauges[name] = Gauge(f"chapar_{name}", _words(name), _sorted(labels), registry=self.registry)
+        _child(self._gauges[name], labels).set(value)
+
+
+class MetricsServer:
+    """Serves a registry by HTTP on its own port and thread."""
+
+    def __init__(self, registry: CollectorRegistry, listen: Address) -> None:
+        self._server, self._thread = start_http_server(listen.port, listen.host, registry)
+        self.address = Address(listen.host, self._server.server_port)
+
+    def close(self) -> None:
+        """Ends the server and waits for its thread."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize() + "."
+
+
+def _sorted(labels: Mapping[str, str]) -> Sequence[str]:
+    return sorted(labels)
+
+
+def _child(metric: Any, labels: Mapping[str, str]) -> Any:
+    return metric.labels(**labels) if labels else cast(Any, metric)
