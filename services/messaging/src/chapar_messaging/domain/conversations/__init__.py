@@ -1,0 +1,1 @@
+"""Conversations: their heads, who is in them, and in which role."""

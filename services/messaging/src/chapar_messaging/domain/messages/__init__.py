@@ -1,0 +1,1 @@
+"""Messages: texts and payment cards, one document each; the first one opens a direct conversation."""

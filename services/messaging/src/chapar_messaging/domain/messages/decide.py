@@ -1,0 +1,102 @@
+"""Who may send what where, and the number it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chapar.messaging.journal.v1 import journal_pb2 as journal
+from chapar.messaging.v1 import messaging_pb2 as api
+from chapar.sourcing.journal.v1 import journal_pb2 as sourcing
+from chapar_messaging.domain import reasons
+from chapar_messaging.domain.conversations.decide import added
+from chapar_messaging.domain.conversations.documents import Member, conversation_in, member_in
+from chapar_messaging.domain.messages.documents import message_key
+from chapar_messaging.ids import Direct, parse_conversation_id
+from chapar_sourcing.creations import HOLE_REASON, Judgement, creation_key, judge
+from chapar_sourcing.domain import Documents, Refused
+
+Decision = Sequence[journal.Event] | Refused
+
+
+def send_message(documents: Documents, command: journal.SendMessage) -> Decision:
+    """CONVERSATION_UNKNOWN, REPLY_TARGET_UNKNOWN. The first text of a direct conversation opens it."""
+    conversation = conversation_in(documents, command.conversation_id)
+    if conversation is None:
+        if not _may_open(command.conversation_id, command.sender_user_id):
+            return Refused(reasons.CONVERSATION_UNKNOWN)
+        if command.reply_to_sequence != 0:
+            return Refused(reasons.REPLY_TARGET_UNKNOWN)
+        return [*_opening(command.conversation_id, command.sender_user_id), _sent(command, 1)]
+    sender = member_in(documents, command.conversation_id, command.sender_user_id)
+    if sender is None:
+        return Refused(reasons.CONVERSATION_UNKNOWN)
+    if command.reply_to_sequence != 0 and not _sees(documents, sender, command):
+        return Refused(reasons.REPLY_TARGET_UNKNOWN)
+    return [_sent(command, conversation.message_sequence + 1)]
+
+
+def post_payment_card(
+    documents: Documents, command: journal.PostPaymentCard, creation: sourcing.Creation
+) -> Decision:  # fmt: skip
+    """CREATION_HOLE. A repeated card changes nothing; the first card or text opens the conversation."""
+    match judge(documents.get(creation_key(creation)), creation):
+        case Judgement.REPEATED:
+            return []
+        case Judgement.HOLE:
+            return Refused(HOLE_REASON)
+        case Judgement.NEXT:
+            conversation = conversation_in(documents, command.conversation_id)
+            if conversation is None:
+                opening = _opening(command.conversation_id, command.payer_user_id)
+                return [*opening, _posted(command, creation, 1)]
+            return [_posted(command, creation, conversation.message_sequence + 1)]
+
+
+def _may_open(conversation_id: str, user_id: str) -> bool:
+    form = parse_conversation_id(conversation_id)
+    return isinstance(form, Direct) and user_id in form.user_ids
+
+
+def _sees(documents: Documents, member: Member, command: journal.SendMessage) -> bool:
+    target = message_key(command.conversation_id, command.reply_to_sequence)
+    return command.reply_to_sequence >= member.first_visible_sequence and target in documents
+
+
+def _opening(conversation_id: str, opener_user_id: str) -> Sequence[journal.Event]:
+    form = parse_conversation_id(conversation_id)
+    assert isinstance(form, Direct)
+    opened = journal.ConversationOpened(conversation_id=conversation_id, kind=api.CONVERSATION_KIND_DIRECT)
+    return [
+        journal.Event(conversation_opened=opened),
+        *(
+            added(conversation_id, user_id, api.ROLE_MEMBER, change, 1, opener_user_id)
+            for change, user_id in enumerate(form.user_ids, start=1)
+        ),
+    ]
+
+
+def _sent(command: journal.SendMessage, sequence: int) -> journal.Event:
+    return journal.Event(
+        message_sent=journal.MessageSent(
+            conversation_id=command.conversation_id,
+            sequence=sequence,
+            sender_user_id=command.sender_user_id,
+            message_id=command.message_id,
+            text=command.text,
+            reply_to_sequence=command.reply_to_sequence,
+        )
+    )
+
+
+def _posted(command: journal.PostPaymentCard, creation: sourcing.Creation, sequence: int) -> journal.Event:
+    return journal.Event(
+        payment_card_posted=journal.PaymentCardPosted(
+            conversation_id=command.conversation_id,
+            sequence=sequence,
+            transfer_id=command.transfer_id,
+            payer_user_id=command.payer_user_id,
+            payee_user_id=command.payee_user_id,
+            amount_rials=command.amount_rials,
+            creation=creation,
+        )
+    )

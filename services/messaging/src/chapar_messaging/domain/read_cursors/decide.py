@@ -1,0 +1,19 @@
+"""When a read cursor moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chapar.messaging.journal.v1 import journal_pb2 as journal
+from chapar_messaging.domain.read_cursors.documents import read_sequence_in
+from chapar_sourcing.domain import Documents
+
+
+def mark_read(documents: Documents, command: journal.MarkRead) -> Sequence[journal.Event]:
+    """Forward only; anything else is accepted and changes nothing."""
+    if command.sequence <= read_sequence_in(documents, command.user_id, command.conversation_id):
+        return []
+    moved = journal.ReadCursorMoved(
+        user_id=command.user_id, conversation_id=command.conversation_id, sequence=command.sequence
+    )
+    return [journal.Event(read_cursor_moved=moved)]

@@ -1,0 +1,15 @@
+"""The refusals that rest on state, by the names of `chapar.messaging.v1.Reason`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CONVERSATION_UNKNOWN: Final = "REASON_CONVERSATION_UNKNOWN"
+REPLY_TARGET_UNKNOWN: Final = "REASON_REPLY_TARGET_UNKNOWN"
+ROLE_TOO_LOW: Final = "REASON_ROLE_TOO_LOW"
+NOT_A_GROUP: Final = "REASON_NOT_A_GROUP"
+GROUP_EXISTS: Final = "REASON_GROUP_EXISTS"
+GROUP_FULL: Final = "REASON_GROUP_FULL"
+ALREADY_MEMBER: Final = "REASON_ALREADY_MEMBER"
+NOT_A_MEMBER: Final = "REASON_NOT_A_MEMBER"
+OWNER_MUST_HAND_OVER: Final = "REASON_OWNER_MUST_HAND_OVER"

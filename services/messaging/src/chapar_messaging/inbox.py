@@ -1,0 +1,83 @@
+"""Inbox rows: which fields Advances carry, and what a user's inbox makes of them.
+
+A row's fields are written by many Advances in any order, some of them twice; each field keeps the greatest value. So
+every value is encoded big-endian with what decides first. Nothing here waits.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+HEAD = "head"
+ACTIVITY = "activity"
+OWN = "own"
+MEMBERSHIP = "membership"
+
+SEQUENCE_MAX = 10**15
+"""No conversation gets this far; a client that says so is wrong."""
+
+_NUMBER = struct.Struct(">Q")
+_MEMBERSHIP = struct.Struct(">Q?Q")
+
+Fields = Mapping[str, bytes]
+
+
+def fields_of_message(sequence: int, time_ms: int, *, own: bool) -> Fields:
+    """What a message does to the row of somebody who may see it; `own` for its sender."""
+    fields = {HEAD: _NUMBER.pack(sequence), ACTIVITY: _NUMBER.pack(time_ms)}
+    return fields | {OWN: _NUMBER.pack(sequence)} if own else fields
+
+
+def fields_of_joining(change_sequence: int, first_visible_sequence: int, time_ms: int) -> Fields:
+    """What coming in does to one's own row."""
+    return {
+        MEMBERSHIP: _MEMBERSHIP.pack(change_sequence, True, first_visible_sequence),
+        ACTIVITY: _NUMBER.pack(time_ms),
+    }
+
+
+def fields_of_leaving(change_sequence: int) -> Fields:
+    """What going out does to one's own row: it stays as a tombstone."""
+    return {MEMBERSHIP: _MEMBERSHIP.pack(change_sequence, False, 0)}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A conversation that the user is in, as its row and read cursor say."""
+
+    conversation_id: str
+    head_sequence: int
+    """Newest message that the user may see; 0 for none."""
+    activity_time_ms: int
+    read_sequence: int
+    unread_count: int
+    first_visible_sequence: int
+
+
+def is_live(fields: Fields) -> bool:
+    """Whether the user is in the conversation: rows of those who went out are tombstones, and a row may hear of a
+    message before it hears that the user came in."""
+    membership = fields.get(MEMBERSHIP)
+    return membership is not None and _MEMBERSHIP.unpack(membership)[1]
+
+
+def row_of(conversation_id: str, fields: Fields, marked_sequence: int) -> Row:
+    """A live row as its user sees it; `marked_sequence` is their last MarkRead."""
+    _, _, first_visible = _MEMBERSHIP.unpack(fields[MEMBERSHIP])
+    head = _number(fields, HEAD)
+    read = max(_number(fields, OWN), marked_sequence)
+    return Row(
+        conversation_id=conversation_id,
+        head_sequence=head if head >= first_visible else 0,
+        activity_time_ms=_number(fields, ACTIVITY),
+        read_sequence=read,
+        unread_count=max(0, head - max(read, first_visible - 1)),
+        first_visible_sequence=first_visible,
+    )
+
+
+def _number(fields: Fields, name: str) -> int:
+    value = fields.get(name)
+    return 0 if value is None else int(_NUMBER.unpack(value)[0])

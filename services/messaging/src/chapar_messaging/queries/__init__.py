@@ -1,0 +1,1 @@
+"""What may be read: conversations, history, inboxes. Queries change nothing and decide nothing."""

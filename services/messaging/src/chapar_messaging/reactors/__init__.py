@@ -1,0 +1,1 @@
+"""What messaging does about events: its own reach inboxes, those of payments become cards."""

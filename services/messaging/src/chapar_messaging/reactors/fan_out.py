@@ -1,0 +1,148 @@
+"""Own events to inboxes: one `Advance` for each user whose inbox changes, with what live watchers are shown.
+
+An event may come twice and late, so members are those of now, not of then. That is right for both: who has come since
+must not see the message (it is below their first visible one), who has gone since need not. What goes out is plain
+text on its way to those who may read it; it is stored nowhere.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+from google.protobuf.message import Message as ProtoMessage
+
+from chapar.messaging.journal.v1 import journal_pb2 as journal
+from chapar.messaging.v1 import messaging_pb2 as api
+from chapar_messaging import inbox
+from chapar_messaging.content import shown_message
+from chapar_messaging.domain.conversations.documents import (
+    GROUP_MEMBERS_MAX,
+    MEMBER_KIND,
+    Member,
+    conversation_in,
+    conversation_key,
+)
+from chapar_messaging.domain.messages.documents import StoredMessage
+from chapar_messaging.domain.messages.evolve import evolve_message
+from chapar_sourcing.domain import When
+from chapar_sourcing.reactions import Advance, Source
+from chapar_sourcing.sealing import Sealer
+from chapar_sourcing.view import View
+
+CONVERSATIONS_CACHED_MAX: Final = 1_000
+
+FirstVisible = Sequence[tuple[str, int]]
+"""(user id, first visible sequence) of each member."""
+
+
+class FanOut:
+    """The reaction to messaging's own journal."""
+
+    name: Final = "fan_out"
+    topic: Final = None
+    event_type: Final = journal.Event
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+        self._members = MembersCache(CONVERSATIONS_CACHED_MAX)
+
+    async def react(self, event: ProtoMessage, source: Source, view: View) -> Sequence[Advance]:
+        """What inboxes are told of one event."""
+        assert isinstance(event, journal.Event)
+        match event.WhichOneof("kind"):
+            case "message_sent":
+                sent = event.message_sent
+                return await self._of_message(event, sent.conversation_id, sent.sequence, source, view)
+            case "payment_card_posted":
+                posted = event.payment_card_posted
+                return await self._of_message(event, posted.conversation_id, posted.sequence, source, view)
+            case "member_added":
+                return [_of_joining(event.member_added, source)]
+            case "member_removed":
+                return [_of_leaving(event.member_removed)]
+            case _:
+                return []
+
+    async def _of_message(
+        self, event: journal.Event, conversation_id: str, sequence: int, source: Source, view: View
+    ) -> Sequence[Advance]:
+        stored = evolve_message(None, event, When(source.time_ms))
+        members = await self._members.read(view, conversation_id)
+        hint = await self._hint(conversation_id, sequence, stored)
+        return [
+            Advance(
+                key=user_id,
+                row=conversation_id,
+                fields=inbox.fields_of_message(sequence, source.time_ms, own=user_id == stored.sender_user_id),
+                hint=hint,
+            )
+            for user_id, first_visible in members
+            if first_visible <= sequence
+        ]
+
+    async def _hint(self, conversation_id: str, sequence: int, stored: StoredMessage) -> bytes:
+        shown = await shown_message(self._sealer, conversation_id, sequence, stored)
+        return api.InboxEvent(message=shown).SerializeToString()
+
+
+class MembersCache:
+    """Members of conversations as of a change sequence; the least recently used go first."""
+
+    def __init__(self, conversations_max: int) -> None:
+        self._conversations_max = conversations_max
+        self._cached: OrderedDict[str, tuple[int, FirstVisible]] = OrderedDict()
+
+    async def read(self, view: View, conversation_id: str) -> FirstVisible:
+        """Everybody who was in at some moment of the call and, of those who were in all the time, each one."""
+        change_sequence = await _change_sequence(view, conversation_id)
+        cached = self._cached.get(conversation_id)
+        if cached is not None and cached[0] == change_sequence:
+            self._cached.move_to_end(conversation_id)
+            return cached[1]
+        members = await _scan_members(view, conversation_id)
+        if await _change_sequence(view, conversation_id) == change_sequence:
+            self._remember(conversation_id, change_sequence, members)
+        return members
+
+    def _remember(self, conversation_id: str, change_sequence: int, members: FirstVisible) -> None:
+        self._cached[conversation_id] = (change_sequence, members)
+        self._cached.move_to_end(conversation_id)
+        while len(self._cached) > self._conversations_max:
+            self._cached.popitem(last=False)
+
+
+async def _change_sequence(view: View, conversation_id: str) -> int:
+    conversation = conversation_in(await view.get(conversation_key(conversation_id)), conversation_id)
+    if conversation is None:
+        raise LookupError("an event of a conversation is seen before the conversation")
+    return conversation.change_sequence
+
+
+async def _scan_members(view: View, conversation_id: str) -> FirstVisible:
+    found = await view.scan(MEMBER_KIND, conversation_id, limit=GROUP_MEMBERS_MAX)
+    return [(key.id, member.first_visible_sequence) for key, member in found if isinstance(member, Member)]
+
+
+def _of_joining(added: journal.MemberAdded, source: Source) -> Advance:
+    change = api.MembershipChange(
+        conversation_id=added.conversation_id,
+        member=True,
+        change_sequence=added.change_sequence,
+        first_visible_sequence=added.first_visible_sequence,
+    )
+    fields = inbox.fields_of_joining(added.change_sequence, added.first_visible_sequence, source.time_ms)
+    return _of_membership(added.user_id, change, fields)
+
+
+def _of_leaving(removed: journal.MemberRemoved) -> Advance:
+    change = api.MembershipChange(
+        conversation_id=removed.conversation_id, member=False, change_sequence=removed.change_sequence
+    )
+    return _of_membership(removed.user_id, change, inbox.fields_of_leaving(removed.change_sequence))
+
+
+def _of_membership(user_id: str, change: api.MembershipChange, fields: inbox.Fields) -> Advance:
+    hint = api.InboxEvent(membership=change).SerializeToString()
+    return Advance(key=user_id, row=change.conversation_id, fields=fields, hint=hint)
