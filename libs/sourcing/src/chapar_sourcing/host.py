@@ -1,0 +1,193 @@
+"""All partitions that one service process owns: the engine's one public face.
+
+The way in: `submit` (a command), `read` (a query, released only once it is known to be true), `submit_commands` and
+`advance` (what reactors send), `watch` (a live view of a key), `digest`. The way out: projectors, relays and reactors
+of each partition. The chassis wires it, opens the ports and turns refusals into statuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from chapar.sourcing.peer.v1 import peer_pb2 as peer
+from chapar_sourcing.beats import Beats
+from chapar_sourcing.clock import Clock, OwnerClock, SystemClock
+from chapar_sourcing.heartbeat import Heartbeat
+from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, PartitionHealth, Request, Targets
+from chapar_sourcing.measures import HeldMeasures, Measures
+from chapar_sourcing.owner import Outcome
+from chapar_sourcing.partition import OwnedPartition
+from chapar_sourcing.refusing import NOT_OWNER, EngineRefused
+from chapar_sourcing.targets import HostTargets
+from chapar_sourcing.view import View
+
+T = TypeVar("T")
+ReadFunction = Callable[[View], Awaitable[T]]
+
+
+class OwnerHost:
+    """One a service process.
+
+    `run` returns after `stop`. Everything else may be called while it runs, and refuses with `UNAVAILABLE` outside.
+    `remote` reaches owners in other processes; without it every partition must be owned here.
+    """
+
+    def __init__(
+        self, config: HostConfig, ports: HostPorts, rules: HostRules, *, clock: Clock | None = None,
+        measures: Measures | None = None, remote: Targets | None = None,
+        randomness: Callable[[int], bytes] = os.urandom,
+    ) -> None:  # fmt: skip
+        self.config = config
+        self._ports = ports
+        self._clock = clock or SystemClock()
+        self._owner_clock = OwnerClock(self._clock)
+        self._measures = measures or HeldMeasures()
+        self._heartbeat = Heartbeat(ports.members, self._clock, self._owner_clock, self._measures)
+        owned = range(ports.journal.partitions) if config.owned is None else config.owned
+        targets = HostTargets(self, remote)
+        self._partitions = {
+            number: OwnedPartition(
+                number=number, config=config, ports=ports, rules=rules, clock=self._clock,
+                owner_clock=self._owner_clock, heartbeat=self._heartbeat, measures=self._measures, targets=targets,
+                randomness=randomness,
+            )
+            for number in owned
+        }  # fmt: skip
+        self._beats = Beats(rules.topics, self._partitions, ports.stream, self._clock, self._owner_clock)
+        self._stopping = asyncio.Event()
+
+    # ---- its life
+
+    async def run(self) -> None:
+        """Joins, takes its partitions over and serves them until `stop`; then ends in order and closes the ports.
+
+        Raises `RuntimeError` when another process is the one member, and whatever failed that must not fail.
+        """
+        await self._ports.members.join(self.config.service, self.config.address)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                background = [
+                    tasks.create_task(self._heartbeat.run(self.config.beat_interval_ms), name="heartbeat"),
+                    tasks.create_task(self._tick(), name="ticks"),
+                ]
+                beats = tasks.create_task(self._beats.run(), name="beats")
+                lives = [
+                    tasks.create_task(partition.run(), name=f"partition-{number}")
+                    for number, partition in self._partitions.items()
+                ]
+                await self._stopping.wait()
+                beats.cancel()
+                for partition in self._partitions.values():
+                    partition.stop()
+                await asyncio.wait(lives, timeout=self.config.drain_ms_max / 1000)
+                for task in [*lives, *background]:
+                    task.cancel()
+        finally:
+            await self._close()
+
+    def stop(self) -> None:
+        """Begins the orderly end: nothing new is taken, blocks become durable, the store is brought up to date."""
+        self._stopping.set()
+
+    async def wait_ready(self) -> None:
+        """Returns once `ready`; asks at each change of a partition's phase and each tick."""
+        while not self.ready:
+            await self._clock.sleep(self.config.tick_interval_ms / 1000)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every partition decides and is projected."""
+        return not self._stopping.is_set() and all(not h.problem for h in self.health())
+
+    def health(self) -> Sequence[PartitionHealth]:
+        """How each partition is."""
+        return [partition.health() for partition in self._partitions.values()]
+
+    # ---- what it knows
+
+    @property
+    def now_ms(self) -> int:
+        """The owner's clock."""
+        return self._owner_clock.now_ms()
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the service has, owned here or not."""
+        return self._ports.journal.partitions
+
+    @property
+    def generation(self) -> int:
+        """The journal's generation."""
+        return self._ports.journal.generation
+
+    def owns(self, partition: int) -> bool:
+        """Whether this process is meant to own a partition."""
+        return partition in self._partitions
+
+    def offset(self, partition: int) -> int:
+        """Offset of the last valid record that this owner has folded: what replies rest on; -1 before the first."""
+        return self._partition(partition).shell.owner.fold.valid_offset
+
+    # ---- the way in
+
+    async def submit(self, partition: int, request: Request) -> Outcome:
+        """Has a command decided. See `OwnerShell.submit` for the reasons of the engine.
+
+        An outcome that is `unchecked` must be compared by the caller, who knows the request's bytes.
+        """
+        return await self._partition(partition).shell.submit(request)
+
+    async def read(self, partition: int, read: ReadFunction[T], *, deadline_ms: int) -> T:
+        """Runs `read` on a view and returns its result once everything it saw is durable and owned.
+
+        `read` may run more than once. Raises `EngineRefused`, and `Unavailable` when the store is away.
+        """
+        return await self._partition(partition).read(read, deadline_ms)
+
+    async def submit_commands(self, partition: int, commands: Sequence[peer.SubmittedCommand]) -> Sequence[str]:
+        """Decides commands of reactors one after the other; the reason of each, empty when accepted.
+
+        After a transient reason (`chapar_sourcing.refusing.TRANSIENT`) the rest is not decided and has the same.
+        """
+        return await self._partition(partition).submit_commands(commands)
+
+    async def advance(self, partition: int, advances: Sequence[peer.Advance]) -> None:
+        """Merges rows, shows their hints; returns when they are durable and this owner has confirmed itself.
+
+        Raises `EngineRefused` and `Unavailable`.
+        """
+        await self._partition(partition).advance(advances)
+
+    def watch(self, request: peer.WatchRequest) -> AsyncIterator[peer.WatchResponse]:
+        """Frames of a key, from the cursor on or from a snapshot. The last frame may be a `detach`.
+
+        Raises `EngineRefused` where the key is not owned here, and `WatchRefused` where the user may not watch it.
+        """
+        return self._partition(request.partition).watch(request)
+
+    async def digest(self, partition: int) -> peer.DigestResponse:
+        """Digest of what the owner holds, memory over store, at one offset. Raises `EngineRefused`, `Unavailable`."""
+        return await self._partition(partition).digest()
+
+    # ---- inside
+
+    def _partition(self, number: int) -> OwnedPartition:
+        partition = self._partitions.get(number)
+        if partition is None:
+            raise EngineRefused(NOT_OWNER)
+        return partition
+
+    async def _tick(self) -> None:
+        """One timer for all partitions: idle ones are let sleep."""
+        while True:
+            await self._clock.sleep(self.config.tick_interval_ms / 1000)
+            for partition in self._partitions.values():
+                if partition.shell.needs_tick:
+                    partition.shell.tick()
+
+    async def _close(self) -> None:
+        for port in (self._ports.members, self._ports.stream, self._ports.store, self._ports.journal):
+            await port.close()
