@@ -1,8 +1,8 @@
 """Own events to inboxes: one `Advance` for each user whose inbox changes, with what live watchers are shown.
 
-An event may come twice and late, so members are those of now, not of then. That is right for both: who has come since
-must not see the message (it is below their first visible one), who has gone since need not. What goes out is plain
-text on its way to those who may read it; it is stored nowhere.
+A message reaches those who were in when it was sent, as far as that is still known, and otherwise those who are in
+now and may see it. That is right for both: who has come since must not see it (it is below their first visible one),
+who has gone since need not. What goes out is plain text on its way to those who may read it; it is stored nowhere.
 """
 
 from __future__ import annotations
@@ -53,11 +53,9 @@ class FanOut:
         assert isinstance(event, journal.Event)
         match event.WhichOneof("kind"):
             case "message_sent":
-                sent = event.message_sent
-                return await self._of_message(event, sent.conversation_id, sent.sequence, source, view)
+                return await self._of_message(event, event.message_sent, source, view)
             case "payment_card_posted":
-                posted = event.payment_card_posted
-                return await self._of_message(event, posted.conversation_id, posted.sequence, source, view)
+                return await self._of_message(event, event.payment_card_posted, source, view)
             case "member_added":
                 return [_of_joining(event.member_added, source)]
             case "member_removed":
@@ -66,20 +64,20 @@ class FanOut:
                 return []
 
     async def _of_message(
-        self, event: journal.Event, conversation_id: str, sequence: int, source: Source, view: View
+        self, event: journal.Event, placed: journal.MessageSent | journal.PaymentCardPosted, source: Source, view: View
     ) -> Sequence[Advance]:
         stored = evolve_message(None, event, When(source.time_ms))
-        members = await self._members.read(view, conversation_id)
-        hint = await self._hint(conversation_id, sequence, stored)
+        members = await self._members.read(view, placed.conversation_id, placed.change_sequence)
+        hint = await self._hint(placed.conversation_id, placed.sequence, stored)
         return [
             Advance(
                 key=user_id,
-                row=conversation_id,
-                fields=inbox.fields_of_message(sequence, source.time_ms, own=user_id == stored.sender_user_id),
+                row=placed.conversation_id,
+                fields=inbox.fields_of_message(placed.sequence, source.time_ms, own=user_id == stored.sender_user_id),
                 hint=hint,
             )
             for user_id, first_visible in members
-            if first_visible <= sequence
+            if first_visible <= placed.sequence
         ]
 
     async def _hint(self, conversation_id: str, sequence: int, stored: StoredMessage) -> bytes:
@@ -88,21 +86,25 @@ class FanOut:
 
 
 class MembersCache:
-    """Members of conversations as of a change sequence; the least recently used go first."""
+    """Members of conversations as of a change that is in the log; the least recently used go first.
+
+    Only what a durable message vouches for is kept: a change that is still under way may be undone, and another may
+    take its number.
+    """
 
     def __init__(self, conversations_max: int) -> None:
         self._conversations_max = conversations_max
         self._cached: OrderedDict[str, tuple[int, FirstVisible]] = OrderedDict()
 
-    async def read(self, view: View, conversation_id: str) -> FirstVisible:
-        """Everybody who was in at some moment of the call and, of those who were in all the time, each one."""
-        change_sequence = await _change_sequence(view, conversation_id)
+    async def read(self, view: View, conversation_id: str, change_sequence: int) -> FirstVisible:
+        """Everybody who was in after that change, without some who have gone since, with some who have come since."""
         cached = self._cached.get(conversation_id)
         if cached is not None and cached[0] == change_sequence:
             self._cached.move_to_end(conversation_id)
             return cached[1]
+        unchanged_before = await _newest_change(view, conversation_id) == change_sequence
         members = await _scan_members(view, conversation_id)
-        if await _change_sequence(view, conversation_id) == change_sequence:
+        if unchanged_before and await _newest_change(view, conversation_id) == change_sequence:
             self._remember(conversation_id, change_sequence, members)
         return members
 
@@ -113,7 +115,7 @@ class MembersCache:
             self._cached.popitem(last=False)
 
 
-async def _change_sequence(view: View, conversation_id: str) -> int:
+async def _newest_change(view: View, conversation_id: str) -> int:
     conversation = conversation_in(await view.get(conversation_key(conversation_id)), conversation_id)
     if conversation is None:
         raise LookupError("an event of a conversation is seen before the conversation")

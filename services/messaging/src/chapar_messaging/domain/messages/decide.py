@@ -9,13 +9,18 @@ from chapar.messaging.v1 import messaging_pb2 as api
 from chapar.sourcing.journal.v1 import journal_pb2 as sourcing
 from chapar_messaging.domain import reasons
 from chapar_messaging.domain.conversations.decide import added
-from chapar_messaging.domain.conversations.documents import Member, conversation_in, member_in
+from chapar_messaging.domain.conversations.documents import Conversation, Member, conversation_in, member_in
 from chapar_messaging.domain.messages.documents import message_key
 from chapar_messaging.ids import Direct, parse_conversation_id
 from chapar_sourcing.creations import HOLE_REASON, Judgement, creation_key, judge
 from chapar_sourcing.domain import Documents, Refused
 
 Decision = Sequence[journal.Event] | Refused
+
+JUST_OPENED = Conversation(
+    kind=api.CONVERSATION_KIND_DIRECT, open_time_ms=0, member_count=2, message_sequence=0, change_sequence=2
+)
+"""What `_opening` leaves behind, as far as numbering goes on from it."""
 
 
 def send_message(documents: Documents, command: journal.SendMessage) -> Decision:
@@ -26,13 +31,13 @@ def send_message(documents: Documents, command: journal.SendMessage) -> Decision
             return Refused(reasons.CONVERSATION_UNKNOWN)
         if command.reply_to_sequence != 0:
             return Refused(reasons.REPLY_TARGET_UNKNOWN)
-        return [*_opening(command.conversation_id, command.sender_user_id), _sent(command, 1)]
+        return [*_opening(command.conversation_id, command.sender_user_id), _sent(command, JUST_OPENED)]
     sender = member_in(documents, command.conversation_id, command.sender_user_id)
     if sender is None:
         return Refused(reasons.CONVERSATION_UNKNOWN)
     if command.reply_to_sequence != 0 and not _sees(documents, sender, command):
         return Refused(reasons.REPLY_TARGET_UNKNOWN)
-    return [_sent(command, conversation.message_sequence + 1)]
+    return [_sent(command, conversation)]
 
 
 def post_payment_card(
@@ -48,8 +53,8 @@ def post_payment_card(
             conversation = conversation_in(documents, command.conversation_id)
             if conversation is None:
                 opening = _opening(command.conversation_id, command.payer_user_id)
-                return [*opening, _posted(command, creation, 1)]
-            return [_posted(command, creation, conversation.message_sequence + 1)]
+                return [*opening, _posted(command, creation, JUST_OPENED)]
+            return [_posted(command, creation, conversation)]
 
 
 def _may_open(conversation_id: str, user_id: str) -> bool:
@@ -75,28 +80,30 @@ def _opening(conversation_id: str, opener_user_id: str) -> Sequence[journal.Even
     ]
 
 
-def _sent(command: journal.SendMessage, sequence: int) -> journal.Event:
+def _sent(command: journal.SendMessage, conversation: Conversation) -> journal.Event:
     return journal.Event(
         message_sent=journal.MessageSent(
             conversation_id=command.conversation_id,
-            sequence=sequence,
+            sequence=conversation.message_sequence + 1,
             sender_user_id=command.sender_user_id,
             message_id=command.message_id,
             text=command.text,
             reply_to_sequence=command.reply_to_sequence,
+            change_sequence=conversation.change_sequence,
         )
     )
 
 
-def _posted(command: journal.PostPaymentCard, creation: sourcing.Creation, sequence: int) -> journal.Event:
+def _posted(command: journal.PostPaymentCard, creation: sourcing.Creation, conversation: Conversation) -> journal.Event:
     return journal.Event(
         payment_card_posted=journal.PaymentCardPosted(
             conversation_id=command.conversation_id,
-            sequence=sequence,
+            sequence=conversation.message_sequence + 1,
             transfer_id=command.transfer_id,
             payer_user_id=command.payer_user_id,
             payee_user_id=command.payee_user_id,
             amount_rials=command.amount_rials,
             creation=creation,
+            change_sequence=conversation.change_sequence,
         )
     )

@@ -580,6 +580,7 @@ class MessageSent(_message.Message):
     MESSAGE_ID_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     REPLY_TO_SEQUENCE_FIELD_NUMBER: _builtins.int
+    CHANGE_SEQUENCE_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     """Where it stands."""
     sequence: _builtins.int
@@ -590,6 +591,8 @@ class MessageSent(_message.Message):
     """16 bytes: the request id it came with; the text is bound to it."""
     reply_to_sequence: _builtins.int
     """Sequence of the message it answers; 0 for none."""
+    change_sequence: _builtins.int
+    """The conversation's newest change when it was sent: says which members it reached."""
     @_builtins.property
     def text(self) -> _journal_pb2.Sealed:
         """The text, sealed under the sender's key."""
@@ -603,10 +606,11 @@ class MessageSent(_message.Message):
         message_id: _builtins.bytes = ...,
         text: _journal_pb2.Sealed | None = ...,
         reply_to_sequence: _builtins.int = ...,
+        change_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "message_id", b"message_id", "reply_to_sequence", b"reply_to_sequence", "sender_user_id", b"sender_user_id", "sequence", b"sequence", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_sequence", b"change_sequence", "conversation_id", b"conversation_id", "message_id", b"message_id", "reply_to_sequence", b"reply_to_sequence", "sender_user_id", b"sender_user_id", "sequence", b"sequence", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -625,6 +629,7 @@ class PaymentCardPosted(_message.Message):
     PAYEE_USER_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_RIALS_FIELD_NUMBER: _builtins.int
     CREATION_FIELD_NUMBER: _builtins.int
+    CHANGE_SEQUENCE_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     """Where it stands."""
     sequence: _builtins.int
@@ -637,6 +642,8 @@ class PaymentCardPosted(_message.Message):
     """Who was paid."""
     amount_rials: _builtins.int
     """How much."""
+    change_sequence: _builtins.int
+    """The conversation's newest change when it was posted: says which members it reached."""
     @_builtins.property
     def creation(self) -> _journal_pb2.Creation:
         """What it was made from: moves the mark of its source."""
@@ -651,10 +658,11 @@ class PaymentCardPosted(_message.Message):
         payee_user_id: _builtins.str = ...,
         amount_rials: _builtins.int = ...,
         creation: _journal_pb2.Creation | None = ...,
+        change_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["creation", b"creation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_rials", b"amount_rials", "conversation_id", b"conversation_id", "creation", b"creation", "payee_user_id", b"payee_user_id", "payer_user_id", b"payer_user_id", "sequence", b"sequence", "transfer_id", b"transfer_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_rials", b"amount_rials", "change_sequence", b"change_sequence", "conversation_id", b"conversation_id", "creation", b"creation", "payee_user_id", b"payee_user_id", "payer_user_id", b"payer_user_id", "sequence", b"sequence", "transfer_id", b"transfer_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
