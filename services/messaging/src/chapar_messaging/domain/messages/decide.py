@@ -63,8 +63,10 @@ def _may_open(conversation_id: str, user_id: str) -> bool:
 
 
 def _sees(documents: Documents, member: Member, command: journal.SendMessage) -> bool:
-    target = message_key(command.conversation_id, command.reply_to_sequence)
-    return command.reply_to_sequence >= member.first_visible_sequence and target in documents
+    return (
+        command.reply_to_sequence >= member.first_visible_sequence
+        and message_key(command.conversation_id, command.reply_to_sequence) in documents
+    )
 
 
 def _opening(conversation_id: str, opener_user_id: str) -> Sequence[journal.Event]:
