@@ -113,7 +113,7 @@ class MemoryJournal(Faulty):
 
     def _has(self, partition: int, from_offset: int) -> bool:
         self._check_open()
-        records = self.log.records.get(partition)
+        records = self.log.records.get(partition, [])
         return bool(records) and records[-1].offset >= from_offset
 
     def _check_partition(self, partition: int) -> None:

@@ -1,0 +1,71 @@
+"""One SQLite file as its holder sees it: the lock, the writer, the readers."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Self, TypeVar
+
+from chapar_sourcing.adapters.sqlite._files import FileRefused, Format, connect_writer, hold, read_metadata
+from chapar_sourcing.adapters.sqlite._reads import Reads
+from chapar_sourcing.adapters.sqlite._writes import Writes, end_process
+
+T = TypeVar("T")
+
+
+class Database:
+    """A file held by this process."""
+
+    def __init__(self, lock: IO[str], writes: Writes, reads: Reads, metadata: Mapping[str, str]) -> None:
+        self._lock = lock
+        self._writes = writes
+        self._reads = reads
+        self.metadata = metadata
+
+    @classmethod
+    async def open(
+        cls, path: Path, layout: Format, *, metadata: Mapping[str, str] | None = None, synchronous: str = "FULL",
+        check: Callable[[Mapping[str, str]], str | None] = lambda _: None,
+        broken: Callable[[str], None] = end_process,
+    ) -> Self:  # fmt: skip
+        """Holds and opens a file; `metadata` is written at its creation.
+
+        `check` says what is wrong with the metadata found, if anything is. Raises `FileRefused`.
+        """
+        lock = await asyncio.to_thread(hold, path.with_name(f"{path.name}.lock"))
+        try:
+            connection = await asyncio.to_thread(connect_writer, path, layout, metadata or {}, synchronous=synchronous)
+            found = read_metadata(connection)
+            if problem := check(found):
+                connection.close()
+                raise FileRefused(f"{path} {problem}")
+        except BaseException:
+            lock.close()
+            raise
+        return cls(lock, Writes(path, connection, broken=broken), Reads(path), found)
+
+    async def write(self, job: Callable[[sqlite3.Connection], T], *, then: Callable[[T], None] | None = None) -> T:
+        """See `Writes.run`."""
+        return await self._writes.run(job, then=then)
+
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """See `Reads.run`."""
+        return await self._reads.run(query)
+
+    async def cut_log(self) -> bool:
+        """Writes the write-ahead log back and cuts it, so that nothing older than the file is left in it; False when
+        a reader is in the way."""
+
+        def cut(connection: sqlite3.Connection) -> bool:
+            row = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return bool(row[0] == 0)
+
+        return await self._writes.run(cut, transactional=False)
+
+    async def close(self) -> None:
+        """Finishes what waits and gives the file back."""
+        await self._reads.close()
+        await self._writes.close()
+        self._lock.close()

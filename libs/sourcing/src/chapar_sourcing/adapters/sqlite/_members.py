@@ -1,0 +1,121 @@
+"""The Members port on a folder: one file a service, written by the one member that holds its lock."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Self
+
+from chapar_sourcing.adapters.sqlite._database import Database
+from chapar_sourcing.adapters.sqlite._files import FileRefused, Format, wall_clock_ms
+from chapar_sourcing.adapters.sqlite._reads import Reads
+from chapar_sourcing.adapters.sqlite._writes import end_process
+from chapar_sourcing.ports import OwnerRow, Unavailable
+
+MEMBERS = Format(
+    kind="members",
+    version=1,
+    tables=(
+        "CREATE TABLE member (one INTEGER PRIMARY KEY CHECK (one = 1), address TEXT, beats INTEGER, beat_ms INTEGER)",
+        "CREATE TABLE owners (partition INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, address TEXT NOT NULL)",
+    ),
+)
+_ANNOUNCE = """INSERT INTO owners VALUES (?, ?, ?)
+    ON CONFLICT DO UPDATE SET epoch = excluded.epoch, address = excluded.address WHERE epoch < excluded.epoch"""
+
+
+class SqliteMembers:
+    """The Members port. What a member of an earlier life announced ends with the next `join` of its service."""
+
+    def __init__(self, folder: Path, *, now_ms: Callable[[], int], broken: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._now_ms = now_ms
+        self._broken = broken
+        self._service = ""
+        self._address = ""
+        self._database: Database | None = None
+        self._reads: dict[str, Reads] = {}
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls, folder: Path, *, now_ms: Callable[[], int] = wall_clock_ms, broken: Callable[[str], None] = end_process
+    ) -> Self:
+        """Looks at a folder; nothing is created before `join`."""
+        return cls(folder, now_ms=now_ms, broken=broken)
+
+    async def join(self, service: str, address: str) -> None:
+        """Becomes the one member of a service. Raises `RuntimeError` naming the process that is it already."""
+        self._check_open()
+        if self._database is not None:
+            raise RuntimeError(f"this process is a member of {self._service} already")
+        try:
+            # A lost beat costs nothing, so that NORMAL is durable enough and spares three fsyncs a second.
+            database = await Database.open(self._path(service), MEMBERS, synchronous="NORMAL", broken=self._broken)
+        except FileRefused as error:
+            raise RuntimeError(f"{service} has a member already, or its file is damaged: {error}") from error
+
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM owners")
+            connection.execute("INSERT OR REPLACE INTO member VALUES (1, ?, 0, ?)", (address, self._now_ms()))
+
+        await database.write(job)
+        self._service, self._address, self._database = service, address, database
+
+    async def beat(self) -> None:
+        """Writes that this member is alive."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE member SET beats = beats + 1, beat_ms = ?", (self._now_ms(),))
+
+        await self._joined().write(job)
+
+    async def announce(self, service: str, partition: int, epoch: int) -> None:
+        """Says that this member owns a partition."""
+        database = self._joined()
+        if service != self._service:
+            raise RuntimeError(f"not a member of {service}")
+        row = (partition, epoch, self._address)
+
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute(_ANNOUNCE, row)
+
+        await database.write(job)
+
+    async def owners(self, service: str) -> Mapping[int, OwnerRow]:
+        """Who owns what, as the service's file says; nobody as long as there is none."""
+        self._check_open()
+        if not self._path(service).exists():
+            return {}
+        reads = self._reads.get(service)
+        if reads is None:
+            reads = self._reads[service] = Reads(self._path(service), threads=1)
+
+        def query(connection: sqlite3.Connection) -> dict[int, OwnerRow]:
+            rows = connection.execute("SELECT partition, epoch, address FROM owners")
+            return {row[0]: OwnerRow(*row) for row in rows}
+
+        return await reads.run(query)
+
+    async def close(self) -> None:
+        """Leaves."""
+        self._closed = True
+        for reads in self._reads.values():
+            await reads.close()
+        if self._database is not None:
+            await self._database.close()
+            self._database = None
+
+    def _path(self, service: str) -> Path:
+        return self._folder / f"{service}.db"
+
+    def _joined(self) -> Database:
+        self._check_open()
+        if self._database is None:
+            raise RuntimeError("not a member")
+        return self._database
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("closed")

@@ -1,0 +1,73 @@
+"""Short read-only transactions on a SQLite file, on a few threads. Works beside a writer in another process."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from chapar_sourcing.ports import Unavailable
+
+T = TypeVar("T")
+
+WAITING_MAX = 2_000
+"""Reads that wait for a thread; beyond it they are refused."""
+
+
+class Reads:
+    """Runs queries; each sees one consistent, committed state."""
+
+    def __init__(self, path: Path, *, threads: int = 2) -> None:
+        self._path = path
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"read-{path.name}")
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._waiting = 0
+        self._closed = False
+
+    async def run(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs a query on a thread. Raises `Unavailable` when the file is missing, not ready, or cannot be read."""
+        if self._closed:
+            raise Unavailable(f"{self._path.name} is closed")
+        if self._waiting >= WAITING_MAX:
+            raise Unavailable(f"too many reads of {self._path.name} wait")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, self._read, query)
+        finally:
+            self._waiting -= 1
+
+    async def close(self) -> None:
+        """Ends the threads once the reads under way have ended."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.to_thread(self._executor.shutdown)
+        for connection in self._connections:
+            connection.close()
+
+    def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            connection = self._connection()
+            connection.execute("BEGIN")
+            try:
+                return query(connection)
+            finally:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise Unavailable(f"{self._path.name} cannot be read: {error}") from error
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            uri = f"{self._path.absolute().as_uri()}?mode=ro"
+            connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+            self._connections.append(connection)
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("PRAGMA busy_timeout = 1000")
+            self._local.connection = connection
+        return connection
