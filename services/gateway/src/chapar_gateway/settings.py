@@ -1,0 +1,29 @@
+"""What a gateway is told by its environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from chapar_chassis.settings import ANY_LOOPBACK_PORT, Address, CommonSettings, Variable, address, whole_number
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewaySettings(CommonSettings):
+    """A gateway's settings."""
+
+    operator_listen: Annotated[Address, Variable("CHAPAR_OPERATOR_LISTEN", address)] = ANY_LOOPBACK_PORT
+    """Where operators call; never the address that clients reach."""
+    calls_max: Annotated[int, Variable("CHAPAR_CALLS_MAX", whole_number(10, 100_000))] = 1_000
+    """Calls in flight at once."""
+    subscriptions_max: Annotated[int, Variable("CHAPAR_SUBSCRIPTIONS_MAX", whole_number(1, 1_000_000))] = 10_000
+    """Subscriptions open at once."""
+    drain_window_ms: Annotated[int, Variable("CHAPAR_DRAIN_WINDOW_MS", whole_number(0, 600_000))] = 5_000
+    """Clients spread their reconnects over this after a drain."""
+    drain_grace_ms: Annotated[int, Variable("CHAPAR_DRAIN_GRACE_MS", whole_number(0, 60_000))] = 5_000
+    """How long calls in flight may still take when the process ends."""
+
+    def problems(self) -> list[str]:
+        """Also refuses one address for both listeners."""
+        shared = self.listen == self.operator_listen and self.listen.port != 0
+        return super().problems() + (["CHAPAR_OPERATOR_LISTEN must differ from CHAPAR_LISTEN"] if shared else [])
