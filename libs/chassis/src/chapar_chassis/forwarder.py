@@ -7,12 +7,22 @@ request id.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+import random
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
+
+import grpc
 
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
-from chapar_chassis.refusals import CallEnded
+from chapar_chassis import peers, refusals
+from chapar_chassis.refusals import CallEnded, CallStatus, Refusals, error_info
+from chapar_chassis.rpc_server import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX, PEER_MARGIN_BYTES
+from chapar_chassis.telemetry import current_trace_parent
+from chapar_sourcing.ports import Members, OwnerRow, Unavailable
 
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 
@@ -50,3 +60,182 @@ class Forwarder(Protocol):
 
     async def close(self) -> None:
         """Ends all calls and connections."""
+
+
+CHANNELS_MAX = 64
+"""Addresses that stay connected; the one unused for longest goes first."""
+RETRY_MS_MIN = 25
+RETRY_MS_MAX = 400
+"""Waits between tries grow from the first to the second, each with a random part of a half."""
+_RETRIED = frozenset({"", refusals.NOT_OWNER, refusals.OUTCOME_UNKNOWN, refusals.UNAVAILABLE})
+_WATCH = "/chapar.sourcing.peer.v1.OwnerService/Watch"
+_CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX + PEER_MARGIN_BYTES),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX + PEER_MARGIN_BYTES),
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+class GrpcForwarder:
+    """Plain gRPC: a channel an address, found through `Members`."""
+
+    def __init__(self, members: Members, peer_token: str, statuses: Refusals) -> None:
+        """`statuses` makes the status of what fails on the way."""
+        self._members = members
+        self._peer_token = peer_token
+        self._statuses = statuses
+        self._owners: dict[str, Mapping[int, OwnerRow]] = {}
+        self._channels: OrderedDict[str, grpc.aio.Channel] = OrderedDict()
+
+    async def unary(
+        self, service: str, partition: int, method: str, request: bytes, *, metadata: Metadata = (), timeout_ms: int
+    ) -> Forwarded:
+        """See `Forwarder`. Tries again while the owner is away or another, as long as the deadline allows."""
+        ends = time.monotonic() + timeout_ms / 1000
+        wait_ms = RETRY_MS_MIN
+        while True:
+            try:
+                return await self._try(service, partition, method, request, metadata, ends - time.monotonic())
+            except ForwardFailed as failed:
+                self._owners.pop(service, None)
+                pause = wait_ms * (0.5 + random.random() / 2) / 1000  # noqa: S311 - spreads load, guards nothing.
+                if not _may_retry(failed.status) or time.monotonic() + pause >= ends:
+                    raise
+            await asyncio.sleep(pause)
+            wait_ms = min(wait_ms * 2, RETRY_MS_MAX)
+
+    async def _try(
+        self, service: str, partition: int, method: str, request: bytes, metadata: Metadata, timeout_seconds: float
+    ) -> Forwarded:
+        if timeout_seconds <= 0:
+            raise ForwardFailed(self._statuses.of_reason(refusals.DEADLINE_PASSED))
+        channel = await self._channel(service, partition)
+        begin: Any = channel.unary_unary(method)
+        call = begin(request, timeout=timeout_seconds, metadata=self._metadata(partition, metadata))
+        try:
+            response = await call
+            return Forwarded(response, tuple(await call.trailing_metadata()))
+        except grpc.aio.AioRpcError as error:
+            raise self._failed(error) from None
+        except asyncio.CancelledError:
+            if not call.cancelled() or _being_cancelled():
+                raise
+            raise ForwardFailed(self._statuses.of_reason(refusals.UNAVAILABLE)) from None
+
+    async def watch(self, service: str, request: peer.WatchRequest) -> AsyncIterator[peer.WatchResponse]:
+        """See `Forwarder`."""
+        channel = await self._channel(service, request.partition)
+        open_stream: Any = channel.unary_stream(_WATCH, response_deserializer=peer.WatchResponse.FromString)
+        call = open_stream(request.SerializeToString(), metadata=self._metadata(request.partition, ()))
+        try:
+            async for frame in call:
+                yield frame
+        except grpc.aio.AioRpcError as error:
+            self._owners.pop(service, None)
+            raise self._failed(error) from None
+        finally:
+            call.cancel()
+
+    async def close(self) -> None:
+        """Ends all calls and connections; `members` belongs to whoever made it."""
+        while self._channels:
+            await self._channels.popitem()[1].close()
+
+    # ---- finding
+
+    async def _channel(self, service: str, partition: int) -> grpc.aio.Channel:
+        try:
+            if service not in self._owners:
+                self._owners[service] = await self._members.owners(service)
+        except Unavailable:
+            raise ForwardFailed(self._statuses.of_reason(refusals.UNAVAILABLE)) from None
+        owner = self._owners.get(service, {}).get(partition)
+        if owner is None:
+            self._owners.pop(service, None)
+            raise ForwardFailed(self._statuses.of_reason(refusals.UNAVAILABLE))
+        channel = self._channels.get(owner.address)
+        if channel is None:
+            channel = grpc.aio.insecure_channel(owner.address, options=_CHANNEL_OPTIONS)
+            self._channels[owner.address] = channel
+        self._channels.move_to_end(owner.address)
+        if len(self._channels) > CHANNELS_MAX:
+            await self._channels.popitem(last=False)[1].close()
+        return channel
+
+    # ---- what goes along and what comes back
+
+    def _metadata(self, partition: int, metadata: Metadata) -> tuple[tuple[str, str | bytes], ...]:
+        own = ((peers.PEER_TOKEN_KEY, self._peer_token), (peers.PARTITION_KEY, str(partition)))
+        trace_parent = current_trace_parent()
+        traced = ((peers.TRACE_KEY, trace_parent),) if trace_parent else ()
+        taken = {name for name, _ in (*own, *traced)}
+        return (*(pair for pair in metadata if pair[0] not in taken), *own, *traced)
+
+    def _failed(self, error: grpc.aio.AioRpcError) -> ForwardFailed:
+        trailing = tuple(error.trailing_metadata() or ())
+        details = next((value for key, value in trailing if key == refusals.DETAILS_KEY), b"")
+        if isinstance(details, bytes) and details:
+            return ForwardFailed(CallStatus(error.code(), error.details() or "", details), trailing)
+        return ForwardFailed(self._transport_status(error))
+
+    def _transport_status(self, error: grpc.aio.AioRpcError) -> CallStatus:
+        """A status that no owner made: its text may name addresses and goes no further."""
+        match error.code():
+            case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:
+                return self._statuses.of_reason(refusals.UNAVAILABLE)
+            case grpc.StatusCode.DEADLINE_EXCEEDED:
+                return self._statuses.of_reason(refusals.DEADLINE_PASSED)
+            case grpc.StatusCode.UNIMPLEMENTED:
+                return self._statuses.of_reason(refusals.METHOD_UNKNOWN)
+            case grpc.StatusCode.RESOURCE_EXHAUSTED:
+                return self._statuses.of_reason(refusals.ENTRY_TOO_LARGE)
+            case _:
+                return self._statuses.of_bug(error)
+
+
+def _may_retry(status: CallStatus) -> bool:
+    return status.code is grpc.StatusCode.UNAVAILABLE and error_info(status.details)[0] in _RETRIED
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+class PeerTargets:
+    """Reactors' way to partitions of the same service in other processes: `chapar_sourcing.hosting.Targets`."""
+
+    def __init__(self, forwarder: Forwarder, service: str, timeout_ms: int = 10_000) -> None:
+        self._forwarder = forwarder
+        self._service = service
+        self._timeout_ms = timeout_ms
+
+    async def submit(self, partition: int, commands: Sequence[peer.SubmittedCommand]) -> Sequence[str]:
+        """Each command's reason, empty when accepted. Raises `Unavailable`."""
+        request = peer.SubmitRequest(partition=partition, commands=commands)
+        response = peer.SubmitResponse.FromString(await self._call("Submit", partition, request.SerializeToString()))
+        return [outcome.reason for outcome in response.outcomes]
+
+    async def advance(self, partition: int, advances: Sequence[peer.Advance]) -> None:
+        """Returns when the rows are durable. Raises `Unavailable`."""
+        request = peer.AdvanceRequest(partition=partition, advances=advances)
+        await self._call("Advance", partition, request.SerializeToString())
+
+    async def _call(self, method: str, partition: int, request: bytes) -> bytes:
+        full_method = f"/chapar.sourcing.peer.v1.OwnerService/{method}"
+        try:
+            answer = await self._forwarder.unary(
+                self._service, partition, full_method, request, timeout_ms=self._timeout_ms
+            )
+        except ForwardFailed as failed:
+            raise Unavailable(failed.status.message) from failed
+        return answer.response

@@ -1,0 +1,50 @@
+"""The listener of an owner service: its public methods, what peers ask, health, and reflection in development."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import grpc
+
+from chapar.sourcing.peer.v1 import peer_pb2_grpc
+from chapar_chassis.api import ServiceApi
+from chapar_chassis.interceptors import GuardInterceptor
+from chapar_chassis.peer_rpcs import OwnerServicer
+from chapar_chassis.peers import PeerInterceptor
+from chapar_chassis.public_rpcs import ServedBy, public_handlers
+from chapar_chassis.refusals import Refusals
+from chapar_chassis.rpc_server import RpcServer
+from chapar_chassis.telemetry import Metrics, Tracing
+
+AddServicer: TypeAlias = Callable[[grpc.aio.Server], None]
+"""Adds one servicer, such as `lambda server: add_LeaseServiceServicer_to_server(servicer, server)`."""
+
+OWNER_SERVICE = "chapar.sourcing.peer.v1.OwnerService"
+
+
+def make_refusals(service: str, api: ServiceApi | None, metrics: Metrics, log: Any) -> Refusals:
+    """The mapping of one process, with incidents going to its log and its metrics."""
+
+    def on_incident(incident: str, error: BaseException) -> None:
+        metrics.incidents.inc()
+        log.error("incident", incident_id=incident, error=error)
+
+    return Refusals(service, None if api is None else api.reason_enum, on_incident)
+
+
+def make_owner_server(
+    *, service: str, api: ServiceApi, served_by: ServedBy, servicers: Sequence[AddServicer] = (), peer_token: str,
+    metrics: Metrics, tracing: Tracing, log: Any, development: bool = False,
+) -> RpcServer:  # fmt: skip
+    """An owner's server, ready to bind. Raises `RoutingInvalid` when the api and its protos do not match."""
+    refusals = make_refusals(service, api, metrics, log)
+    guard = GuardInterceptor(refusals, metrics, tracing, log)
+    server = RpcServer([guard, PeerInterceptor(peer_token)])
+    server.add_handlers(public_handlers(api, served_by))
+    peer_pb2_grpc.add_OwnerServiceServicer_to_server(OwnerServicer(served_by.host), server.grpc)
+    for add in servicers:
+        add(server.grpc)
+    if development:
+        server.add_reflection((*api.proto_services, OWNER_SERVICE))
+    return server

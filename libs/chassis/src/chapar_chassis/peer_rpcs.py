@@ -1,0 +1,50 @@
+"""What reactors, gateways and operators of this installation ask of an owner process: `OwnerService` on the host.
+
+The peer token has been checked; nothing here knows the service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from chapar.sourcing.peer.v1 import peer_pb2 as peer
+from chapar.sourcing.peer.v1 import peer_pb2_grpc
+from chapar_chassis.refusals import REQUEST_MALFORMED, CallRefused
+from chapar_sourcing.host import OwnerHost
+
+BATCH_MAX = 1_000
+"""Commands or advances a call."""
+
+
+class OwnerServicer(peer_pb2_grpc.OwnerServiceServicer):
+    """Serves `chapar.sourcing.peer.v1.OwnerService`; refusals are raised, for the interceptor to map."""
+
+    def __init__(self, host: OwnerHost) -> None:
+        self._host = host
+
+    async def Submit(self, request: peer.SubmitRequest, context: Any) -> peer.SubmitResponse:  # noqa: N802
+        """Decides commands of a reactor."""
+        _check_batch(len(request.commands))
+        reasons = await self._host.submit_commands(request.partition, request.commands)
+        return peer.SubmitResponse(outcomes=[peer.SubmittedOutcome(reason=reason) for reason in reasons])
+
+    async def Advance(self, request: peer.AdvanceRequest, context: Any) -> peer.AdvanceResponse:  # noqa: N802
+        """Merges rows."""
+        _check_batch(len(request.advances))
+        await self._host.advance(request.partition, request.advances)
+        return peer.AdvanceResponse()
+
+    async def Watch(self, request: peer.WatchRequest, context: Any) -> AsyncIterator[peer.WatchResponse]:  # noqa: N802
+        """A live view of a key; flow control is the transport's, the host bounds what waits."""
+        async for frame in self._host.watch(request):
+            yield frame
+
+    async def Digest(self, request: peer.DigestRequest, context: Any) -> peer.DigestResponse:  # noqa: N802
+        """Digest of what the owner holds."""
+        return await self._host.digest(request.partition)
+
+
+def _check_batch(size: int) -> None:
+    if size > BATCH_MAX:
+        raise CallRefused(REQUEST_MALFORMED)

@@ -1,0 +1,98 @@
+"""A gRPC server as every process of ours runs it: options, interceptors, health, the order of its end.
+
+Health has three names: "live" (the process runs), "ready" and "" (it serves). At the end they say NOT_SERVING first,
+so that callers turn away, then calls under way get a grace; `stop(grace)` alone would fail calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from chapar_chassis.settings import Address
+
+MESSAGE_BYTES_MAX = 256 * 1024
+PEER_MARGIN_BYTES = 4 * 1024 * 1024 - MESSAGE_BYTES_MAX
+"""What batches between processes may have beyond a client's message."""
+METADATA_BYTES_MAX = 16 * 1024
+TURN_AWAY_SECONDS = 0.3
+"""Between saying NOT_SERVING and refusing calls."""
+_HEALTH_NAMES = ("live", "ready", "")
+
+
+def server_options(message_bytes_max: int, *, streams_max: int | None = None) -> Sequence[tuple[str, Any]]:
+    """Options of a server that takes messages up to so many bytes."""
+    bounds = [] if streams_max is None else [("grpc.max_concurrent_streams", streams_max)]
+    return [
+        *bounds,
+        ("grpc.max_receive_message_length", message_bytes_max),
+        ("grpc.max_send_message_length", message_bytes_max),
+        ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+        ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+        ("grpc.so_reuseport", 0),
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+        ("grpc.http2.max_ping_strikes", 5),
+    ]
+
+
+OWNER_OPTIONS = server_options(MESSAGE_BYTES_MAX + PEER_MARGIN_BYTES)
+
+
+class RpcServer:
+    """One listener."""
+
+    def __init__(
+        self, interceptors: Sequence[grpc.aio.ServerInterceptor], options: Sequence[tuple[str, Any]] = OWNER_OPTIONS
+    ) -> None:
+        self.grpc = grpc.aio.server(interceptors=list(interceptors), options=list(options))
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
+
+    def add_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Adds generic handlers; before `start`."""
+        self.grpc.add_generic_rpc_handlers(tuple(handlers))
+
+    def add_reflection(self, proto_services: Sequence[str]) -> None:
+        """Lets anybody who can connect read the descriptors: development only."""
+        names = (*proto_services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self.grpc)
+
+    def bind(self, listen: Address) -> Address:
+        """Takes the port and says which. Raises `OSError` when it is not to be had."""
+        try:
+            port = self.grpc.add_insecure_port(str(listen))
+        except RuntimeError:
+            port = 0
+        if port == 0:
+            raise OSError(f"cannot listen on {listen}")
+        return Address(listen.host, port)
+
+    async def start(self) -> None:
+        """Serves from here on: live, not yet ready."""
+        for name in _HEALTH_NAMES:
+            await self._set_health(name, serving=name == "live")
+        await self.grpc.start()
+
+    async def set_ready(self, ready: bool) -> None:
+        """Says whether calls should come here."""
+        await self._set_health("ready", serving=ready)
+        await self._set_health("", serving=ready)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Turns callers away, then lets calls under way end within the grace, then cuts what is left."""
+        await self.set_ready(False)
+        await asyncio.sleep(TURN_AWAY_SECONDS)
+        await self.grpc.stop(grace_seconds)
+
+    async def _set_health(self, name: str, *, serving: bool) -> None:
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        await self._health.set(name, status)
