@@ -1,0 +1,43 @@
+"""What operators may do, on the operators' listener."""
+
+from __future__ import annotations
+
+from chapar.payments.v1 import payments_pb2 as pb
+from chapar_client.sdk._methods import method_of
+from chapar_client.sdk._request_ids import Clock, new_request_id
+from chapar_client.sdk._transport import Transport
+from chapar_client.sdk._tries import Attempt, Tries
+
+
+class OperatorClient:
+    """Calls with an operator's token.
+
+    Request ids are not kept on disk: the operator's own reference in the statement tells whether a cash-in whose
+    answer was lost was booked.
+    """
+
+    def __init__(self, address: str, token: str, *, timeout_s: float = 30.0) -> None:
+        self._transport = Transport(address)
+        self._tries = Tries(self._transport)
+        self._token = token
+        self._timeout_s = timeout_s
+        self._clock = Clock()
+
+    async def close(self) -> None:
+        """Closes the channel."""
+        await self._transport.close()
+
+    async def cash_in(
+        self, user_id: str, amount_rials: int, reference: str, *, request_id: str = ""
+    ) -> pb.CashInResponse:
+        """Brings money from outside into a wallet."""
+        request = pb.CashInRequest(
+            request_id=request_id or new_request_id(self._clock.now_ms()),
+            user_id=user_id,
+            amount_rials=amount_rials,
+            reference=reference,
+        )
+        metadata = (("authorization", f"Bearer {self._token}"),)
+        attempt = Attempt.within(self._timeout_s)
+        content, _ = await self._tries.run(method_of(request), request.SerializeToString(), metadata, attempt)
+        return pb.CashInResponse.FromString(content)

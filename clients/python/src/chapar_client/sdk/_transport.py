@@ -1,0 +1,69 @@
+"""One try of one call over a gRPC channel. Knows nothing of retries, tokens or request ids."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import grpc
+import grpc.aio
+
+from chapar_client.sdk._methods import Method
+
+Metadata = Sequence[tuple[str, str | bytes]]
+
+_CHANNEL_OPTIONS = (
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+
+
+class Transport:
+    """A channel to a gateway, opened at the first call."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._opened: grpc.aio.Channel | None = None
+
+    async def close(self) -> None:
+        """Closes the channel; calls under way are cancelled."""
+        if self._opened is not None:
+            await self._opened.close()
+            self._opened = None
+
+    async def connected(self, timeout_s: float) -> bool:
+        """Waits until the gateway can be reached; whatever is called after False was never sent."""
+        try:
+            async with asyncio.timeout(max(timeout_s, 0)):
+                await self._channel().channel_ready()
+        except TimeoutError:
+            return False
+        return True
+
+    async def unary(
+        self, method: Method, content: bytes, metadata: Metadata, timeout_s: float
+    ) -> tuple[bytes, Metadata]:
+        """Answers with the response's bytes and the trailing metadata; raises `grpc.aio.AioRpcError`."""
+        method_call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel().unary_unary(method.path)
+        call = method_call(content, timeout=timeout_s, metadata=tuple(metadata))
+        answer = await call
+        return answer, tuple(await call.trailing_metadata() or ())
+
+    @asynccontextmanager
+    async def stream(self, method: Method, content: bytes, metadata: Metadata) -> AsyncIterator[AsyncIterator[bytes]]:
+        """A server stream of response bytes; leaving the block cancels it."""
+        method_call: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = self._channel().unary_stream(method.path)
+        call = method_call(content, metadata=tuple(metadata))
+        try:
+            yield aiter(call)
+        finally:
+            call.cancel()
+
+    def _channel(self) -> grpc.aio.Channel:
+        if self._opened is None:
+            self._opened = grpc.aio.insecure_channel(self.address, options=_CHANNEL_OPTIONS)
+        return self._opened
