@@ -78,6 +78,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The subscription's credit was used up and nothing was acknowledged for 30 seconds: subscribe again."""
     REASON_OPERATOR_UNKNOWN: _Reason.ValueType  # 25
     """No operator's token, or not one of this installation."""
+    REASON_WATCH_REFUSED: _Reason.ValueType  # 26
+    """The user may not watch this key on this basis."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the gateway, or the engine behind every owner, refuses."""
@@ -133,6 +135,8 @@ REASON_SUBSCRIPTION_STALLED: Reason.ValueType  # 24
 """The subscription's credit was used up and nothing was acknowledged for 30 seconds: subscribe again."""
 REASON_OPERATOR_UNKNOWN: Reason.ValueType  # 25
 """No operator's token, or not one of this installation."""
+REASON_WATCH_REFUSED: Reason.ValueType  # 26
+"""The user may not watch this key on this basis."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 @_typing.final
