@@ -1,0 +1,39 @@
+"""What is known of a phone."""
+
+from __future__ import annotations
+
+import msgspec
+
+from chapar_identity.domain.content import Content
+from chapar_sourcing.domain import Document, Key
+
+PHONE_KIND = "phone"
+
+
+class Challenge(msgspec.Struct, frozen=True, array_like=True):
+    """The one challenge that can be completed now."""
+
+    challenge_id: str
+    code_mac: bytes
+    expire_time_ms: int
+    wrong_tries: int = 0
+
+
+class Phone(Document, frozen=True, array_like=True):
+    """A phone by its keyed hash: its user, its challenge, and how often it was sent codes."""
+
+    user_id: str
+    """Empty until the first completed sign-in."""
+    phone: Content
+    """The number, sealed for the phone's own key."""
+    challenge: Challenge | None
+    run: int
+    """Codes since the last completed sign-in or the last quiet day: each makes the next wait longer."""
+    last_start_ms: int
+    day_start_ms: int
+    day_count: int
+
+
+def phone_key(phone_hash: str) -> Key:
+    """The document of a phone."""
+    return Key(PHONE_KIND, phone_hash)

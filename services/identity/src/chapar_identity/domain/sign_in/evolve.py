@@ -1,0 +1,63 @@
+"""What becomes of a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from chapar.identity.journal.v1 import journal_pb2 as pb
+from chapar_identity.domain.content import content_of
+from chapar_identity.domain.limits import CHALLENGE_TRIES_MAX
+from chapar_identity.domain.reading import existing
+from chapar_identity.domain.sign_in.documents import Challenge, Phone, phone_key
+from chapar_identity.domain.sign_in.rules import day_at, run_at
+from chapar_sourcing.domain import Document, Key, When
+
+
+def touches(event: pb.Event) -> Sequence[Key]:
+    """The phone."""
+    match event.WhichOneof("kind"):
+        case "challenge_started":
+            return [phone_key(event.challenge_started.phone_hash)]
+        case "code_rejected":
+            return [phone_key(event.code_rejected.phone_hash)]
+        case "signed_in":
+            return [phone_key(event.signed_in.phone_hash)]
+        case _:
+            return []
+
+
+def evolve_phone(key: Key, document: Document | None, event: pb.Event, when: When) -> Document | None:
+    """The phone after the event."""
+    match event.WhichOneof("kind"):
+        case "challenge_started":
+            return _started(document if isinstance(document, Phone) else None, event.challenge_started, when)
+        case "code_rejected":
+            return _rejected(existing(key, document, Phone), event.code_rejected)
+        case "signed_in":
+            return replace(
+                existing(key, document, Phone), user_id=event.signed_in.session.user_id, challenge=None, run=0
+            )
+        case _:
+            return document
+
+
+def _started(phone: Phone | None, event: pb.ChallengeStarted, when: When) -> Phone:
+    day_start_ms, day_count = day_at(phone, when.time_ms)
+    return Phone(
+        user_id=phone.user_id if phone else "",
+        phone=content_of(event.phone),
+        challenge=Challenge(event.challenge_id, event.code_mac, event.expire_time_ms),
+        run=run_at(phone, when.time_ms) + 1,
+        last_start_ms=when.time_ms,
+        day_start_ms=day_start_ms,
+        day_count=day_count + 1,
+    )
+
+
+def _rejected(phone: Phone, event: pb.CodeRejected) -> Phone:
+    if phone.challenge is None or phone.challenge.challenge_id != event.challenge_id:
+        raise ValueError("a code was rejected for a challenge that is not open")
+    wrong_tries = CHALLENGE_TRIES_MAX - event.tries_left
+    return replace(phone, challenge=replace(phone.challenge, wrong_tries=wrong_tries))
