@@ -68,7 +68,8 @@ class CommandRpc(Generic[RequestT, ResponseT]):
     reply: Callable[[RequestT, Caller, Accepted], Awaitable[ResponseT]]
     finish: Callable[[RequestT, Caller, Accepted, View], Awaitable[Refused | None]] | None = None
     key_subject: Callable[[RequestT, Caller], str] | None = None
-    """Whose data key fingerprints the request; the caller's user id (or the routing key) unless given."""
+    """Whose data key fingerprints the request; the caller's user id (or the routing key) unless given. For anonymous
+    callers also the actor that the journal names: neither phone nor token, and bounded in number."""
 
 
 @dataclass(frozen=True, slots=True)
