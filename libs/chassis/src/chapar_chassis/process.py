@@ -5,7 +5,7 @@ A service's `__main__` is `sys.exit(run_owner_service(SERVICE, sys.argv[1:], os.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -59,6 +59,9 @@ class OwnerService:
     """How the owner confirms itself before a read leaves: money appends."""
     extra_servicers: Callable[[ServiceContext, Any], Sequence[AddServicer]] = lambda _context, _host: ()
     """(context, OwnerHost) -> peer servicers beside the chassis' own; they demand the peer token as all do."""
+    background: Callable[[ServiceContext, Any], Sequence[Coroutine[Any, Any, None]]] = lambda _context, _host: ()
+    """(context, OwnerHost) -> work beside the host, each in a task of its own while the host runs; cancelled before
+    the host stops. Must wait by itself until the host is ready; an exception from it ends the process."""
 
 
 def run_owner_service(service: OwnerService, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
