@@ -187,7 +187,7 @@ def leave(user_id: str, conversation_id: str = GROUP) -> journal.Command:
 def mark_read(user_id: str, sequence: int, conversation_id: str = GROUP) -> journal.Command:
     """Reading up to a message."""
     return journal.Command(
-        mark_read=journal.MarkRead(user_id=user_id, conversation_id=conversation_id, sequence=sequence)
+        mark_read=journal.MarkRead(user_id=user_id, conversation_id=conversation_id, sequence=sequence, listed=True)
     )
 
 

@@ -15,16 +15,17 @@ from chapar_sourcing.view import View
 
 
 async def prepare_mark_read(request: api.MarkReadRequest, caller: Caller, view: View) -> journal.Command | Refused:
-    """CONVERSATION_ID_INVALID, SEQUENCE_INVALID, CONVERSATION_UNKNOWN (not in the caller's inbox)."""
+    """CONVERSATION_ID_INVALID, SEQUENCE_INVALID; then what the rules say of a conversation that is not listed."""
     if parse_conversation_id(request.conversation_id) is None:
         return Refused("REASON_CONVERSATION_ID_INVALID")
     if not 0 <= request.sequence <= SEQUENCE_MAX:
         return Refused("REASON_SEQUENCE_INVALID")
     fields = (await view.rows(caller.user_id)).get(request.conversation_id)
-    if fields is None or not is_live(fields):
-        return Refused("REASON_CONVERSATION_UNKNOWN")
     command = journal.MarkRead(
-        user_id=caller.user_id, conversation_id=request.conversation_id, sequence=request.sequence
+        user_id=caller.user_id,
+        conversation_id=request.conversation_id,
+        sequence=request.sequence,
+        listed=fields is not None and is_live(fields),
     )
     return journal.Command(mark_read=command)
 

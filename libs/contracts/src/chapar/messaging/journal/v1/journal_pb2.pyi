@@ -339,22 +339,28 @@ class MarkRead(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     CONVERSATION_ID_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    LISTED_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Whose: the caller."""
     conversation_id: _builtins.str
-    """In which conversation; it is in the user's inbox."""
+    """In which conversation."""
     sequence: _builtins.int
     """Last message read."""
+    listed: _builtins.bool
+    """Whether the user's inbox listed the conversation when the command was made; refused when not, so that a repeated
+    request gets its first answer even after the user went out.
+    """
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         conversation_id: _builtins.str = ...,
         sequence: _builtins.int = ...,
+        listed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "sequence", b"sequence", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "listed", b"listed", "sequence", b"sequence", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
