@@ -33,18 +33,20 @@ def make_refusals(service: str, api: ServiceApi | None, metrics: Metrics, log: A
     return Refusals(service, None if api is None else api.reason_enum, on_incident)
 
 
-def make_owner_server(
-    *, service: str, api: ServiceApi, served_by: ServedBy, servicers: Sequence[AddServicer] = (), peer_token: str,
-    metrics: Metrics, tracing: Tracing, log: Any, development: bool = False,
-) -> RpcServer:  # fmt: skip
-    """An owner's server, ready to bind. Raises `RoutingInvalid` when the api and its protos do not match."""
-    refusals = make_refusals(service, api, metrics, log)
-    guard = GuardInterceptor(refusals, metrics, tracing, log)
-    server = RpcServer([guard, PeerInterceptor(peer_token)])
+def make_server(refusals: Refusals, peer_token: str, metrics: Metrics, tracing: Tracing, log: Any) -> RpcServer:
+    """A server for peers: everything is guarded, and only processes of this installation are let in."""
+    return RpcServer([GuardInterceptor(refusals, metrics, tracing, log), PeerInterceptor(peer_token)])
+
+
+def add_owner(
+    server: RpcServer, api: ServiceApi, served_by: ServedBy, servicers: Sequence[AddServicer], *, development: bool
+) -> None:
+    """Adds all that an owner serves. Raises `RoutingInvalid` when the api and its protos do not match."""
     server.add_handlers(public_handlers(api, served_by))
-    peer_pb2_grpc.add_OwnerServiceServicer_to_server(OwnerServicer(served_by.host), server.grpc)
+    owner = OwnerServicer(served_by.host)
+    peer_pb2_grpc.add_OwnerServiceServicer_to_server(owner, server.grpc)
+    server.before_stop(owner.end_watches)
     for add in servicers:
         add(server.grpc)
     if development:
         server.add_reflection((*api.proto_services, OWNER_SERVICE))
-    return server

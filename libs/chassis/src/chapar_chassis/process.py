@@ -5,26 +5,47 @@ A service's `__main__` is `sys.exit(run_owner_service(SERVICE, sys.argv[1:], os.
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from functools import partial
+from typing import Any, Literal, TypeAlias, cast
 
-import grpc
 from google.protobuf.message import Message
+from prometheus_client import CollectorRegistry
 
 from chapar_chassis.api import ServiceApi
+from chapar_chassis.command_line import run_command
+from chapar_chassis.digest_command import print_digests
+from chapar_chassis.forwarder import GrpcForwarder, PeerTargets
+from chapar_chassis.owner_server import AddServicer, add_owner, make_refusals, make_server
+from chapar_chassis.parent import end_with_parent, wait_parent_gone
+from chapar_chassis.ports import OwnerPorts, open_owner_ports, published_topics
+from chapar_chassis.position_tokens import PositionTokens
+from chapar_chassis.public_rpcs import ServedBy
+from chapar_chassis.rpc_server import RpcServer
 from chapar_chassis.secrets import Secrets
-from chapar_chassis.settings import CommonSettings
+from chapar_chassis.settings import Address, CommonSettings
+from chapar_chassis.telemetry import Metrics, MetricsServer, Tracing, make_logger
 from chapar_chassis.user_ids import UserIds
+from chapar_sourcing.clock import SystemClock
 from chapar_sourcing.domain import Domain, When
+from chapar_sourcing.host import OwnerHost
+from chapar_sourcing.hosting import HostConfig, HostRules, Topic
+from chapar_sourcing.keyring import Keyring
 from chapar_sourcing.reactions import Reaction
 from chapar_sourcing.sealing import Sealer
 
 PublicEvent: TypeAlias = Callable[[Any, When], "tuple[str, Message] | Sequence[tuple[str, Message]] | None"]
 """(journal event, when) -> what is published of it: (topic, public event), several, or nothing."""
 
-AddServicer: TypeAlias = Callable[[grpc.aio.Server], None]
-"""Adds one servicer, such as `lambda server: add_LeaseServiceServicer_to_server(servicer, server)`."""
+GRACE_SECONDS = 5.0
+"""How long calls under way may still take when the process ends."""
+READINESS_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +75,14 @@ class OwnerService:
     reactions: Callable[[ServiceContext], Sequence[Reaction]] = lambda _: ()
     public_event: PublicEvent = lambda _event, _when: None
     beat_topics: Sequence[str] = ()
-    """Topics that get a beat each 300 ms a partition, so that readers know how fresh they are."""
+    """Topics that get a beat each 300 ms a partition, so that readers know how fresh they are; kept for an hour."""
     read_policy: Literal["append", "heartbeat"] = "heartbeat"
     """How the owner confirms itself before a read leaves: money appends."""
-    extra_servicers: Callable[[ServiceContext, Any], Sequence[AddServicer]] = lambda _context, _host: ()
-    """(context, OwnerHost) -> peer servicers beside the chassis' own; they demand the peer token as all do."""
-    background: Callable[[ServiceContext, Any], Sequence[Coroutine[Any, Any, None]]] = lambda _context, _host: ()
-    """(context, OwnerHost) -> work beside the host, each in a task of its own while the host runs; cancelled before
-    the host stops. Must wait by itself until the host is ready; an exception from it ends the process."""
+    extra_servicers: Callable[[ServiceContext, OwnerHost], Sequence[AddServicer]] = lambda _context, _host: ()
+    """Peer servicers beside the chassis' own; they demand the peer token as all do."""
+    background: Callable[[ServiceContext, OwnerHost], Sequence[Coroutine[Any, Any, None]]] = lambda _context, _host: ()
+    """Work beside the host, each in a task of its own while the host runs; cancelled before the host stops. Must wait
+    by itself until the host is ready; an exception from it ends the process."""
 
 
 def run_owner_service(service: OwnerService, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -69,4 +90,150 @@ def run_owner_service(service: OwnerService, arguments: Sequence[str], environ: 
 
     No arguments: serve. `digest`: refold the journal from zero, compare with the store, print JSON a partition.
     """
-    raise NotImplementedError(service, arguments, environ)
+    commands = {"": partial(_serve, service, environ), "digest": partial(_digest, service, environ)}
+    return run_command(service.domain.service, arguments, commands)
+
+
+async def _digest(service: OwnerService, environ: Mapping[str, str]) -> int:
+    return await print_digests(service.domain, service.settings.from_environ(environ), sys.stdout)
+
+
+async def _serve(service: OwnerService, environ: Mapping[str, str]) -> int:
+    settings = service.settings.from_environ(environ)
+    stopping = asyncio.Event()
+    end_with_parent(settings.parent_pid)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as closing:
+        process = await OwnerProcess.open(service, settings, closing)
+        await process.run(stopping)
+    return 0
+
+
+class OwnerProcess:
+    """One running owner service: `open`, then `run` once."""
+
+    def __init__(
+        self, host: OwnerHost, server: RpcServer, background: Callable[[], Sequence[Coroutine[Any, Any, None]]],
+        address: Address, metrics_address: Address, parent_pid: int, log: Any,
+    ) -> None:  # fmt: skip
+        self.host = host
+        self._background = background
+        self.address = address
+        self.metrics_address = metrics_address
+        self._server = server
+        self._parent_pid = parent_pid
+        self._log = log
+
+    @classmethod
+    async def open(cls, service: OwnerService, settings: CommonSettings, closing: AsyncExitStack) -> OwnerProcess:
+        """Opens ports, takes the listeners, builds everything; `closing` undoes it. Nothing runs yet."""
+        name = service.domain.service
+        secrets = Secrets(settings.secrets_dir)
+        peer_token, position_key = secrets.peer_token(), secrets.key("position.key")
+        log = make_logger(name, settings.log_level)
+        metrics, tracing = Metrics(CollectorRegistry()), Tracing(name)
+        closing.callback(tracing.close)
+        topics = published_topics(name, service.beat_topics)
+        ports = await open_owner_ports(settings, name, topics, closing)
+        context = _context(settings, secrets, ports, log)
+        api = service.api(context)
+        metrics_server = MetricsServer(metrics.registry, settings.metrics_listen)
+        closing.callback(metrics_server.close)
+
+        refusals = make_refusals(name, api, metrics, log)
+        server = make_server(refusals, peer_token, metrics, tracing, log)
+        address = server.bind(settings.listen)
+        forwarder = GrpcForwarder(ports.host.members, peer_token, refusals)
+        closing.push_async_callback(forwarder.close)
+        host = OwnerHost(
+            HostConfig(service=name, address=str(address), read_policy=service.read_policy),
+            ports.host,
+            HostRules(
+                domain=service.domain,
+                reactions=service.reactions(context),
+                topics=[Topic(topic.name, topic.beat_ms) for topic in topics],
+                public_event=_listed(service.public_event),
+                watch=api.watch,
+            ),
+            measures=metrics,
+            remote=PeerTargets(forwarder, name),
+        )
+        positions = PositionTokens(position_key, name, host.generation)
+        served_by = ServedBy(host, context.sealer, positions, service.domain.event_type)
+        servicers = service.extra_servicers(context, host)
+        add_owner(server, api, served_by, servicers, development=settings.development)
+        background = partial(service.background, context, host)
+        return cls(host, server, background, address, metrics_server.address, settings.parent_pid, log)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Serves until `stopping` is set or the parent is gone.
+
+        The end: NOT_SERVING, a moment for callers to turn away, calls under way, then the host's blocks, projections
+        and ports. Raises whatever must not fail.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            host = tasks.create_task(self.host.run(), name="host")
+            await self._server.start()
+            readiness = tasks.create_task(self._show_readiness(), name="readiness")
+            parent = tasks.create_task(wait_parent_gone(self._parent_pid), name="parent")
+            signalled = tasks.create_task(stopping.wait(), name="signal")
+            beside = [tasks.create_task(work, name=f"background-{n}") for n, work in enumerate(self._background())]
+            try:
+                await asyncio.wait({host, parent, signalled}, return_when=asyncio.FIRST_COMPLETED)
+                self._log.info("stopping")
+            finally:
+                for task in (readiness, parent, signalled):
+                    task.cancel()
+                await self._server.stop(GRACE_SECONDS)
+                for task in beside:
+                    task.cancel()
+                self.host.stop()
+
+    async def _show_readiness(self) -> None:
+        """Tells health checks whether the host is ready, and the log what keeps it from being so."""
+        shown: object = None
+        while True:
+            problems = {str(health.partition): health.problem for health in self.host.health() if health.problem}
+            state = (self.host.ready, tuple(problems.items()))
+            if state != shown:
+                await self._server.set_ready(self.host.ready)
+                self._show(problems)
+                shown = state
+            await asyncio.sleep(READINESS_SECONDS)
+
+    def _show(self, problems: Mapping[str, str]) -> None:
+        if self.host.ready:
+            # Whoever starts processes waits for this line, at any level of logging.
+            log = make_logger(self.host.config.service, "info")
+            log.info("ready", address=str(self.address), metrics_address=str(self.metrics_address))
+        else:
+            self._log.info("not_ready", problems=problems)
+
+
+def _context(settings: CommonSettings, secrets: Secrets, ports: OwnerPorts, log: Any) -> ServiceContext:
+    clock = SystemClock()
+    sealer = Keyring(ports.keys, master_key=secrets.key("master.key"), clock=clock, randomness=os.urandom)
+    return ServiceContext(
+        settings=settings,
+        secrets=secrets,
+        sealer=sealer,
+        user_ids=UserIds(secrets.key("user_ids.key")),
+        randomness=os.urandom,
+        now_ms=clock.now_ms,
+        log=log,
+    )
+
+
+def _listed(public_event: PublicEvent) -> Callable[[Any, When], Sequence[tuple[str, Message]]]:
+    """The same with its answer always a sequence."""
+
+    def listed(event: Any, when: When) -> Sequence[tuple[str, Message]]:
+        made = public_event(event, when)
+        if made is None:
+            return ()
+        if isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], str):
+            return (made,)
+        return cast("Sequence[tuple[str, Message]]", made)
+
+    return listed

@@ -22,6 +22,7 @@ from chapar_sourcing.domain import Refused
 from chapar_sourcing.fold import LogDamaged
 from chapar_sourcing.ports.errors import Unavailable
 from chapar_sourcing.refusing import EngineRefused
+from chapar_sourcing.watch import WatchRefused
 
 ENGINE_DOMAIN = "gateway.chapar"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -42,6 +43,7 @@ DEADLINE_PASSED = "REASON_DEADLINE_PASSED"
 KEY_INVALID = "REASON_KEY_INVALID"
 REQUEST_ID_REUSED = "REASON_REQUEST_ID_REUSED"
 ENTRY_TOO_LARGE = "REASON_ENTRY_TOO_LARGE"
+WATCH_REFUSED = "REASON_WATCH_REFUSED"
 
 _RETRY_AFTER_MS: Mapping[str, int] = {
     OVERLOADED: 250,
@@ -123,6 +125,8 @@ class Refusals:
                 return error.status
             case CallRefused() | EngineRefused():
                 return self.of_reason(error.reason, error.detail)
+            case WatchRefused():
+                return self.of_reason(WATCH_REFUSED)
             case Unavailable():
                 return self.of_reason(UNAVAILABLE)
             case LogDamaged():

@@ -7,7 +7,7 @@ so that callers turn away, then calls under way get a grace; `stop(grace)` alone
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -54,6 +54,7 @@ class RpcServer:
         self, interceptors: Sequence[grpc.aio.ServerInterceptor], options: Sequence[tuple[str, Any]] = OWNER_OPTIONS
     ) -> None:
         self.grpc = grpc.aio.server(interceptors=list(interceptors), options=list(options))
+        self._before_stop: list[Callable[[], None]] = []
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
 
@@ -87,10 +88,16 @@ class RpcServer:
         await self._set_health("ready", serving=ready)
         await self._set_health("", serving=ready)
 
+    def before_stop(self, end: Callable[[], None]) -> None:
+        """Has `end` called before calls get their grace: it ends streams, which have no end of their own."""
+        self._before_stop.append(end)
+
     async def stop(self, grace_seconds: float) -> None:
         """Turns callers away, then lets calls under way end within the grace, then cuts what is left."""
         await self.set_ready(False)
         await asyncio.sleep(TURN_AWAY_SECONDS)
+        for end in self._before_stop:
+            end()
         await self.grpc.stop(grace_seconds)
 
     async def _set_health(self, name: str, *, serving: bool) -> None:

@@ -1,0 +1,111 @@
+"""Opens the ports of a process as its settings say: files of the data folder, or Kafka for journal and streams.
+
+Store, keys and members are files in both. The layout of the data folder is known here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from chapar_chassis.settings import CommonSettings
+from chapar_sourcing.adapters.kafka import KafkaJournal, KafkaStream, create_topics
+from chapar_sourcing.adapters.sqlite import SqliteJournal, SqliteKeyStore, SqliteMembers, SqliteStore, SqliteStream
+from chapar_sourcing.hosting import HostPorts
+from chapar_sourcing.ports import Journal, KeyStore, Members, Store, Stream
+
+REVOCATIONS_TOPIC = "revocations.v1"
+TOPIC_PRODUCERS = {REVOCATIONS_TOPIC: "identity"}
+"""Topics that are not called after the service that publishes them."""
+BEAT_MS = 300
+BEATEN_TOPIC_RETENTION_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedTopic:
+    """A stream that a service publishes."""
+
+    name: str
+    beat_ms: int | None = None
+    retention_ms: int | None = None
+    """None: for ever."""
+
+
+def published_topics(service: str, beat_topics: Sequence[str]) -> Sequence[PublishedTopic]:
+    """A service's own event stream, kept for ever, and those that beat, kept for an hour."""
+    beaten = [PublishedTopic(name, BEAT_MS, BEATEN_TOPIC_RETENTION_MS) for name in beat_topics]
+    return [PublishedTopic(f"{service}.events.v1"), *beaten]
+
+
+async def open_journal(settings: CommonSettings, service: str) -> Journal:
+    """The journal of a service. Raises `FileRefused`, `TopicRefused` or `Unavailable`."""
+    if settings.kafka:
+        journal: Journal = await KafkaJournal.open(settings.kafka, service, partitions=settings.partitions)
+        return journal
+    return await SqliteJournal.open(settings.data_dir / service / "journal.db", partitions=settings.partitions)
+
+
+async def open_store(settings: CommonSettings, service: str) -> Store:
+    """The store of a service. Raises `FileRefused`."""
+    return await SqliteStore.open(settings.data_dir / service / "store.db")
+
+
+async def open_members(settings: CommonSettings) -> Members:
+    """The view of all members; a member itself only after `join`."""
+    return await SqliteMembers.open(settings.data_dir / "members")
+
+
+async def open_reading_stream(settings: CommonSettings) -> Stream:
+    """Reads the streams of all services. Raises `Unavailable`."""
+    if settings.kafka:
+        stream: Stream = await KafkaStream.open(settings.kafka)
+        return stream
+    return await SqliteStream.open(settings.data_dir / "streams", producers=TOPIC_PRODUCERS)
+
+
+async def open_publishing_stream(settings: CommonSettings, service: str, topics: Sequence[PublishedTopic]) -> Stream:
+    """Publishes a service's own topics and reads all others. Raises `FileRefused` or `Unavailable`."""
+    if settings.kafka:
+        stream: Stream = await KafkaStream.open(settings.kafka)
+        return stream
+    return await SqliteStream.open(
+        settings.data_dir / "streams",
+        service=service,
+        topics={topic.name: topic.retention_ms for topic in topics},
+        partitions=settings.partitions,
+        producers=TOPIC_PRODUCERS,
+    )
+
+
+async def open_keys(settings: CommonSettings, service: str) -> KeyStore:
+    """The data keys of a service. Raises `FileRefused`."""
+    return await SqliteKeyStore.open(settings.data_dir / service / "keys.db")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerPorts:
+    """What an owner service opens. A host closes what is in `host` at its own end."""
+
+    host: HostPorts
+    keys: KeyStore
+
+
+async def open_owner_ports(
+    settings: CommonSettings, service: str, topics: Sequence[PublishedTopic], closing: AsyncExitStack
+) -> OwnerPorts:
+    """Opens all ports of an owner service; `closing` closes each of them, also when a later one fails."""
+    if settings.kafka:
+        retention = {topic.name: topic.retention_ms for topic in topics}
+        await create_topics(settings.kafka, service, partitions=settings.partitions, topics=retention)
+    journal = await open_journal(settings, service)
+    closing.push_async_callback(journal.close)
+    keys = await open_keys(settings, service)
+    closing.push_async_callback(keys.close)
+    store = await open_store(settings, service)
+    closing.push_async_callback(store.close)
+    stream = await open_publishing_stream(settings, service, topics)
+    closing.push_async_callback(stream.close)
+    members = await open_members(settings)
+    closing.push_async_callback(members.close)
+    return OwnerPorts(HostPorts(journal=journal, store=store, members=members, stream=stream), keys)
