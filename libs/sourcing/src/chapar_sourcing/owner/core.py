@@ -135,6 +135,11 @@ class Owner:
         return len(self._intake)
 
     @property
+    def backlog(self) -> int:
+        """How many documents and answers the store does not have yet."""
+        return self._projection.backlog
+
+    @property
     def confirmed_checkpoint(self) -> int:
         """Offset that store reads must have at least."""
         return self._projection.confirmed
@@ -407,7 +412,7 @@ class Owner:
         mine = claim.writer in self._own_writers
         if valid and self._in_flight is not None:
             self._intake.put_back(self._undo())
-        if valid and not mine and self._was_owner:
+        if valid and not mine and (self._was_owner or self._claim_seen):
             self._depose()
         elif claim.writer == self._writer:
             self._claim_seen = True

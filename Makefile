@@ -1,0 +1,50 @@
+# Every recipe is one line; the logic sits in tools/.
+PY := .venv/bin/python
+SEEDS ?= 500
+SEED ?= 0
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test test-kafka test-kills check verify proto locks sim sim-mutants bench ci
+
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## make .venv ready, as requirements.lock pins it
+	@python3 tools/setup.py
+
+run: setup ## start the five services on ./data (ctrl-c ends them)
+	@.venv/bin/chapar up --data data
+
+demo: setup ## play Chapar with a handful of people on a temporary folder
+	@.venv/bin/chapar demo
+
+test: setup ## all tests that need no broker and no hours
+	@$(PY) -m pytest -n 2 --dist loadgroup -m "not kafka and not kills and not slow"
+
+test-kafka: setup ## conformance and e2e tests against a real Kafka broker, which they obtain and start
+	@$(PY) -m pytest -m "kafka and not kills"
+
+test-kills: setup ## every service killed with -9 under load, on SQLite and on Kafka
+	@$(PY) -m pytest -m kills
+
+check: setup ## ruff, mypy --strict, import-linter, buf lint
+	@$(PY) -m tools.check
+
+proto: setup ## regenerate libs/contracts from protos/
+	@$(PY) -m tools.proto
+
+locks: setup ## regenerate the hash-pinned locks
+	@$(PY) -m tools.locks
+
+verify: setup ## regenerate all that is generated; an empty diff passes
+	@$(PY) -m tools.verify
+
+sim: setup ## play SEEDS seeds of the simulator from SEED on; TRACE=1 prints the steps of one
+	@$(PY) -m tests.simulation.run --seeds $(SEEDS) --seed $(SEED) $(if $(TRACE),--trace)
+
+sim-mutants: setup ## show that each planted bug is caught, and by which seed
+	@$(PY) -m tests.simulation.mutants --seeds $(SEEDS)
+
+bench: setup ## first figures: fold, owner in process, end to end
+	@$(PY) -m bench.run
+
+ci: check verify test test-kafka test-kills ## what CI runs

@@ -1,0 +1,187 @@
+"""Simulated clients: they put items and read registers, with retries, doubles and crooked clocks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from chapar.sourcing.journal.v1 import journal_pb2 as journal
+from chapar_sourcing.domain import Document, Key
+from chapar_sourcing.owner import Command, Outcome
+from chapar_sourcing.requests import make_request_id
+from tests.simulation.node import Node
+from tests.simulation.toy import Register, put
+from tests.simulation.world import Violation, World
+
+REGISTERS = ("a", "b", "c")
+TRY_MS = 400
+RETRIED = frozenset({"REASON_NOT_OWNER", "REASON_OUTCOME_UNKNOWN", "REASON_OVERLOADED", "REASON_DEADLINE_PASSED"})
+
+
+@dataclass(slots=True)
+class Put:
+    """One put, from its first try to its answer."""
+
+    actor: str
+    request_id: bytes
+    register: str
+    tag: str
+    only_if_even: bool
+    started_ms: int
+    answered_ms: int | None = None
+    answers: list[Outcome] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        """Whether it was answered."""
+        return self.answered_ms is not None
+
+
+@dataclass(slots=True)
+class Get:
+    """One read that was confirmed."""
+
+    register: str
+    started_ms: int
+    answered_ms: int
+    count: int
+
+
+class Client:
+    """Does one thing after the other."""
+
+    def __init__(self, world: World, name: str, nodes: Sequence[Node], wishes: int) -> None:
+        self.world = world
+        self.name = name
+        self._nodes = nodes
+        self._left = wishes
+        self._skew_ms = world.random.choice((0, 0, 0, -3_600_000, 4_000, 3_600_000))
+        self.puts: list[Put] = []
+        self.gets: list[Get] = []
+        self.reuses = 0
+        self._current: Put | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether everything it wished for was answered."""
+        return self._left == 0 and (self._current is None or self._current.done)
+
+    def next(self) -> None:
+        """Begins the next wish, if there is one."""
+        if self._left == 0:
+            return
+        self._left -= 1
+        if self.world.random.random() < 0.3:
+            self._get(self.world.random.choice(REGISTERS), self.world.now_ms)
+        else:
+            self._put()
+
+    # ---- putting
+
+    def _put(self) -> None:
+        world = self.world
+        wish = Put(
+            self.name,
+            self._new_id(),
+            world.random.choice(REGISTERS),
+            f"{self.name}/{len(self.puts)}",
+            world.random.random() < 0.2,
+            world.now_ms,
+        )
+        self.puts.append(wish)
+        self._current = wish
+        self._try(wish)
+
+    def _new_id(self) -> bytes:
+        return make_request_id(self.world.now_ms + self._skew_ms, self.world.random.randbytes(10))
+
+    def _try(self, wish: Put) -> None:
+        if wish.done:
+            return
+        self._send(wish, wish.tag)
+        if self.world.faults.happens("duplicate_try"):
+            self.world.soon(0, 40, lambda: self._send(wish, wish.tag))
+        self.world.soon(TRY_MS, TRY_MS * 3, lambda: self._try(wish))
+
+    def _send(self, wish: Put, tag: str) -> None:
+        candidates = [node for node in self._nodes if node.up]
+        if not candidates:
+            return
+        node = self.world.random.choice(candidates)
+        body = put(wish.register, tag, only_if_even=wish.only_if_even)
+        deadline_ms = self.world.now_ms + TRY_MS
+        request_id = wish.request_id
+
+        def command(ticket: int) -> Command:
+            return Command(
+                ticket,
+                journal.Actor(user=wish.actor),
+                request_id,
+                hashlib.sha256(body.SerializeToString()).digest(),
+                "key",
+                body,
+                deadline_ms,
+            )
+
+        if tag == wish.tag:
+            node.submit(command, lambda outcome: self._told(wish, request_id, outcome))
+        else:
+            node.submit(command, lambda outcome: self._told_of_reuse(outcome))
+
+    def _told(self, wish: Put, request_id: bytes, outcome: Outcome) -> None:
+        self.world.note(f"{self.name} told {outcome.reason or outcome.position} {outcome.replayed}")
+        if request_id != wish.request_id or outcome.reason in RETRIED:
+            return
+        if outcome.reason == "REASON_REQUEST_ID_IN_FUTURE":
+            assert outcome.detail is not None, "the server's time comes with it"
+            self._skew_ms = int(outcome.detail["server_time_ms"]) - self.world.now_ms
+            wish.request_id = self._new_id()
+            return
+        if outcome.reason not in ("", "REASON_ODD"):
+            raise Violation(f"{self.name} got {outcome.reason}")
+        wish.answers.append(outcome)
+        if not wish.done:
+            wish.answered_ms = self.world.now_ms
+            self._check_durable(wish, outcome)
+            if outcome.entry is not None and self.world.faults.happens("reused_id"):
+                self._send(wish, wish.tag + "!")
+            self.world.soon(0, 200, self.next)
+
+    def _check_durable(self, wish: Put, outcome: Outcome) -> None:
+        if outcome.entry is None:
+            return
+        if not any(wish.request_id in record.data for record in self.world.journal.records):
+            raise Violation(f"{wish.tag} was acknowledged and is not in the log")
+
+    def _told_of_reuse(self, outcome: Outcome) -> None:
+        if outcome.reason in RETRIED:
+            return
+        if outcome.reason != "REASON_REQUEST_ID_REUSED":
+            raise Violation(f"{self.name} used an id for something else and was told {outcome.reason or 'yes'}")
+        self.reuses += 1
+
+    # ---- reading
+
+    def _get(self, register: str, started_ms: int) -> None:
+        candidates = [node for node in self._nodes if node.up]
+        answered = False
+
+        def told(document: Document | None, valid: bool) -> None:
+            nonlocal answered
+            if valid and not answered:
+                answered = True
+                count = document.count if isinstance(document, Register) else 0
+                self.world.note(f"{self.name} read {register} {count}")
+                self.gets.append(Get(register, started_ms, self.world.now_ms, count))
+                self.world.soon(0, 100, self.next)
+
+        def again() -> None:
+            nonlocal answered
+            if not answered:
+                answered = True
+                self._get(register, self.world.now_ms)
+
+        if candidates:
+            self.world.random.choice(candidates).read(Key("register", register), told)
+        self.world.soon(TRY_MS, TRY_MS * 3, again)

@@ -1,0 +1,204 @@
+"""Owners with bugs planted on purpose. A simulator that does not catch every one of them proves nothing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+
+from chapar.sourcing.journal.v1 import journal_pb2 as journal
+from chapar_sourcing.domain import Key
+from chapar_sourcing.owner import (
+    AppendFailed,
+    CommandReceived,
+    Confirmed,
+    ConfirmRequested,
+    DocumentsLoaded,
+    Owner,
+    OwnerPhase,
+    RecordsRead,
+    Replied,
+    Started,
+)
+from chapar_sourcing.owner.blocks import Block
+from chapar_sourcing.owner.intake import answer_id_of
+from chapar_sourcing.owner.messages import Command
+from chapar_sourcing.ports import JournalRecord
+from chapar_sourcing.positions import NOWHERE, Position
+from tests.simulation.node import Node
+
+
+class AcknowledgesBeforeDurable(Owner):
+    """Tells callers as soon as their block was sent."""
+
+    def _flush(self) -> None:
+        super()._flush()
+        if self._in_flight is None:
+            return
+        for _, answer, first in self._in_flight.answers:
+            answer.position = Position(self.fold.offset + 1, first)
+            for command, replayed in answer.waiting:
+                self._say(Replied(command.ticket, answer.outcome(replayed=replayed)))
+            answer.waiting = []
+
+
+class AnswersDuplicatesEarly(Owner):
+    """Answers a repetition while the original is still in flight."""
+
+    def _receive(self, given: CommandReceived) -> None:
+        known = self._intake.answers.get(answer_id_of(given.command))
+        if known is not None and known.position is None and self.phase is OwnerPhase.OWNING:
+            known.position = Position(self.fold.offset + 1, 0)
+            self._say(Replied(given.command.ticket, known.outcome(replayed=True)))
+            known.position = None
+            return
+        super()._receive(given)
+
+
+class SkipsTheGap(Owner):
+    """Believes an acknowledgement further on than expected without reading what lies between."""
+
+    def _block_appended(self, block: Block, offset: int | None) -> None:
+        if offset is not None and offset > self.fold.offset + 1:
+            self._fold_own(block, offset)
+            self._decide()
+            return
+        super()._block_appended(block, offset)
+
+
+class ClaimsWithoutReadingOn(Owner):
+    """Decides as soon as its claim is acknowledged, without folding up to it."""
+
+    def _claim_appended(self, offset: int | None) -> None:
+        if offset is None or self._claim is None:
+            super()._claim_appended(offset)
+            return
+        self._go_on_with(offset, self._claim)
+
+    def _go_on_with(self, offset: int, claim: bytes) -> None:
+        self._enter(OwnerPhase.SETTLING)
+        self._replay.take([JournalRecord(offset, claim)], True)
+        self._go_on_replaying()
+
+
+class TakesSilenceForFailure(Owner):
+    """Takes an append without an answer for one that failed, and decides anew."""
+
+    def _append_failed(self, given: AppendFailed) -> None:
+        if self.phase is OwnerPhase.OWNING and not given.certain and self._in_flight is not None:
+            self._intake.put_back(self._undo())
+            self._decide()
+            return
+        super()._append_failed(given)
+
+
+class ForgetsAnswersOfTheTail(Owner):
+    """Takes over without the answers that stand in the log after the checkpoint."""
+
+    def _settle(self) -> None:
+        if not self._was_owner:
+            self._intake.answers.clear()
+        super()._settle()
+
+
+class AppliesTheTailTwice(Owner):
+    """Does not look at the positions of documents that are ahead of the checkpoint."""
+
+    def _records(self, given: RecordsRead) -> None:
+        for kind in ("register", "item"):
+            for parent in self._memory.parents(kind):
+                for identity, _ in list(self._memory.group(kind, parent)):
+                    slot = self._memory.slot(Key(kind, parent, identity))
+                    assert slot is not None, "it is listed"
+                    slot.position = NOWHERE
+        super()._records(given)
+
+    def _loaded(self, given: DocumentsLoaded) -> None:
+        documents = {key: replace(stored, position=NOWHERE) for key, stored in given.documents.items()}
+        super()._loaded(replace(given, documents=documents))
+
+
+class TakesEveryIdForNew(Owner):
+    """Never asks the store whether an id was answered before its memory began."""
+
+    def _start(self, given: Started) -> None:
+        super()._start(given)
+        self._intake.surely_new_after_ms = 0
+
+
+class ForgetsToUndo(Owner):
+    """Leaves the changes of a block that never counted in its documents."""
+
+    def _undo(self) -> list[Command]:
+        for block in (self._in_flight, self._pending):
+            if block is not None:
+                block.before.clear()
+                block.created.clear()
+        return super()._undo()
+
+
+class BelievesItself(Owner):
+    """Answers readers without making sure that it still owns the partition."""
+
+    def _confirm(self, given: ConfirmRequested) -> None:
+        if self.phase is OwnerPhase.OWNING:
+            self._say(Confirmed(given.ticket, valid=True))
+            return
+        super()._confirm(given)
+
+
+class IgnoresThatItsClaimIsVoid(Owner):
+    """Goes on although another was first."""
+
+    def _claimed(self, claim: journal.Claim, *, valid: bool) -> None:
+        super()._claimed(claim, valid=valid or claim.writer == self._writer)
+
+
+class WritesTheCheckpointFirst(Node):
+    """A projector that moves the checkpoint before the documents."""
+
+    def _project(self) -> None:
+        if not self._projecting:
+            batch = self.owner.take_projection(1_000)
+            if batch is not None:
+                self.world.store.write_checkpoint(batch.checkpoint)
+        super()._project()
+
+
+OWNERS: tuple[type[Owner], ...] = (
+    AcknowledgesBeforeDurable,
+    AnswersDuplicatesEarly,
+    SkipsTheGap,
+    ClaimsWithoutReadingOn,
+    TakesSilenceForFailure,
+    ForgetsAnswersOfTheTail,
+    AppliesTheTailTwice,
+    TakesEveryIdForNew,
+    ForgetsToUndo,
+    BelievesItself,
+    IgnoresThatItsClaimIsVoid,
+)
+NODES: tuple[type[Node], ...] = (WritesTheCheckpointFirst,)
+
+
+def main() -> None:
+    """The command: each planted bug with the seed that caught it."""
+    # Imported here: the players import the owners' world, and this module is imported by their tests.
+    from tests.simulation.run import play
+
+    parser = argparse.ArgumentParser(description="Show that each planted bug is caught.")
+    parser.add_argument("--seeds", type=int, default=500, help="how many seeds to try at most")
+    seeds = range(parser.parse_args().seeds)
+    missed = 0
+    for planted in (*OWNERS, *NODES):
+        owner = planted if issubclass(planted, Owner) else Owner
+        node = planted if issubclass(planted, Node) else Node
+        caught = next((played for seed in seeds if (played := play(seed, owner, node)).violation), None)
+        missed += caught is None
+        told = f"seed {caught.seed}: {caught.violation[:90]}" if caught else "NOT CAUGHT"
+        print(f"{planted.__name__:28} {told}", flush=True)
+    sys.exit(missed)
+
+
+if __name__ == "__main__":
+    main()

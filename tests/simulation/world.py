@@ -1,0 +1,142 @@
+"""The simulated world: time, a journal behind an unreliable network, a store."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from chapar_sourcing.domain import Key, Stored
+from chapar_sourcing.owner import Append, AppendFailed, AppendSucceeded, Input
+from chapar_sourcing.ports import Checkpoint, DocumentWrite, JournalRecord
+from tests.simulation.faults import CALM, Faults, Rates
+
+ACK_TIMEOUT_MS = 200
+
+
+class Violation(AssertionError):
+    """Something that must never happen has happened."""
+
+
+class World:
+    """Discrete time: callbacks at milliseconds, in an order that the seed alone decides."""
+
+    def __init__(self, seed: int, rates: Rates) -> None:
+        self.random = random.Random(seed)
+        self.faults = Faults(self.random, rates)
+        self.now_ms = 1_700_000_000_000
+        self._queue: list[tuple[int, int, Callable[[], object]]] = []
+        self._order = 0
+        self._trace = hashlib.sha256()
+        self.steps: list[str] = []
+        self.journal = Journal(self)
+        self.store = Store()
+
+    def after(self, delay_ms: int, act: Callable[[], object]) -> None:
+        """Does something later."""
+        self._order += 1
+        heapq.heappush(self._queue, (self.now_ms + delay_ms, self._order, act))
+
+    def soon(self, least_ms: int, most_ms: int, act: Callable[[], object]) -> None:
+        """Does something after a random delay."""
+        self.after(self.random.randint(least_ms, most_ms), act)
+
+    def run(self, until: Callable[[], bool], *, limit_ms: int) -> bool:
+        """Lets time pass until something holds; False when it never did."""
+        end = self.now_ms + limit_ms
+        while self._queue and not until():
+            at, _, act = heapq.heappop(self._queue)
+            if at > end:
+                heapq.heappush(self._queue, (at, self._order, act))
+                return False
+            self.now_ms = at
+            act()
+        return until()
+
+    def note(self, what: str) -> None:
+        """Adds a line to the trace."""
+        line = f"{self.now_ms} {what}"
+        self._trace.update(line.encode() + b"\n")
+        self.steps.append(line)
+
+    def heal(self) -> None:
+        """No faults from now on."""
+        self.faults.rates = CALM
+
+    @property
+    def trace_hash(self) -> str:
+        """Digest of all that happened."""
+        return self._trace.hexdigest()
+
+
+class Journal:
+    """One partition of a log."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.records: list[JournalRecord] = []
+
+    def append(self, effect: Append, deliver: Callable[[Input], None]) -> None:
+        """Sends a record on its way; `deliver` hears how it went, if it is still there."""
+        world, faults = self._world, self._world.faults
+        if faults.happens("rejected"):
+            world.soon(1, 20, lambda: deliver(AppendFailed(effect.append_id, certain=True)))
+        elif faults.happens("never_lands"):
+            world.after(ACK_TIMEOUT_MS, lambda: deliver(AppendFailed(effect.append_id, certain=False)))
+        elif faults.happens("lands_late"):
+            world.after(ACK_TIMEOUT_MS, lambda: deliver(AppendFailed(effect.append_id, certain=False)))
+            world.soon(ACK_TIMEOUT_MS, 3_000, lambda: self._land(effect.data))
+        elif faults.happens("ack_lost"):
+            world.soon(0, 5, lambda: self._land(effect.data))
+            world.after(ACK_TIMEOUT_MS, lambda: deliver(AppendFailed(effect.append_id, certain=False)))
+        else:
+            world.soon(0, 5, lambda: self._land_and_tell(effect, deliver))
+
+    def _land_and_tell(self, effect: Append, deliver: Callable[[Input], None]) -> None:
+        offset = self._land(effect.data)
+        if self._world.faults.happens("doubled"):
+            self._world.soon(0, 500, lambda: self._land(effect.data))
+        told = None if self._world.faults.happens("no_offset") else offset
+        self._world.soon(0, 5, lambda: deliver(AppendSucceeded(effect.append_id, told)))
+
+    def _land(self, data: bytes) -> int:
+        step = self._world.random.randint(2, 4) if self._world.faults.happens("offset_gap") else 1
+        offset = (self.records[-1].offset if self.records else -1) + step
+        self.records.append(JournalRecord(offset, data))
+        self._world.note(f"landed {offset} {hashlib.sha256(data).hexdigest()[:8]}")
+        return offset
+
+    def read(self, from_offset: int, records_max: int) -> tuple[Sequence[JournalRecord], bool]:
+        """Records from an offset on, and whether they reach the end."""
+        found = [record for record in self.records if record.offset >= from_offset]
+        return found[:records_max], len(found) <= records_max
+
+
+@dataclass(slots=True)
+class Store:
+    """Guarded documents and a checkpoint that only moves forward."""
+
+    checkpoint: Checkpoint | None
+    documents: dict[Key, Stored]
+
+    def __init__(self) -> None:
+        self.checkpoint = None
+        self.documents = {}
+
+    def write(self, writes: Sequence[DocumentWrite]) -> None:
+        """Stores what is newer."""
+        for write in writes:
+            stored = self.documents.get(write.key)
+            if stored is None or stored.position < write.position:
+                self.documents[write.key] = Stored(write.position, write.data)
+
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Moves forward."""
+        if self.checkpoint is None or checkpoint.fold.offset > self.checkpoint.fold.offset:
+            self.checkpoint = checkpoint
+
+    def load(self, keys: Sequence[Key]) -> Mapping[Key, Stored]:
+        """What there is of the keys."""
+        return {key: self.documents[key] for key in keys if key in self.documents}
