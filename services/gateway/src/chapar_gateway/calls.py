@@ -29,7 +29,6 @@ from chapar_chassis.refusals import (
     Refusals,
 )
 from chapar_chassis.routing import MethodRoute, Place, place_of
-from chapar_chassis.telemetry import current_trace_parent
 from chapar_chassis.tokens import AccessToken, bearer_token
 from chapar_gateway.admission import Admission
 from chapar_gateway.operators import Operators
@@ -137,8 +136,6 @@ class Calls:
         place = self._place(route, request, who)
         positions = _only((POSITION_KEY,), context.invocation_metadata())
         metadata = [(peers.KEY_KEY, place.key), *who.metadata, *positions]
-        if trace_parent := current_trace_parent():
-            metadata.append((peers.TRACE_KEY, trace_parent))
         try:
             forwarded = await self._forwarder.unary(
                 route.service,

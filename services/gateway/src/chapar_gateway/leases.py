@@ -14,10 +14,13 @@ from contextlib import contextmanager
 from itertools import islice
 
 from chapar.presence.peer.v1 import peer_pb2 as peer
+from chapar_chassis.forwarder import Forwarder, ForwardFailed
 from chapar_gateway.durations import milliseconds
 from chapar_sourcing.clock import Clock
 from chapar_sourcing.partitions import partition_of
 
+RENEW = "/chapar.presence.peer.v1.LeaseService/Renew"
+RENEW_TIMEOUT_MS = 1_500
 LEASE_MS = 6_000
 RENEW_MS = 2_000
 USERS_MAX = 1_000
@@ -123,6 +126,21 @@ class Leases:
                 )
             )
         return taken
+
+
+def renew_through(forwarder: Forwarder) -> Renew:
+    """Sends leases to the owners of presence."""
+
+    async def renew(request: peer.RenewRequest) -> bool:
+        try:
+            await forwarder.unary(
+                "presence", request.partition, RENEW, request.SerializeToString(), timeout_ms=RENEW_TIMEOUT_MS
+            )
+        except ForwardFailed:
+            return False
+        return True
+
+    return renew
 
 
 def _batches(online: Sequence[str], ended: Sequence[str]) -> Iterator[tuple[list[str], list[str]]]:

@@ -79,16 +79,18 @@ class Revocations:
 
     async def run(self) -> None:
         """Reads the topic whole, then follows it; never returns. Waits for a topic or a stream that is away."""
+        positioned = False
         while True:
             try:
-                if not self._tails:
+                if not positioned:
                     await self._load()
+                    positioned = True
                 await self._follow()
             except Unavailable:
                 await asyncio.sleep(RETRY_S)
             except OffsetOutOfRange:
                 # The topic was cut or made anew: what was read stays revoked, the rest is read again from its start.
-                self._tails = {}
+                positioned = False
                 await asyncio.sleep(RETRY_S)
 
     async def _load(self) -> None:
