@@ -56,7 +56,8 @@ class OwnerHost:
             )
             for number in owned
         }  # fmt: skip
-        self._beats = Beats(rules.topics, self._partitions, ports.stream, self._clock, self._owner_clock)
+        may_beat = {number: partition.may_beat for number, partition in self._partitions.items()}
+        self._beats = Beats(rules.topics, may_beat, ports.stream, self._clock, self._owner_clock)
         self._stopping = asyncio.Event()
 
     # ---- its life

@@ -64,8 +64,8 @@ class Topic:
     """How often each partition says "nothing newer"; None: never."""
 
 
-PublicEvent: TypeAlias = Callable[[Any, When], Sequence[tuple[str, Message]]]
-"""(event, when) -> (topic, public event), at most one a topic."""
+PublicEvent: TypeAlias = Callable[[Any, When], "tuple[str, Message] | Sequence[tuple[str, Message]] | None"]
+"""(event, when) -> what is published of it: (topic, public event), several, at most one a topic, or nothing."""
 
 
 class WatchSource(Protocol):

@@ -43,3 +43,9 @@ def slot_of_prefixed(text: str) -> int | None:
         return None
     slot = int(digits, 16)
     return slot if slot < SLOTS else None
+
+
+def partition_of_id(text: str, partitions: int) -> int:
+    """The partition of an id: by the slot it names, where it names one, otherwise by its hash."""
+    slot = slot_of_prefixed(text)
+    return partition_of(text, partitions) if slot is None else partition_of_slot(slot, partitions)

@@ -1,0 +1,74 @@
+"""What an owner asks for, done: each errand takes one effect to a port and comes back with one input."""
+
+from __future__ import annotations
+
+from chapar_sourcing.measures import Measures
+from chapar_sourcing.owner import (
+    Append,
+    AppendFailed,
+    AppendSucceeded,
+    DocumentsLoaded,
+    Input,
+    Load,
+    LoadFailed,
+    Read,
+    ReadFailed,
+    RecordsRead,
+)
+from chapar_sourcing.ports import (
+    AppendRejected,
+    AppendUnknown,
+    Journal,
+    OffsetOutOfRange,
+    Store,
+    StoreBehind,
+    Unavailable,
+)
+
+READ_RECORDS_MAX = 500
+KNOWN_RECORD_WAIT_MS = 1_000
+"""How long a record that is known to exist may take to become readable before the read counts as failed."""
+
+
+class Errands:
+    """Errands of one partition."""
+
+    def __init__(self, partition: int, journal: Journal, store: Store, measures: Measures) -> None:
+        self._partition = partition
+        self._journal = journal
+        self._store = store
+        self._measures = measures
+
+    async def append(self, effect: Append) -> Input:
+        """Appends; only a rejection is certain to have failed."""
+        try:
+            done = await self._journal.append(self._partition, effect.data, fresh_producer=effect.fresh_producer)
+        except AppendRejected:
+            return AppendFailed(effect.append_id, certain=True)
+        except (AppendUnknown, Unavailable):
+            self._measures.count("appends_unknown")
+            return AppendFailed(effect.append_id, certain=False)
+        known = done.offset is not None and done.offset >= 0
+        return AppendSucceeded(effect.append_id, done.offset if known else None)
+
+    async def read(self, effect: Read) -> Input:
+        """Reads one chunk; an empty one is the end."""
+        try:
+            if effect.up_to is not None and not await self._journal.wait(
+                self._partition, effect.up_to, KNOWN_RECORD_WAIT_MS
+            ):
+                return ReadFailed(effect.read_id)
+            records = await self._journal.read(self._partition, effect.from_offset, records_max=READ_RECORDS_MAX)
+        except OffsetOutOfRange:
+            return ReadFailed(effect.read_id, out_of_range=True)
+        except Unavailable:
+            return ReadFailed(effect.read_id)
+        return RecordsRead(effect.read_id, records, at_end=not records)
+
+    async def load(self, effect: Load) -> Input:
+        """Loads documents."""
+        try:
+            documents = await self._store.load(self._partition, effect.keys, at_least=effect.at_least)
+        except (Unavailable, StoreBehind):
+            return LoadFailed(effect.load_id)
+        return DocumentsLoaded(effect.load_id, documents)

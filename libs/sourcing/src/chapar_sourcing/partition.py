@@ -1,0 +1,295 @@
+"""One partition that this process owns, with everything that lives on it.
+
+The owner's shell feeds the tail and the live views; once it owns, the projector, the relays and the reactors follow.
+An orderly end goes the same way: reactors and relays stop, blocks become durable, the store is brought up to date.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from google.protobuf.message import DecodeError
+
+from chapar.sourcing.journal.v1 import journal_pb2 as journal
+from chapar.sourcing.peer.v1 import peer_pb2 as peer
+from chapar_sourcing.clock import Clock, OwnerClock
+from chapar_sourcing.digest import answers_of, digest_of, held_documents, stored_documents
+from chapar_sourcing.followers import Followers
+from chapar_sourcing.heartbeat import Heartbeat
+from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, PartitionHealth, Request, Targets
+from chapar_sourcing.measures import Measures
+from chapar_sourcing.owner import Applied, Owner, OwnerPhase, PhaseChanged
+from chapar_sourcing.partitions import partition_of_id
+from chapar_sourcing.ports import Checkpoint, Row, Unavailable
+from chapar_sourcing.projector import Projector
+from chapar_sourcing.refusing import (
+    DEADLINE_PASSED,
+    KEY_INVALID,
+    NOT_OWNER,
+    REQUEST_MALFORMED,
+    TRANSIENT,
+    UNAVAILABLE,
+    EngineRefused,
+)
+from chapar_sourcing.requests import content_hash
+from chapar_sourcing.rows import Rows
+from chapar_sourcing.shell import OwnerShell
+from chapar_sourcing.tail import Tail, ValidBlock
+from chapar_sourcing.views import PartitionView
+from chapar_sourcing.watch import Watches, WatchRefused
+
+T = TypeVar("T")
+
+SUBMITTED_MS_MAX = 10_000
+"""How long one command of a reactor may take."""
+ANNOUNCE_RETRY_SECONDS = 0.2
+_SUBMIT = "chapar.sourcing.peer.v1.OwnerService/Submit"
+
+
+class OwnedPartition:
+    """One partition."""
+
+    def __init__(
+        self, *, number: int, config: HostConfig, ports: HostPorts, rules: HostRules, clock: Clock,
+        owner_clock: OwnerClock, heartbeat: Heartbeat, measures: Measures, targets: Targets,
+        randomness: Callable[[int], bytes],
+    ) -> None:  # fmt: skip
+        self.number = number
+        self._config = config
+        self._ports = ports
+        self._rules = rules
+        self._clock = owner_clock
+        owner = Owner(
+            domain=rules.domain,
+            partition=number,
+            journal_id=ports.journal.journal_id,
+            generation=ports.journal.generation,
+            address=config.address,
+            new_writer=lambda: randomness(16),
+            bounds=config.bounds,
+        )
+        self.shell = OwnerShell(
+            owner=owner, partition=number, journal=ports.journal, store=ports.store, clock=owner_clock,
+            heartbeat=heartbeat, read_policy=config.read_policy, measures=measures, on_started=self._started,
+            on_applied=self._applied, on_phase=self._phase_changed, waiting_max=config.bounds.waiting_max,
+        )  # fmt: skip
+        self.rows = Rows(number, ports.store)
+        self.watches = Watches()
+        self._tail = Tail()
+        self._projector = Projector(
+            shell=self.shell, store=ports.store, measures=measures, linger_ms=config.projection_linger_ms,
+            documents_max=config.projection_documents_max,
+        )  # fmt: skip
+        self._followers = Followers(
+            shell=self.shell, tail=self._tail, config=config, ports=ports, rules=rules, clock=clock,
+            measures=measures, targets=targets, read=self._read_for_reaction,
+        )  # fmt: skip
+        self._announced = 0
+        """The epoch that other processes were told."""
+        self._stopping = asyncio.Event()
+
+    # ---- its life
+
+    async def run(self) -> None:
+        """Owns and serves until `stop`, then ends in order."""
+        async with asyncio.TaskGroup() as tasks:
+            number = self.number
+            shell = tasks.create_task(self.shell.run(), name=f"owner-{number}")
+            rows = tasks.create_task(self.rows.run(), name=f"rows-{number}")
+            announcing = tasks.create_task(self._announce(), name=f"announce-{number}")
+            projector = tasks.create_task(self._projector.run(), name=f"projector-{number}")
+            followers = tasks.create_task(self._followers.run(), name=f"followers-{number}")
+            await self._stopping.wait()
+            announcing.cancel()
+            followers.cancel()
+            await asyncio.wait((followers,))
+            await self.shell.drain()
+            self._projector.finish()
+            await projector
+            rows.cancel()
+            shell.cancel()
+
+    def stop(self) -> None:
+        """Begins the orderly end."""
+        self._stopping.set()
+
+    def may_beat(self, topic: str) -> bool:
+        """Whether it is true now that everything durable of a topic has been published."""
+        return self._followers.may_beat(topic)
+
+    def health(self) -> PartitionHealth:
+        """How it is."""
+        owner = self.shell.owner
+        problem = self.shell.alarm or self._projector.problem
+        if not problem and not self.shell.owning:
+            problem = owner.phase.value
+        return PartitionHealth(
+            self.number, owner.phase.value, owner.epoch, owner.fold.valid_offset, owner.confirmed_checkpoint, problem
+        )
+
+    # ---- what the owner tells
+
+    def _started(self, checkpoint: Checkpoint | None) -> None:
+        self._tail.start(-1 if checkpoint is None else checkpoint.fold.offset)
+
+    def _applied(self, applied: Applied) -> None:
+        block = ValidBlock(applied.offset, applied.block, applied.hash)
+        self._tail.push(block)
+        watch = self._rules.watch
+        if watch is None or not applied.live:
+            return
+        for at in block.events(self._rules.domain.event_type):
+            for key, hint in watch.hints_of(at.event, block.block.time_ms):
+                self.watches.show(key, hint)
+            for detach in watch.detaches_of(at.event, block.block.time_ms) if watch.detaches_of else ():
+                self.watches.detach(detach)
+
+    def _phase_changed(self, changed: PhaseChanged) -> None:
+        if changed.phase in (OwnerPhase.OWNING, OwnerPhase.DEPOSED, OwnerPhase.ALARMED):
+            self.watches.begin(changed.epoch, NOT_OWNER)
+
+    async def _announce(self) -> None:
+        while True:
+            await self.shell.phase_changed.until(
+                lambda: self.shell.owning and self.shell.owner.epoch != self._announced
+            )
+            epoch = self.shell.owner.epoch
+            try:
+                await self._ports.members.announce(self._config.service, self.number, epoch)
+                self._announced = epoch
+            except Unavailable:
+                await asyncio.sleep(ANNOUNCE_RETRY_SECONDS)
+
+    # ---- reads
+
+    def _view(self) -> PartitionView:
+        return PartitionView(
+            partition=self.number, owner=self.shell.owner, store=self._ports.store, rows=self.rows,
+            domain=self._rules.domain, clock=self._clock, applied=self.shell.applied,
+        )  # fmt: skip
+
+    async def read(self, read: Callable[[PartitionView], Awaitable[T]], deadline_ms: int) -> T:
+        """Runs `read`, again where what it saw was undone, and returns its result once that is known to be true."""
+        while True:
+            patience_ms = min(deadline_ms, self._clock.now_ms() + self._config.read_wait_ms_max)
+            await self.shell.wait_owning(patience_ms)
+            epoch = self.shell.owner.epoch
+            view = self._view()
+            result = await read(view)
+            if not view.used or (await self.shell.confirm(deadline_ms) and self.shell.owner.epoch == epoch):
+                return result
+            if self._clock.now_ms() >= deadline_ms:
+                raise EngineRefused(UNAVAILABLE)
+
+    async def _read_for_reaction(self, read: Callable[[Any], Awaitable[T]]) -> T:
+        return await self.read(read, self._deadline_ms())
+
+    # ---- what reactors send
+
+    async def submit_commands(self, commands: Sequence[peer.SubmittedCommand]) -> Sequence[str]:
+        """Decides one after the other; stops at the first that was not decided for a transient reason."""
+        reasons: list[str] = []
+        for command in commands:
+            reasons.append(await self._submit(command))
+            if reasons[-1] in TRANSIENT:
+                break
+        return [*reasons, *[reasons[-1]] * (len(commands) - len(reasons))] if reasons else []
+
+    async def _submit(self, command: peer.SubmittedCommand) -> str:
+        try:
+            body = self._rules.domain.command_type.FromString(command.command)
+        except DecodeError:
+            return REQUEST_MALFORMED
+        outcome = await self.shell.submit(
+            Request(
+                actor=journal.Actor(service=command.source),
+                request_id=command.request_id,
+                # The id is derived from the source event: it says all about the content. Sealing it anew is no change.
+                content_hash=content_hash(b"", _SUBMIT, command.request_id),
+                content_key_id="",
+                body=body,
+                deadline_ms=self._deadline_ms(),
+                trace_parent=command.trace_parent,
+            )
+        )
+        if outcome.entry is not None:
+            return outcome.entry.refusal.reason if outcome.entry.HasField("refusal") else ""
+        return outcome.reason
+
+    async def advance(self, advances: Sequence[peer.Advance]) -> None:
+        """Merges rows durably, confirms this owner, shows the hints."""
+        for advance in advances:
+            self._check_key(advance.key)
+        deadline_ms = self._deadline_ms()
+        await self.shell.wait_owning(deadline_ms)
+        await self.rows.advance([Row(a.key, a.row, dict(a.fields)) for a in advances])
+        if not await self.shell.confirm(deadline_ms):
+            raise EngineRefused(NOT_OWNER)
+        for advance in advances:
+            if advance.hint:
+                self.watches.show(advance.key, advance.hint)
+
+    # ---- live views
+
+    async def watch(self, request: peer.WatchRequest) -> AsyncIterator[peer.WatchResponse]:
+        """Attaches first, so that nothing is missed; then judges the right to; then resumes, or shows a snapshot."""
+        rule = self._rules.watch
+        if rule is None:
+            raise WatchRefused("this service has no live views")
+        self._check_key(request.key)
+        await self.shell.wait_owning(self._deadline_ms())
+        cursor = request.cursor if request.HasField("cursor") else None
+        watcher, resumed = self.watches.attach(request.key, request.user_id, request.basis, cursor)
+        try:
+            authorise = lambda view: rule.authorise(request.key, request.user_id, request.basis, view)  # noqa: E731
+            if not await self.read(authorise, self._deadline_ms()):
+                raise WatchRefused(request.key)
+            if not resumed:
+                snapshot = await self.read(lambda view: rule.snapshot(request.key, view), self._deadline_ms())
+                if not watcher.ended:
+                    yield peer.WatchResponse(cursor=watcher.start, reset=snapshot)
+            async for frame in watcher.frames():
+                yield frame
+        finally:
+            self.watches.leave(watcher)
+
+    # ---- digests
+
+    async def digest(self) -> peer.DigestResponse:
+        """Memory over store, at one offset at which nothing is undurable."""
+        try:
+            async with asyncio.timeout(self._config.drain_ms_max / 1000):
+                return await self._digest()
+        except TimeoutError:
+            raise EngineRefused(DEADLINE_PASSED) from None
+
+    async def _digest(self) -> peer.DigestResponse:
+        owner = self.shell.owner
+        while True:
+            await self.shell.wait_owning(self._deadline_ms())
+            epoch = owner.epoch
+            since = owner.confirmed_checkpoint
+            documents = await stored_documents(self._ports.store, self.number)
+            await self.shell.durable()
+            newer = self._tail.after(since, blocks_max=self._tail.blocks_max)
+            if newer is None or owner.epoch != epoch:
+                continue
+            documents.update(held_documents(owner, self._rules.domain))
+            for block in newer:
+                documents.update(answers_of(block.offset, block.block))
+            digest = digest_of(documents)
+            return peer.DigestResponse(
+                offset=owner.fold.offset, hash=owner.fold.hash, digest=digest.sha256, documents=digest.documents,
+                alarms=1 if self.shell.alarm else 0,
+            )  # fmt: skip
+
+    # ---- inside
+
+    def _check_key(self, key: str) -> None:
+        if not key or partition_of_id(key, self._ports.journal.partitions) != self.number:
+            raise EngineRefused(KEY_INVALID)
+
+    def _deadline_ms(self) -> int:
+        return self._clock.now_ms() + SUBMITTED_MS_MAX

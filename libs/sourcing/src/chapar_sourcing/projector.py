@@ -1,0 +1,92 @@
+"""Brings the documents of one partition to the store, then its checkpoint, and tells the owner.
+
+It never skips: what cannot be written now is written again, the same batch, until it is. How far it is behind is a
+measure, and readiness shows what stops it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from chapar_sourcing.measures import Measures
+from chapar_sourcing.owner import CheckpointConfirmed, ProjectionBatch
+from chapar_sourcing.ports import Store, Unavailable
+from chapar_sourcing.shell import OwnerShell
+
+BACKOFF_SECONDS_MIN = 0.05
+BACKOFF_SECONDS_MAX = 5.0
+
+
+class Projector:
+    """One partition's projector."""
+
+    def __init__(
+        self, *, shell: OwnerShell, store: Store, measures: Measures, linger_ms: int, documents_max: int
+    ) -> None:
+        self._shell = shell
+        self._store = store
+        self._measures = measures
+        self._linger_ms = linger_ms
+        self._documents_max = documents_max
+        self.problem = ""
+        """What stops it; empty while it moves."""
+        self._finishing = asyncio.Event()
+
+    @property
+    def lag(self) -> int:
+        """Offsets between what the owner has folded and the confirmed checkpoint."""
+        return self._shell.owner.fold.offset - self._shell.owner.confirmed_checkpoint
+
+    async def run(self) -> None:
+        """Projects until `finish`, and then until nothing is left."""
+        while True:
+            if await self.once():
+                continue
+            if self._finishing.is_set():
+                return
+            await self._something()
+
+    async def once(self) -> bool:
+        """Writes one batch, however often it takes; False when there is nothing to write."""
+        batch = self._shell.owner.take_projection(self._documents_max)
+        if batch is None:
+            return False
+        backoff = BACKOFF_SECONDS_MIN
+        while not await self._written(batch):
+            await asyncio.sleep(backoff)
+            backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
+        await self._shell.tell(CheckpointConfirmed(batch.checkpoint.fold.offset))
+        partition = str(self._shell.partition)
+        self._measures.count("documents_projected", len(batch.documents))
+        self._measures.gauge("projection_lag_offsets", self.lag, partition=partition)
+        return True
+
+    def finish(self) -> None:
+        """Makes `run` write all there is and return: no more blocks will come."""
+        self._finishing.set()
+
+    async def _something(self) -> None:
+        """Returns a little after the next block, so that documents gather, or at once when finishing."""
+        finishing = asyncio.ensure_future(self._finishing.wait())
+        applied = asyncio.ensure_future(self._shell.applied.wait())
+        try:
+            await asyncio.wait((finishing, applied), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((finishing,), timeout=self._linger_ms / 1000)
+        finally:
+            finishing.cancel()
+            applied.cancel()
+
+    async def _written(self, batch: ProjectionBatch) -> bool:
+        try:
+            await self._store.write_documents(self._shell.partition, batch.documents)
+            await self._store.write_checkpoint(self._shell.partition, batch.checkpoint)
+        except Unavailable:
+            self.problem = f"the store cannot be written at offset {batch.checkpoint.fold.offset}"
+            self._measures.count("projections_failed")
+            return False
+        except ValueError:
+            self.problem = "the store belongs to another journal"
+            self._shell.raise_alarm(self.problem)
+            raise
+        self.problem = ""
+        return True

@@ -1,0 +1,234 @@
+"""Runs one reaction on one source partition: events in, commands and advances out, a cursor behind them.
+
+Events are reacted to in order; what they cause goes into one lane a target, so that a slow target holds up nobody
+else until the window of events under way is full. The cursor moves once everything up to it has arrived; what was
+under way at a crash is sent again under the same request ids. For creations there is a cursor a target as well,
+written first: it holds the last creation that the target has, to name as the previous one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from chapar.sourcing.journal.v1 import journal_pb2 as journal
+from chapar.sourcing.peer.v1 import peer_pb2 as peer
+from chapar_sourcing.clock import Clock
+from chapar_sourcing.fold import LogDamaged
+from chapar_sourcing.hosting import Targets
+from chapar_sourcing.lanes import ChainBroken, Item, Lane, Parcel
+from chapar_sourcing.measures import Measures
+from chapar_sourcing.partitions import partition_of_id
+from chapar_sourcing.ports import Cursor, Store, Unavailable
+from chapar_sourcing.positions import NOWHERE, Position
+from chapar_sourcing.pulse import Pulse
+from chapar_sourcing.reactions import Advance, Outgoing, Reaction, Source, Submit
+from chapar_sourcing.refusing import EngineRefused
+from chapar_sourcing.requests import derived_request_id
+from chapar_sourcing.sources import Arrival, EventSource
+from chapar_sourcing.view import View
+
+EVENTS_MAX = 256
+"""Events under way; beyond it reading waits."""
+ITEMS_MAX = 20_000
+"""Commands and advances under way; one event may pass it."""
+ARRIVALS_WITHOUT_CURSOR_MAX = 256
+BACKOFF_SECONDS_MIN = 0.05
+BACKOFF_SECONDS_MAX = 5.0
+
+log = logging.getLogger(__name__)
+
+Reading: TypeAlias = Callable[[Callable[[View], Awaitable[Sequence[Outgoing]]]], Awaitable[Sequence[Outgoing]]]
+"""Runs a function on a view and returns its result once what it saw is known to be true."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An arrival on its way; `items` of it have not arrived yet."""
+
+    arrival: Arrival
+    items: int
+
+
+class Reactor:
+    """One reaction on one source partition."""
+
+    def __init__(
+        self, *, reaction: Reaction, service: str, partition: int, partitions: int,
+        open_source: Callable[[Cursor | None], EventSource], read: Reading, store: Store, targets: Targets,
+        clock: Clock, measures: Measures,
+    ) -> None:  # fmt: skip
+        self.name = f"reactor/{reaction.name}"
+        self.problem = ""
+        """What stops it; empty while it moves."""
+        self._reaction = reaction
+        self._service = service
+        self._partition = partition
+        self._partitions = partitions
+        self._open_source = open_source
+        self._read = read
+        self._store = store
+        self._targets = targets
+        self._clock = clock
+        self._measures = measures
+        self._begin({})
+
+    def _begin(self, cursors: dict[str, Cursor]) -> None:
+        """Forgets what is under way and stands where the cursors stand."""
+        prefix = f"{self.name}/"
+        chains = {int(name.removeprefix(prefix)): c for name, c in cursors.items() if name.startswith(prefix)}
+        self._sent = {target: cursor.last for target, cursor in chains.items()}
+        """The last creation handed to each lane."""
+        self._arrived: dict[int, Cursor] = {}
+        """Cursors of creations that have arrived and are not written yet."""
+        self._order: deque[_Pending] = deque()
+        self._items = 0
+        self._lanes: dict[int, Lane] = {}
+        self._moved = Pulse()
+
+    async def run(self) -> None:
+        """Reacts from the cursors on, until cancelled. Raises `LogDamaged`, `Unavailable`, `ChainBroken`."""
+        cursors = dict(await self._store.read_cursors(self._partition))
+        self._begin(cursors)
+        source = self._open_source(cursors.get(self.name))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._write_cursors(), name=f"{self.name}-cursors-{self._partition}")
+                await self._feed(source, tasks)
+        except* (LogDamaged, Unavailable, ChainBroken) as group:
+            raise _worst(group) from None
+
+    # ---- from events to lanes
+
+    async def _feed(self, source: EventSource, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            for arrival in await source.next():
+                outgoing = await self._react(arrival)
+                await self._moved.until(lambda: len(self._order) < EVENTS_MAX and self._items < ITEMS_MAX)
+                pending = _Pending(arrival, 0)
+                self._order.append(pending)
+                for ordinal, one in enumerate(outgoing):
+                    self._dispatch(pending, ordinal, one, tasks)
+                if not pending.items:
+                    self._moved.beat()
+
+    async def _react(self, arrival: Arrival) -> Sequence[Outgoing]:
+        """Asks the reaction until it has an answer: an event is never skipped."""
+        event, source = arrival.event, arrival.source
+        if event is None or source is None:
+            return ()
+        backoff = BACKOFF_SECONDS_MIN
+        while True:
+            try:
+                outgoing = await self._read(lambda view: self._reaction.react(event, source, view))
+                _check_creations(outgoing, self._partitions)
+            except (Unavailable, EngineRefused) as error:
+                self.problem = f"waits at {source.position}: {error}"
+            except Exception as error:
+                self.problem = f"fails at {source.position}: {type(error).__name__}"
+                self._measures.count("reactor_failures", reactor=self.name)
+                log.exception("%s fails at %s/%s", self.name, source.topic, source.position)
+            else:
+                self.problem = ""
+                return outgoing
+            await self._clock.sleep(backoff)
+            backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
+
+    def _dispatch(self, pending: _Pending, ordinal: int, one: Outgoing, tasks: asyncio.TaskGroup) -> None:
+        source = pending.arrival.source
+        assert source is not None, "only events cause something"
+        target = partition_of_id(one.key, self._partitions)
+        chain: Cursor | None = None
+        if isinstance(one, Advance):
+            parcel: Parcel = peer.Advance(key=one.key, row=one.row, fields=one.fields, hint=one.hint)
+        else:
+            if one.creation:
+                if source.position <= self._sent.get(target, NOWHERE):
+                    return  # the target has it: its cursor says so
+                chain = self._chain(one, target, source, pending.arrival.hash)
+            parcel = self._command(one, ordinal, source)
+        pending.items += 1
+        self._items += 1
+        self._lane(target, tasks).put(Item(parcel, lambda: self._done(pending, target, chain)))
+
+    def _chain(self, one: Submit, target: int, source: Source, digest: bytes) -> Cursor:
+        """Names a creation and the one before it for this target; says where the target's cursor stands after it."""
+        creation = journal.Creation(
+            source=f"{source.topic}/{self._reaction.name}",
+            source_partition=source.partition,
+            position=_place(source.position),
+        )
+        previous = self._sent.get(target, NOWHERE)
+        if previous != NOWHERE:
+            creation.previous.CopyFrom(_place(previous))
+        one.command.creation.CopyFrom(creation)  # type: ignore[attr-defined]
+        self._sent[target] = source.position
+        return Cursor(source.position, digest, source.position)
+
+    def _command(self, one: Submit, ordinal: int, source: Source) -> peer.SubmittedCommand:
+        place = (str(source.partition), str(source.position.offset), str(source.position.event_index), str(ordinal))
+        return peer.SubmittedCommand(
+            request_id=derived_request_id(source.time_ms, self._reaction.name, source.topic, *place),
+            source=f"{self._service}/{self._partition}",
+            command=one.command.SerializeToString(),
+            trace_parent=source.trace_parent,
+        )
+
+    def _lane(self, target: int, tasks: asyncio.TaskGroup) -> Lane:
+        lane = self._lanes.get(target)
+        if lane is None:
+            lane = self._lanes[target] = Lane(
+                name=self.name, target=target, targets=self._targets, clock=self._clock, measures=self._measures
+            )
+            tasks.create_task(lane.run(), name=f"{self.name}-{self._partition}-to-{target}")
+        return lane
+
+    # ---- from lanes to cursors
+
+    def _done(self, pending: _Pending, target: int, chain: Cursor | None) -> None:
+        pending.items -= 1
+        self._items -= 1
+        if chain is not None:
+            self._arrived[target] = chain
+        self._moved.beat()
+
+    async def _write_cursors(self) -> None:
+        """Writes how far everything has arrived: creations first, then the base."""
+        unwritten = 0
+        while True:
+            await self._moved.until(lambda: bool(self._order) and not self._order[0].items)
+            done: Cursor | None = None
+            worth = False
+            while self._order and not self._order[0].items:
+                arrival = self._order.popleft().arrival
+                unwritten += 1
+                worth = worth or arrival.event is not None
+                done = arrival.done or done
+            self._moved.beat()
+            arrived, self._arrived = self._arrived, {}
+            for target, cursor in arrived.items():
+                await self._store.write_cursor(self._partition, f"{self.name}/{target}", cursor)
+            if done is not None and (worth or unwritten >= ARRIVALS_WITHOUT_CURSOR_MAX):
+                await self._store.write_cursor(self._partition, self.name, done)
+                unwritten = 0
+
+
+def _check_creations(outgoing: Sequence[Outgoing], partitions: int) -> None:
+    """An event makes at most one thing at each target partition: its position is what tells creations apart."""
+    targets = [partition_of_id(o.key, partitions) for o in outgoing if isinstance(o, Submit) and o.creation]
+    if len(set(targets)) != len(targets):
+        raise ValueError("a reaction makes two creations of one event at the same partition")
+
+
+def _worst(group: BaseExceptionGroup[Exception]) -> Exception:
+    """The one exception that decides what happens next: damage before everything else."""
+    errors = [e for e in group.exceptions if not isinstance(e, BaseExceptionGroup)]
+    return next((e for e in errors if isinstance(e, LogDamaged)), errors[0])
+
+
+def _place(position: Position) -> journal.SourcePosition:
+    return journal.SourcePosition(offset=position.offset, index=position.event_index)

@@ -1,0 +1,304 @@
+"""Runs one partition's owner on asyncio: inputs in, effects done.
+
+Flows in: requests, confirmations, answers of the journal and the store. Flows out: outcomes to whoever waits, applied
+blocks to `on_applied`. Decisions are the owner's alone; here is only waiting, and the bounds of waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from chapar_sourcing.clock import OwnerClock
+from chapar_sourcing.errands import Errands
+from chapar_sourcing.heartbeat import Heartbeat
+from chapar_sourcing.hosting import ReadPolicy, Request
+from chapar_sourcing.measures import Measures
+from chapar_sourcing.owner import (
+    Alarm,
+    Append,
+    Applied,
+    Command,
+    CommandReceived,
+    Confirmed,
+    ConfirmRequested,
+    Effect,
+    Flush,
+    Input,
+    Load,
+    Outcome,
+    Owner,
+    OwnerPhase,
+    PhaseChanged,
+    Read,
+    Replied,
+    Started,
+    Tick,
+)
+from chapar_sourcing.ports import Checkpoint, Journal, Store, Unavailable
+from chapar_sourcing.pulse import Pulse
+from chapar_sourcing.refusing import (
+    LOG_DAMAGED,
+    NOT_OWNER,
+    OUTCOME_UNKNOWN,
+    OVERLOADED,
+    UNAVAILABLE,
+    EngineRefused,
+)
+
+TURN_INPUTS_MAX = 256
+"""Inputs taken in before what has gathered is sent and others get their turn."""
+RETRY_SECONDS = 0.2
+_ENDED = frozenset({OwnerPhase.DEPOSED, OwnerPhase.ALARMED})
+
+
+class OwnerShell:
+    """Feeds one owner."""
+
+    def __init__(
+        self, *, owner: Owner, partition: int, journal: Journal, store: Store, clock: OwnerClock, heartbeat: Heartbeat,
+        read_policy: ReadPolicy, measures: Measures, on_started: Callable[[Checkpoint | None], None],
+        on_applied: Callable[[Applied], None], on_phase: Callable[[PhaseChanged], None], waiting_max: int = 4_000,
+    ) -> None:  # fmt: skip
+        self.owner = owner
+        self.partition = partition
+        self.alarm = ""
+        """Why nothing is decided any more; empty when all is well."""
+        self.phase_changed = Pulse()
+        self.applied = Pulse()
+        self._store = store
+        self._errands = Errands(partition, journal, store, measures)
+        self._clock = clock
+        self._heartbeat = heartbeat
+        self._read_policy = read_policy
+        self._measures = measures
+        self._on_started = on_started
+        self._on_applied = on_applied
+        self._on_phase = on_phase
+        self._waiting_max = waiting_max
+        self._inbox: deque[Input] = deque()
+        self._taken = 0
+        self._wake = asyncio.Event()
+        self._tickets = itertools.count(1)
+        self._replies: dict[int, asyncio.Future[Replied]] = {}
+        self._confirms: dict[int, asyncio.Future[bool]] = {}
+        self._handled = Pulse()
+        self._taking = True
+        self._tasks: asyncio.TaskGroup | None = None
+
+    # ---- what others ask
+
+    @property
+    def owning(self) -> bool:
+        """Whether this owner decides, as far as it knows."""
+        return self.owner.phase is OwnerPhase.OWNING
+
+    @property
+    def ended(self) -> bool:
+        """Whether this owner will never decide again."""
+        return self.owner.phase in _ENDED
+
+    @property
+    def confirmed_by_heartbeat(self) -> bool:
+        """Whether an own heartbeat is fresh."""
+        return self._heartbeat.is_fresh
+
+    @property
+    def needs_tick(self) -> bool:
+        """Whether something waits for time to pass."""
+        return not self.owning or self.owner.undurable or self.owner.waiting > 0
+
+    def tick(self) -> None:
+        """Tells the owner that time has passed."""
+        self._put(Tick(self._heartbeat.sent_ms))
+
+    async def submit(self, request: Request) -> Outcome:
+        """Has a command decided; the outcome is durable and confirmed when this returns.
+
+        Reasons of the engine: `OVERLOADED`, `UNAVAILABLE` while shutting down, `DEADLINE_PASSED` before a decision,
+        `OUTCOME_UNKNOWN` after it, `NOT_OWNER`, `LOG_DAMAGED`. Raises what the domain raised, where it failed.
+        """
+        if self.alarm or not self._taking:
+            return Outcome(reason=LOG_DAMAGED if self.alarm else UNAVAILABLE)
+        if len(self._replies) >= self._waiting_max:
+            self._measures.count("commands_overloaded")
+            return Outcome(reason=OVERLOADED)
+        replied = await self._ask(request)
+        if replied is None:
+            return Outcome(reason=OUTCOME_UNKNOWN)
+        if replied.outcome.bug is not None:
+            raise replied.outcome.bug
+        if replied.needs_confirmation:
+            try:
+                confirmed = await self.confirm(request.deadline_ms)
+            except EngineRefused as refused:
+                return Outcome(reason=refused.reason)
+            if not confirmed:
+                return Outcome(reason=NOT_OWNER)
+        return replied.outcome
+
+    async def _ask(self, request: Request) -> Replied | None:
+        ticket = next(self._tickets)
+        future: asyncio.Future[Replied] = asyncio.get_running_loop().create_future()
+        self._replies[ticket] = future
+        self._put(
+            CommandReceived(
+                Command(
+                    ticket=ticket,
+                    actor=request.actor,
+                    request_id=request.request_id,
+                    content_hash=request.content_hash,
+                    content_key_id=request.content_key_id,
+                    body=request.body,
+                    deadline_ms=request.deadline_ms,
+                    trace_parent=request.trace_parent,
+                )
+            )
+        )
+        try:
+            async with asyncio.timeout(self._seconds_until(request.deadline_ms) + 0.1):
+                return await future
+        except TimeoutError:
+            return None
+        finally:
+            del self._replies[ticket]
+
+    async def confirm(self, deadline_ms: int) -> bool:
+        """Whether everything read so far is durable and this owner still is one, as the read policy wants it known.
+
+        False: it was undone, or another owns; read again. Raises `EngineRefused` when it cannot be known in time.
+        """
+        if self.alarm:
+            raise EngineRefused(LOG_DAMAGED)
+        try:
+            async with asyncio.timeout(self._seconds_until(deadline_ms)):
+                if self._read_policy == "append":
+                    return await self._confirm_by_owner(append=True)
+                epoch = self.owner.epoch
+                durable = (self.owning and not self.owner.undurable) or await self._confirm_by_owner(append=False)
+                if not durable:
+                    return False
+                await self._heartbeat.wait_fresh()
+                return self.owning and self.owner.epoch == epoch
+        except TimeoutError:
+            raise EngineRefused(UNAVAILABLE) from None
+
+    async def _confirm_by_owner(self, *, append: bool) -> bool:
+        ticket = next(self._tickets)
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._confirms[ticket] = future
+        self._put(ConfirmRequested(ticket, append))
+        try:
+            return await future
+        finally:
+            del self._confirms[ticket]
+
+    async def wait_owning(self, deadline_ms: int) -> None:
+        """Returns when this owner decides. Raises `EngineRefused` when it never will, or not in time."""
+        try:
+            async with asyncio.timeout(self._seconds_until(deadline_ms)):
+                await self.phase_changed.until(lambda: self.owning or self.ended)
+        except TimeoutError:
+            raise EngineRefused(UNAVAILABLE) from None
+        if self.ended:
+            raise EngineRefused(LOG_DAMAGED if self.owner.phase is OwnerPhase.ALARMED else NOT_OWNER)
+
+    async def durable(self) -> None:
+        """Returns when memory shows nothing that is not durable; true until the caller waits again."""
+        await self._handled.until(lambda: self.owning and not self.owner.undurable)
+
+    async def tell(self, given: Input) -> None:
+        """Gives the owner an input and returns once it was taken in."""
+        number = self._put(given)
+        await self._handled.until(lambda: self._taken >= number)
+
+    def raise_alarm(self, reason: str) -> None:
+        """Notes that the log or the store cannot be trusted."""
+        self._measures.count("alarms")
+        self.alarm = self.alarm or reason
+
+    async def drain(self) -> None:
+        """Takes no more commands and returns when all that was taken is durable or refused."""
+        self._taking = False
+        await self._handled.until(
+            lambda: not self._replies and not (self.owning and self.owner.undurable) and not self._inbox
+        )
+
+    # ---- the loop
+
+    async def run(self) -> None:
+        """Runs the owner until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            checkpoint = await self._checkpoint()
+            self._on_started(checkpoint)
+            self._put(Started(checkpoint))
+            while True:
+                await self._wake.wait()
+                self._turn()
+                await asyncio.sleep(0)
+
+    async def _checkpoint(self) -> Checkpoint | None:
+        while True:
+            try:
+                return await self._store.read_checkpoint(self.partition)
+            except Unavailable:
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _put(self, given: Input) -> int:
+        """Queues an input and says its number."""
+        self._inbox.append(given)
+        self._wake.set()
+        return self._taken + len(self._inbox)
+
+    def _turn(self) -> None:
+        now_ms = self._clock.now_ms()
+        for _ in range(min(len(self._inbox), TURN_INPUTS_MAX)):
+            given = self._inbox.popleft()
+            self._taken += 1
+            self._perform(self.owner.handle(given, now_ms))
+        self._perform(self.owner.handle(Flush(), now_ms))
+        if not self._inbox:
+            self._wake.clear()
+        self._handled.beat()
+
+    def _perform(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Append():
+                    self._spawn(self._errands.append(effect), "append")
+                case Read():
+                    self._spawn(self._errands.read(effect), "read")
+                case Load():
+                    self._spawn(self._errands.load(effect), "load")
+                case Replied():
+                    _resolve(self._replies.get(effect.ticket), effect)
+                case Confirmed():
+                    _resolve(self._confirms.get(effect.ticket), effect.valid)
+                case Applied():
+                    self._on_applied(effect)
+                    self.applied.beat()
+                case PhaseChanged():
+                    self._on_phase(effect)
+                    self.phase_changed.beat()
+                case Alarm():
+                    self.raise_alarm(effect.reason)
+
+    def _spawn(self, errand: Coroutine[Any, Any, Input], name: str) -> None:
+        assert self._tasks is not None, "effects come after the start"
+        self._tasks.create_task(self._run(errand), name=f"{name}-{self.partition}")
+
+    async def _run(self, errand: Coroutine[Any, Any, Input]) -> None:
+        self._put(await errand)
+
+    def _seconds_until(self, deadline_ms: int) -> float:
+        return max(0.0, (deadline_ms - self._clock.now_ms()) / 1000)
+
+
+def _resolve(future: asyncio.Future[Any] | None, value: Any) -> None:
+    """Tells whoever still waits."""
+    if future is not None and not future.done():
+        future.set_result(value)
