@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
+from chapar_sourcing.creations import HOLE_REASON
 from chapar_sourcing.domain import DOCUMENT_BYTES_MAX, Document, Domain, Key, Refused, Stored, When, decode, encode
 from chapar_sourcing.owner.blocks import ANSWER_KIND, Answer, AnswerId, Block, Change, Decided, answer_key
 from chapar_sourcing.owner.memory import Memory, Slot
@@ -200,7 +201,7 @@ class Intake:
         documents = {key: slot.value for key in needs if (slot := self._memory.slot(key)) and slot.value is not None}
         try:
             decision = self._domain.decide(documents, command.body, block.time_ms)
-            if isinstance(decision, Refused) and not self._domain.journals_refusals:
+            if isinstance(decision, Refused) and not self._journals(decision):
                 outcome = Outcome(reason=decision.reason, detail=dict(decision.detail))
                 block.refusals.append((command, outcome))
                 return
@@ -219,6 +220,10 @@ class Intake:
         self.answers[answer_id_of(command)] = answer
         block.add(self._memory, answer_id_of(command), answer, decided)
         block.full = len(block.entries) >= self._bounds.entries_max
+
+    def _journals(self, decision: Refused) -> bool:
+        """Whether a refusal stays for ever. A hole never does: the same command is sent again once it is filled."""
+        return self._domain.journals_refusals and decision.reason != HOLE_REASON
 
     def _outcome(self, command: Command, decision: Sequence[Any] | Refused, block: Block) -> Decided:
         entry = journal.Entry(
