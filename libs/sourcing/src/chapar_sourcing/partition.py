@@ -172,19 +172,24 @@ class OwnedPartition:
 
     async def read(self, read: Callable[[PartitionView], Awaitable[T]], deadline_ms: int) -> T:
         """Runs `read`, again where what it saw was undone, and returns its result once that is known to be true."""
+        return await self._read(read, deadline_ms, self.shell.confirm)
+
+    async def _read(
+        self, read: Callable[[PartitionView], Awaitable[T]], deadline_ms: int, confirm: Callable[[int], Awaitable[bool]]
+    ) -> T:
         while True:
             patience_ms = min(deadline_ms, self._clock.now_ms() + self._config.read_wait_ms_max)
             await self.shell.wait_owning(patience_ms)
             epoch = self.shell.owner.epoch
             view = self._view()
             result = await read(view)
-            if not view.used or (await self.shell.confirm(deadline_ms) and self.shell.owner.epoch == epoch):
+            if not view.used or (await confirm(deadline_ms) and self.shell.owner.epoch == epoch):
                 return result
             if self._clock.now_ms() >= deadline_ms:
                 raise EngineRefused(UNAVAILABLE)
 
     async def _read_for_reaction(self, read: Callable[[Any], Awaitable[T]]) -> T:
-        return await self.read(read, self._deadline_ms())
+        return await self._read(read, self._deadline_ms(), self.shell.confirm_durable)
 
     # ---- what reactors send
 

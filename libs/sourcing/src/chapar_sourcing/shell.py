@@ -178,13 +178,28 @@ class OwnerShell:
                 if self._read_policy == "append":
                     return await self._confirm_by_owner(append=True)
                 epoch = self.owner.epoch
-                durable = (self.owning and not self.owner.undurable) or await self._confirm_by_owner(append=False)
-                if not durable:
+                if not await self._read_is_durable():
                     return False
                 await self._heartbeat.wait_fresh()
                 return self.owning and self.owner.epoch == epoch
         except TimeoutError:
             raise EngineRefused(UNAVAILABLE) from None
+
+    async def confirm_durable(self, deadline_ms: int) -> bool:
+        """Whether everything read so far is durable, whoever owns by now; False: it was undone.
+
+        Enough for reactors: what they do follows from the log. Raises `EngineRefused` when it cannot be known in time.
+        """
+        if self.alarm:
+            raise EngineRefused(LOG_DAMAGED)
+        try:
+            async with asyncio.timeout(self._seconds_until(deadline_ms)):
+                return await self._read_is_durable()
+        except TimeoutError:
+            raise EngineRefused(UNAVAILABLE) from None
+
+    async def _read_is_durable(self) -> bool:
+        return (self.owning and not self.owner.undurable) or await self._confirm_by_owner(append=False)
 
     async def _confirm_by_owner(self, *, append: bool) -> bool:
         ticket = next(self._tickets)
