@@ -1,0 +1,1 @@
+"""What presence does about events of other services."""
