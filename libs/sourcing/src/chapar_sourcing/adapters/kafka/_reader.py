@@ -1,0 +1,100 @@
+"""Reading of topics: what Journal and Stream have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+from aiokafka import TopicPartition
+
+from chapar_sourcing.adapters.kafka._link import EARLIEST, LATEST, Link, OutOfRange
+from chapar_sourcing.adapters.kafka._tail import Tail
+from chapar_sourcing.ports import OffsetOutOfRange, Unavailable
+
+ROUNDS_MAX = 10
+"""Fetches that one read makes when what it finds holds no record."""
+
+
+class Reader:
+    """Reads any partition from any offset."""
+
+    def __init__(self, link: Link, tail: Tail) -> None:
+        self.link = link
+        self._tail = tail
+        self._partitions: dict[str, int] = {}
+
+    @classmethod
+    async def open(cls, bootstrap: str) -> Self:
+        """Connects. Raises `Unavailable`."""
+        link = await Link.open(bootstrap)
+        try:
+            return cls(link, Tail(await Link.open(bootstrap)))
+        except BaseException:
+            await link.close()
+            raise
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions a topic has. Raises `Unavailable` as long as it does not exist."""
+        if topic not in self._partitions:
+            count = await self.link.partitions_of(topic)
+            if count is None:
+                raise Unavailable(f"there is no topic {topic} yet")
+            self._partitions[topic] = count
+        return self._partitions[topic]
+
+    async def read(
+        self, topic: str, partition: int, from_offset: int, records_max: int, *, whole: bool
+    ) -> Sequence[tuple[int, bytes]]:
+        """(offset, data) from an offset on, at most `records_max`.
+
+        Raises `OffsetOutOfRange` beyond the end and, where the topic should be `whole`, before the first record kept;
+        otherwise reading starts there. Raises `Unavailable`.
+        """
+        tp = await self._place(topic, partition)
+        start = from_offset
+        for _ in range(ROUNDS_MAX):
+            try:
+                fetched = await self.link.fetch(tp, start)
+            except OutOfRange:
+                first, end = await self.link.offset(tp, EARLIEST), await self.link.offset(tp, LATEST)
+                if from_offset > end or whole:
+                    message = f"{topic} partition {partition} has {first} to {end}, not {from_offset}"
+                    raise OffsetOutOfRange(message) from None
+                start = max(start, first)
+                continue
+            if fetched.records or start >= fetched.end:
+                return fetched.records[:records_max]
+            start = fetched.next_offset
+        raise Unavailable(f"{topic} partition {partition} does not give what lies before its end")
+
+    async def start_offset(self, topic: str, partition: int) -> int:
+        """Offset of the first record kept."""
+        return await self.link.offset(await self._place(topic, partition), EARLIEST)
+
+    async def end_offset(self, topic: str, partition: int) -> int:
+        """The offset after the last durable record."""
+        return await self.link.offset(await self._place(topic, partition), LATEST)
+
+    async def wait(self, topic: str, positions: Mapping[int, int], timeout_ms: int) -> bool:
+        """Waits until one of the partitions has a record at or after its offset."""
+        places = {TopicPartition(topic, partition): offset for partition, offset in positions.items()}
+        for tp in places:
+            await self._tail.watch(tp)
+        return await self._tail.bell(topic).wait_until(
+            lambda: any(self._tail.end(tp) > offset for tp, offset in places.items()), timeout_ms
+        )
+
+    def grown(self, topic: str, partition: int, offset: int) -> None:
+        """Says that there is a record at this offset: whoever waits need not hear it from the broker."""
+        self._tail.grown(TopicPartition(topic, partition), offset + 1)
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        await self._tail.close()
+        await self.link.close()
+
+    async def _place(self, topic: str, partition: int) -> TopicPartition:
+        count = await self.partitions(topic)
+        if not 0 <= partition < count:
+            raise ValueError(f"partition {partition} is outside 0..{count - 1}")
+        return TopicPartition(topic, partition)

@@ -1,0 +1,236 @@
+"""A real Kafka broker on this machine, for development and tests.
+
+Its jars come from Maven Central (`tools/kafka/pom.xml`) into the user's cache, once. A broker is one process with its
+own controller (KRaft), listens on loopback only, and keeps everything in one folder: started again there, it goes on.
+
+    python tools/kafka_server.py run --dir FOLDER [--port PORT]
+
+prints one JSON line when it is ready and stops the broker on Ctrl-C. Tests use `KafkaServer` as a context manager.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+VERSION = "4.4.0"
+HERE = Path(__file__).resolve().parent / "kafka"
+READY = "Kafka Server started"
+START_DEADLINE_S = 120.0
+STOP_DEADLINE_S = 30.0
+JAVA = (
+    "java",
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    f"-Dlog4j2.configurationFile={HERE / 'log4j2.xml'}",
+)
+
+
+class KafkaFailed(RuntimeError):
+    """The broker did not start, or its jars cannot be had. The text holds the end of its log."""
+
+
+class KafkaServer:
+    """One broker that keeps its data in `folder`; its address stays the same over restarts."""
+
+    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+        self._folder = folder
+        self._port, self._controller_port = _ports(port)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """ "host:port" for clients."""
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        """The broker's process."""
+        if self._process is None:
+            raise KafkaFailed("the broker does not run")
+        return self._process.pid
+
+    def start(self) -> Self:
+        """Formats the folder if it is new, starts the broker and returns once it serves."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        java = (*JAVA, "-cp", f"{jars()}/*")
+        self._configure()
+        if not (self._folder / "data" / "meta.properties").exists():
+            self._format(java)
+        log = self._folder / "broker.log"
+        with log.open("wb") as out:
+            self._process = subprocess.Popen(
+                (*_dying_with_us(), *java, "kafka.Kafka", str(self._properties)),
+                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+        self._wait_until_ready(log)
+        return self
+
+    def stop(self) -> None:
+        """Ends the broker in good order."""
+        self._end(signal.SIGTERM)
+
+    def kill9(self) -> None:
+        """Ends the broker at once, as a crash does."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Starts the broker again on its folder and address, after `kill9` or a `stop` of its own."""
+        if self._process is not None:
+            self.stop()
+        self.start()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self.stop()
+
+    @property
+    def _properties(self) -> Path:
+        return self._folder / "server.properties"
+
+    def _configure(self) -> None:
+        single = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{self._controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "controller.listener.names": "CONTROLLER",
+            "controller.quorum.bootstrap.servers": f"127.0.0.1:{self._controller_port}",
+            "log.dirs": str(self._folder / "data"),
+            "auto.create.topics.enable": "false",
+            "unclean.leader.election.enable": "false",
+            # With its default of 10 MiB each first write to a partition costs 13 ms.
+            "log.index.size.max.bytes": str(1024 * 1024),
+            "group.initial.rebalance.delay.ms": "0",
+            **{f"{topic}.replication.factor": "1" for topic in single},
+            **{f"{topic}.min.isr": "1" for topic in single[1:]},
+        }
+        self._properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+
+    def _format(self, java: tuple[str, ...]) -> None:
+        cluster_id = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=").replace("-", "A", 1)
+        arguments = ("format", "--standalone", "-t", cluster_id, "-c", str(self._properties))
+        done = subprocess.run(
+            (*java, "kafka.tools.StorageTool", *arguments), capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise KafkaFailed(f"the folder cannot be formatted: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+    def _wait_until_ready(self, log: Path) -> None:
+        deadline = time.monotonic() + START_DEADLINE_S
+        while not (READY in log.read_text(errors="replace") and _answers(self._port)):
+            assert self._process is not None
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill9()
+                raise KafkaFailed(f"the broker did not start: {log.read_text(errors='replace')[-4000:]}")
+            time.sleep(0.1)
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            raise KafkaFailed("the broker does not run")
+        process.send_signal(how)
+        try:
+            process.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def jars() -> Path:
+    """The folder with the broker's jars; gets them through Maven the first time."""
+    folder = Path.home() / ".cache" / f"kafka-jars-{VERSION}"
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.with_suffix(".lock")):
+            if not folder.is_dir():
+                _download(folder)
+    return folder
+
+
+def _download(folder: Path) -> None:
+    partial = folder.with_suffix(f".partial-{os.getpid()}")
+    command = ("mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies")
+    try:
+        subprocess.run((*command, f"-DoutputDirectory={partial}"), check=True)
+        partial.rename(folder)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise KafkaFailed(f"the broker's jars cannot be had through Maven: {error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _ports(port: int | None) -> tuple[int, int]:
+    """The broker's and the controller's port; free ones, as far as can be known."""
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", port or 0))
+        second.bind(("127.0.0.1", 0))
+        return first.getsockname()[1], second.getsockname()[1]
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _dying_with_us() -> tuple[str, ...]:
+    """What to put before a command so that it ends when this process dies, where the system has it."""
+    return ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
+
+
+def _run(folder: Path, port: int | None) -> None:
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    with KafkaServer(folder, port=port) as server:
+        print(json.dumps({"event": "ready", "address": server.bootstrap, "pid": server.pid}), flush=True)
+        ended.wait()
+
+
+def main() -> None:
+    """Runs what the command line says."""
+    parser = argparse.ArgumentParser(description="A Kafka broker for development and tests.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run a broker until Ctrl-C")
+    run.add_argument("--dir", type=Path, required=True, help="folder for its data; kept between runs")
+    run.add_argument("--port", type=int, help="port on 127.0.0.1; any free one by default")
+    commands.add_parser("jars", help="only get the jars")
+    arguments = parser.parse_args()
+    if arguments.command == "jars":
+        print(jars())
+    else:
+        _run(arguments.dir, arguments.port)
+
+
+if __name__ == "__main__":
+    main()
