@@ -1,0 +1,116 @@
+"""The chain of one partition: which records count, and whether they follow from each other.
+
+Written from the rule, not from the engine. A record that does not count is *void* and is explained; one that
+contradicts the log is *damage*.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from chapar.sourcing.journal.v1 import journal_pb2 as journal
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry that counts, with the place of its first event and its block's clock."""
+
+    offset: int
+    first_event: int
+    time_ms: int
+    entry: journal.Entry
+
+
+@dataclass(slots=True)
+class Chain:
+    """Walks one partition's records. After the walk: `damage` lists contradictions, `voids` explains the others."""
+
+    epoch: int = 0
+    writer: bytes = b""
+    writer_since: int = 0
+    sequence: int = 0
+    digest: bytes = bytes(32)
+    offset: int = -1
+    time_ms: int = 0
+    claims: int = 0
+    blocks: int = 0
+    entries: int = 0
+    voids: Counter[str] = field(default_factory=Counter)
+    damage: list[str] = field(default_factory=list)
+    _digests: dict[int, bytes] = field(default_factory=dict)
+    _answered: set[tuple[str, bytes]] = field(default_factory=set)
+
+    def walk(self, records: Iterable[tuple[int, bytes]]) -> Iterator[Entry]:
+        """Takes records in order of offsets; yields the entries that count."""
+        for offset, data in records:
+            if offset <= self.offset:
+                self.damage.append(f"offset {offset} follows offset {self.offset}")
+                return
+            yield from self._record(offset, data)
+            self.offset = offset
+            self._digests[offset] = self.digest
+
+    def _record(self, offset: int, data: bytes) -> Iterator[Entry]:
+        try:
+            record = journal.Record.FromString(data)
+        except Exception:
+            self.damage.append(f"offset {offset} cannot be read")
+            return
+        if record.HasField("claim"):
+            self._claim(offset, record.claim, data)
+        elif record.HasField("block"):
+            yield from self._block(offset, record.block, data)
+        else:
+            self.damage.append(f"offset {offset} is neither claim nor block")
+
+    def _claim(self, offset: int, claim: journal.Claim, data: bytes) -> None:
+        if claim.folded_offset >= offset:
+            self.damage.append(f"the claim at {offset} had read up to {claim.folded_offset}: the log was cut")
+        elif self._digest_at(claim.folded_offset) != claim.folded_hash:
+            self.damage.append(f"the claim at {offset} had read another log up to {claim.folded_offset}")
+        if claim.epoch <= self.epoch:
+            self.voids[f"claim of an epoch that is not new (epoch {claim.epoch} after {self.epoch})"] += 1
+            return
+        self.epoch, self.writer, self.writer_since = claim.epoch, claim.writer, self.sequence
+        self.claims += 1
+        self.digest = hashlib.sha256(self.digest + data).digest()
+
+    def _digest_at(self, offset: int) -> bytes:
+        while offset >= 0 and offset not in self._digests:
+            offset -= 1
+        return self._digests.get(offset, bytes(32))
+
+    def _block(self, offset: int, block: journal.Block, data: bytes) -> Iterator[Entry]:
+        if (block.epoch, block.writer) != (self.epoch, self.writer):
+            self.voids["block of an owner that was deposed"] += 1
+            return
+        if self.writer_since < block.sequence <= self.sequence:
+            self.voids["block that was written twice"] += 1
+            return
+        if block.sequence != self.sequence + 1:
+            self.damage.append(f"block {block.sequence} at {offset} follows block {self.sequence}")
+            return
+        if block.previous_hash != self.digest:
+            self.damage.append(f"block {block.sequence} at {offset} was written after another history")
+            return
+        if block.time_ms < self.time_ms:
+            self.damage.append(f"block {block.sequence} at {offset} is older than the one before it")
+        self.sequence, self.time_ms = block.sequence, block.time_ms
+        self.blocks += 1
+        self.digest = hashlib.sha256(self.digest + data).digest()
+        yield from self._entries(offset, block)
+
+    def _entries(self, offset: int, block: journal.Block) -> Iterator[Entry]:
+        event = 0
+        for entry in block.entries:
+            kind = entry.actor.WhichOneof("kind") or ""
+            identity = (f"{kind}:{getattr(entry.actor, kind, '')}", entry.request_id)
+            if identity in self._answered:
+                self.damage.append(f"request {entry.request_id.hex()} of {identity[0]} was decided twice, at {offset}")
+            self._answered.add(identity)
+            self.entries += 1
+            yield Entry(offset, event, block.time_ms, entry)
+            event += len(entry.events.events)

@@ -1,0 +1,234 @@
+"""The verifier finds every way in which a journal can lie, and only those."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from chapar.payments.journal.v1 import journal_pb2 as payments
+from chapar.sourcing.journal.v1 import journal_pb2 as journal
+from chapar_client.verifier import ServiceReport, verify_folder
+
+ALI, SARA = "wallet:ali", "wallet:sara"
+
+
+class Log:
+    """Writes a payments journal the way an owner does, or wrongly."""
+
+    def __init__(self, folder: Path, partitions: int = 2) -> None:
+        path = folder / "payments" / "journal.db"
+        path.parent.mkdir(parents=True)
+        self._sql = sqlite3.connect(path, isolation_level=None)
+        self._sql.execute("CREATE TABLE metadata (name TEXT, value TEXT)")
+        about = {"kind": "journal", "format": "1", "journal_id": "j", "partitions": str(partitions)}
+        self._sql.executemany("INSERT INTO metadata VALUES (?, ?)", about.items())
+        self._sql.execute("CREATE TABLE journal (partition INTEGER, offset INTEGER, time_ms INTEGER, data BLOB)")
+        self.digest = {p: bytes(32) for p in range(partitions)}
+        self.offset = dict.fromkeys(range(partitions), -1)
+        self.sequence = dict.fromkeys(range(partitions), 0)
+        self._ids = 0
+        for partition in range(partitions):
+            self.claim(partition, 1)
+
+    def put(self, partition: int, record: journal.Record, *, counts: bool = True) -> None:
+        data = record.SerializeToString()
+        self.offset[partition] += 1
+        self._sql.execute("INSERT INTO journal VALUES (?, ?, 0, ?)", (partition, self.offset[partition], data))
+        if counts:
+            self.digest[partition] = hashlib.sha256(self.digest[partition] + data).digest()
+
+    def claim(self, partition: int, epoch: int, *, counts: bool = True) -> None:
+        claim = journal.Claim(
+            epoch=epoch,
+            writer=bytes([epoch]) * 16,
+            folded_offset=self.offset[partition],
+            folded_hash=self.digest[partition],
+        )
+        self.put(partition, journal.Record(claim=claim), counts=counts)
+
+    def entry(self, *events: payments.Event) -> journal.Entry:
+        self._ids += 1
+        return journal.Entry(
+            request_id=self._ids.to_bytes(16, "big"),
+            actor=journal.Actor(user="ali"),
+            events=journal.Events(events=[event.SerializeToString() for event in events]),
+        )
+
+    def block(self, partition: int, *entries: journal.Entry, epoch: int = 1, counts: bool = True) -> None:
+        block = journal.Block(
+            epoch=epoch,
+            writer=bytes([epoch]) * 16,
+            sequence=self.sequence[partition] + 1,
+            previous_hash=self.digest[partition],
+            entries=entries,
+        )
+        self.put(partition, journal.Record(block=block), counts=counts)
+        if counts:
+            self.sequence[partition] += 1
+
+    def execute(self, statement: str) -> None:
+        self._sql.execute(statement)
+
+
+def moved(**amounts: int) -> list[payments.Posting]:
+    return [payments.Posting(account=name.replace("__", ":"), amount_rials=rials) for name, rials in amounts.items()]
+
+
+def cash_in(rials: int, *, line: int = 1, balance: int | None = None) -> payments.Event:
+    return payments.Event(
+        cashed_in=payments.CashedIn(
+            transfer_id=f"c{line}",
+            user_id="ali",
+            amount_rials=rials,
+            line=payments.Line(sequence=line, balance_rials=rials if balance is None else balance),
+        ),
+        postings=moved(wallet__ali=rials, cash=-rials),
+    )
+
+
+def sent(rials: int, *, transit: int = 1, line: int = 2, balance: int = 0, transfer: str = "t1") -> payments.Event:
+    return payments.Event(
+        transfer_sent=payments.TransferSent(
+            transfer_id=transfer,
+            payer_user_id="ali",
+            payee_user_id="sara",
+            amount_rials=rials,
+            source_partition=0,
+            target_partition=1,
+            transit_sequence=transit,
+            payer_line=payments.Line(sequence=line, balance_rials=balance),
+        ),
+        postings=moved(wallet__ali=-rials, transit_out__1=rials),
+    )
+
+
+def received(rials: int, *, transit: int = 1) -> payments.Event:
+    return payments.Event(
+        transfer_received=payments.TransferReceived(
+            transfer_id="t1",
+            payer_user_id="ali",
+            payee_user_id="sara",
+            amount_rials=rials,
+            source_partition=0,
+            transit_sequence=transit,
+            payee_line=payments.Line(sequence=1, balance_rials=rials),
+        ),
+        postings=moved(transit_in__0=-rials, wallet__sara=rials),
+    )
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    return Log(tmp_path)
+
+
+def verified(tmp_path: Path) -> ServiceReport:
+    [report] = verify_folder(tmp_path)
+    return report
+
+
+def problems(tmp_path: Path) -> Sequence[str]:
+    return [finding.problem for finding in verified(tmp_path).findings]
+
+
+def test_good_books_are_found_good_and_added_up(log: Log, tmp_path: Path) -> None:
+    log.block(0, log.entry(cash_in(1000)), log.entry(sent(400, balance=600)))
+    log.block(1, log.entry(received(400)))
+    report = verified(tmp_path)
+    assert report.findings == []
+    assert report.totals == {"cash_in_rials": 1000, "wallets_rials": 1000, "in_transit_rials": 0}
+    assert [p.entries for p in report.partitions] == [2, 1]
+
+
+def test_money_on_its_way_is_counted_and_is_no_finding(log: Log, tmp_path: Path) -> None:
+    log.block(0, log.entry(cash_in(1000)), log.entry(sent(400, balance=600)))
+    report = verified(tmp_path)
+    assert report.findings == []
+    assert report.totals["in_transit_rials"] == 400
+
+
+def test_records_of_a_deposed_owner_are_void_and_explained(log: Log, tmp_path: Path) -> None:
+    log.claim(0, 2)
+    log.block(0, log.entry(cash_in(1000)), epoch=1, counts=False)
+    log.claim(0, 2, counts=False)
+    log.block(0, log.entry(cash_in(500)), epoch=2)
+    report = verified(tmp_path)
+    assert report.findings == []
+    assert sorted(report.partitions[0].voids.values()) == [1, 1]
+    assert report.totals["cash_in_rials"] == 500
+
+
+def test_a_changed_byte_breaks_the_chain(log: Log, tmp_path: Path) -> None:
+    log.block(0, log.entry(cash_in(1000)))
+    log.block(0, log.entry(sent(400, balance=600)))
+    log.execute("UPDATE journal SET data = CAST(replace(data, 'c1', 'c9') AS BLOB) WHERE partition = 0 AND offset = 1")
+    assert any("another history" in problem for problem in problems(tmp_path))
+
+
+def test_a_removed_block_is_noticed(log: Log, tmp_path: Path) -> None:
+    log.block(0, log.entry(cash_in(1000)))
+    log.block(0, log.entry(sent(400, balance=600)))
+    log.execute("DELETE FROM journal WHERE partition = 0 AND offset = 1")
+    assert any("follows block" in problem for problem in problems(tmp_path))
+
+
+def test_a_log_cut_below_a_claim_is_noticed(log: Log, tmp_path: Path) -> None:
+    log.block(0, log.entry(cash_in(1000)))
+    log.claim(0, 2)
+    log.execute("DELETE FROM journal WHERE partition = 0 AND offset = 1")
+    log.execute("UPDATE journal SET offset = 1 WHERE partition = 0 AND offset = 2")
+    assert any("the log was cut" in problem for problem in problems(tmp_path))
+
+
+def test_a_request_decided_twice_is_noticed(log: Log, tmp_path: Path) -> None:
+    once = log.entry(cash_in(1000))
+    log.block(0, once, once)
+    assert any("decided twice" in problem for problem in problems(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("event", "problem"),
+    [
+        (cash_in(1000, balance=900), "a line says 900, the postings 1000"),
+        (cash_in(1000, line=2), "line 2 of a statement follows 0"),
+        (sent(400, line=1, balance=-400), "below zero"),
+        (payments.Event(cashed_in=payments.CashedIn(transfer_id="x")), "without postings"),
+        (payments.Event(postings=moved(cash=-1, wallet__ali=2)), "do not sum to zero"),
+        (sent(0, line=1, transit=2), "transit 2 follows 0"),
+    ],
+)
+def test_a_wrong_event_is_noticed(log: Log, tmp_path: Path, event: payments.Event, problem: str) -> None:
+    log.block(0, log.entry(event))
+    assert any(problem in found for found in problems(tmp_path))
+
+
+@pytest.mark.parametrize("arrived", [received(300), received(400, transit=2)])
+def test_money_that_arrives_otherwise_than_it_left_is_noticed(
+    log: Log, tmp_path: Path, arrived: payments.Event
+) -> None:
+    log.block(0, log.entry(cash_in(1000)), log.entry(sent(400, balance=600)))
+    log.block(1, log.entry(arrived))
+    assert problems(tmp_path)
+
+
+def test_money_that_arrives_twice_is_noticed(log: Log, tmp_path: Path) -> None:
+    log.block(0, log.entry(cash_in(1000)), log.entry(sent(400, balance=600)))
+    log.block(1, log.entry(received(400)))
+    log.block(1, log.entry(received(400, transit=2)))
+    assert any("not what was sent" in problem for problem in problems(tmp_path))
+
+
+def test_a_folder_without_journals_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="holds no journal"):
+        verify_folder(tmp_path)
+
+
+def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "payments").mkdir()
+    (tmp_path / "payments" / "journal.db").write_bytes(b"not a database, not at all" * 100)
+    with pytest.raises(ValueError, match="cannot be read as a journal"):
+        verify_folder(tmp_path)
