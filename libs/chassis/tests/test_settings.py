@@ -1,0 +1,95 @@
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+
+from chapar_chassis.settings import Address, CommonSettings, SettingsInvalid, Variable, address, one_of, whole_number
+
+NEEDED = {"CHAPAR_DATA_DIR": "/data", "CHAPAR_SECRETS_DIR": "/secrets"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShopSettings(CommonSettings):
+    door: Annotated[str, Variable("SHOP_DOOR", one_of("open", "shut"))]
+    shelf_count: Annotated[int, Variable("SHOP_SHELVES", whole_number(1, 9))] = 3
+
+    def problems(self) -> list[str]:
+        return super().problems() + (["an open shop needs shelves"] if self.shelf_count == 1 else [])
+
+
+def test_what_is_not_set_has_its_default() -> None:
+    settings = CommonSettings.from_environ(NEEDED)
+    assert settings.data_dir == Path("/data")
+    assert settings.listen == Address("127.0.0.1", 0)
+    assert (settings.partitions, settings.kafka, settings.log_level, settings.development) == (16, "", "info", False)
+
+
+def test_everything_can_be_set() -> None:
+    settings = CommonSettings.from_environ(
+        {
+            **NEEDED,
+            "CHAPAR_LISTEN": "[::1]:8000",
+            "CHAPAR_METRICS_LISTEN": "localhost:0",
+            "CHAPAR_KAFKA": "broker:9092",
+            "CHAPAR_PARTITIONS": "256",
+            "CHAPAR_LOG_LEVEL": "warning",
+            "CHAPAR_DEVELOPMENT": "1",
+            "CHAPAR_PARENT_PID": "42",
+        }
+    )
+    assert settings.listen == Address("::1", 8000)
+    assert str(settings.listen) == "[::1]:8000"
+    assert (settings.kafka, settings.partitions, settings.parent_pid) == ("broker:9092", 256, 42)
+
+
+def test_all_problems_are_told_at_once_and_no_value_is_repeated() -> None:
+    environ = {
+        "CHAPAR_DATA_DIR": "relative",
+        "CHAPAR_PARTITIONS": "many",
+        "CHAPAR_LISTEN": "nowhere",
+        "SHOP_SHELVES": "0",
+    }
+    with pytest.raises(SettingsInvalid) as raised:
+        ShopSettings.from_environ(environ)
+    assert sorted(raised.value.problems) == [
+        "CHAPAR_DATA_DIR must be an absolute path",
+        'CHAPAR_LISTEN must be "host:port"',
+        "CHAPAR_PARTITIONS must be a whole number from 1 to 16384",
+        "CHAPAR_SECRETS_DIR must be set",
+        "SHOP_DOOR must be set",
+        "SHOP_SHELVES must be a whole number from 1 to 9",
+    ]
+    assert not any(value in str(raised.value) for value in ("relative", "many", "nowhere"))
+
+
+def test_a_service_has_settings_of_its_own() -> None:
+    settings = ShopSettings.from_environ({**NEEDED, "SHOP_DOOR": "open"})
+    assert (settings.door, settings.shelf_count) == ("open", 3)
+
+
+def test_fields_are_checked_against_each_other() -> None:
+    with pytest.raises(SettingsInvalid, match="an open shop needs shelves"):
+        ShopSettings.from_environ({**NEEDED, "SHOP_DOOR": "open", "SHOP_SHELVES": "1"})
+
+
+def test_an_empty_variable_is_an_unset_one() -> None:
+    assert CommonSettings.from_environ({**NEEDED, "CHAPAR_KAFKA": " "}).kafka == ""
+
+
+def test_settings_do_not_change() -> None:
+    settings = CommonSettings.from_environ(NEEDED)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.partitions = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("value", ["host", ":80", "host:", "host:-1", "host:65536", "host:۸۰", "host:8.0"])
+def test_what_is_not_an_address_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="host:port"):
+        address(value)
+
+
+def test_a_broker_needs_a_port() -> None:
+    with pytest.raises(SettingsInvalid, match="CHAPAR_KAFKA"):
+        CommonSettings.from_environ({**NEEDED, "CHAPAR_KAFKA": "broker:0"})
