@@ -1,0 +1,153 @@
+"""A process takes its partitions over, decides, answers, ends and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from chapar_sourcing.adapters.memory import MemoryJournal, MemoryStore
+from chapar_sourcing.digest import digest_of, refold, stored_documents
+from chapar_sourcing.ports import AppendUnknown, Unavailable
+from chapar_sourcing.refusing import NOT_OWNER, UNAVAILABLE, EngineRefused
+from chapar_sourcing.requests import make_request_id
+
+from .notebook import Command, Notebook
+from .rig import PARTITIONS, World, book_at, eventually, running
+
+
+async def test_what_was_written_is_read() -> None:
+    async with running(World()) as process:
+        outcome = await process.write(book_at(1), "salaam")
+        assert outcome.reason == ""
+        assert outcome.entry is not None
+        assert await process.texts(book_at(1)) == ["salaam"]
+
+
+@pytest.mark.parametrize("policy", ["append", "heartbeat"])
+async def test_concurrent_commands_share_blocks_and_keep_their_order(policy: str) -> None:
+    async with running(World(), read_policy=policy) as process:
+        outcomes = await asyncio.gather(*(process.write(book_at(0), str(n)) for n in range(300)))
+        assert {o.reason for o in outcomes} == {""}
+        assert len({o.position.offset for o in outcomes if o.position}) < 50
+        scanned = await process.texts(book_at(0))
+        assert scanned == [str(n) for n in range(100)]
+
+
+async def test_a_killed_process_is_taken_over_with_everything_it_acknowledged() -> None:
+    world = World()
+    async with running(world) as process:
+        for n in range(20):
+            await process.write(book_at(n % PARTITIONS), f"note {n}")
+        await process.crash()
+    async with running(world) as successor:
+        for partition in range(PARTITIONS):
+            assert await successor.texts(book_at(partition)) == [f"note {n}" for n in range(partition, 20, PARTITIONS)]
+
+
+async def test_what_was_not_projected_is_folded_again_after_a_restart() -> None:
+    world = World()
+
+    def store_is_away(step: str, partition: int) -> None:
+        if step == "write_documents":
+            raise Unavailable("away")
+
+    async with running(world, ports=world.ports(store_fault=store_is_away)) as process:
+        await process.write(book_at(2), "before")
+        await eventually(lambda: process.measures.counters["projections_failed"] > 0)
+        assert not process.host.ready
+        await process.crash()
+    assert await stored_documents(MemoryStore(world.tables), 2) == {}
+    async with running(world) as successor:
+        await successor.write(book_at(2), "after")
+        assert await successor.texts(book_at(2)) == ["before", "after"]
+
+
+async def test_a_retry_after_a_restart_gets_the_first_answer() -> None:
+    world = World()
+    async with running(world) as process:
+        request_id = make_request_id(process.host.now_ms, bytes(10))
+        first = await process.submit(request_id, Command(book=book_at(0), text="once"))
+        await process.end()
+    async with running(world) as successor:
+        again = await successor.submit(request_id, Command(book=book_at(0), text="once"))
+        assert again.replayed
+        assert again.position == first.position
+        assert await successor.texts(book_at(0)) == ["once"]
+
+
+async def test_an_orderly_end_leaves_a_store_that_holds_what_the_log_says() -> None:
+    world = World()
+    async with running(world) as process:
+        for n in range(30):
+            await process.write(book_at(n % PARTITIONS), f"note {n}")
+        await process.end()
+    for partition in range(PARTITIONS):
+        refolded = await refold(MemoryJournal(world.log), partition, Notebook())
+        stored = await stored_documents(MemoryStore(world.tables), partition)
+        assert digest_of(stored) == digest_of(refolded.documents)
+        assert digest_of(stored).documents > 0
+
+
+async def test_a_deposed_owner_answers_nobody() -> None:
+    world = World()
+    async with running(world, read_policy="append") as deposed, running(world, read_policy="append") as successor:
+        await successor.write(book_at(0), "of the successor")
+        refused = await deposed.write(book_at(0), "too late")
+        assert refused.reason != ""
+        with pytest.raises(EngineRefused):
+            await deposed.texts(book_at(0))
+        await eventually(lambda: deposed.host.health()[0].phase == "deposed")
+        assert not deposed.host.ready
+        assert (await deposed.write(book_at(0), "much too late")).reason == NOT_OWNER
+        assert await successor.texts(book_at(0)) == ["of the successor"]
+
+
+async def test_a_read_waits_until_an_own_heartbeat_is_acknowledged() -> None:
+    cut_off = False
+
+    def beats(step: str, partition: int) -> None:
+        if step == "beat" and cut_off:
+            raise Unavailable("cut off")
+
+    world = World()
+    async with running(world, ports=world.ports(members_fault=beats), beat_interval_ms=20) as process:
+        await process.write(book_at(0), "seen")
+        assert await process.texts(book_at(0)) == ["seen"]
+        cut_off = True
+        await eventually(lambda: not process.host._heartbeat.is_fresh)
+
+        async def get(view: object) -> object:
+            return await view.scan("note", book_at(0))  # type: ignore[attr-defined]
+
+        with pytest.raises(EngineRefused) as refused:
+            await process.host.read(0, get, deadline_ms=process.host.now_ms + 300)
+        assert refused.value.reason == UNAVAILABLE
+        cut_off = False
+        assert await process.texts(book_at(0)) == ["seen"]
+
+
+async def test_a_command_whose_append_ended_without_an_answer_is_decided_once() -> None:
+    lost = {"done": 3}
+
+    def lose_answers(step: str, partition: int) -> None:
+        if step == "append.done" and partition == 0 and lost["done"] > 0 and owning:
+            lost["done"] -= 1
+            raise AppendUnknown("no answer")
+
+    world, owning = World(), False
+    async with running(world, ports=world.ports(journal_fault=lose_answers)) as process:
+        owning = True
+        for n in range(5):
+            assert (await process.write(book_at(0), str(n))).reason == ""
+        assert lost["done"] == 0
+        assert await process.texts(book_at(0)) == ["0", "1", "2", "3", "4"]
+        assert process.host.health()[0].epoch > 1
+
+
+async def test_partitions_of_others_are_refused() -> None:
+    async with running(World(), owned=[0, 2]) as process:
+        with pytest.raises(EngineRefused) as refused:
+            await process.texts(book_at(1))
+        assert refused.value.reason == NOT_OWNER
+        assert (await process.write(book_at(2), "mine")).reason == ""
