@@ -125,34 +125,58 @@ class _StatusCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StatusCode
     DESCRIPTOR: _descriptor.EnumDescriptor
     STATUS_CODE_UNSPECIFIED: _StatusCode.ValueType  # 0
     STATUS_CODE_INVALID_ARGUMENT: _StatusCode.ValueType  # 3
+    """The request is wrong in itself."""
     STATUS_CODE_DEADLINE_EXCEEDED: _StatusCode.ValueType  # 4
+    """Too late to be decided."""
     STATUS_CODE_NOT_FOUND: _StatusCode.ValueType  # 5
+    """What is named does not exist for the caller."""
     STATUS_CODE_ALREADY_EXISTS: _StatusCode.ValueType  # 6
+    """What is to be made exists."""
     STATUS_CODE_PERMISSION_DENIED: _StatusCode.ValueType  # 7
+    """The caller may not."""
     STATUS_CODE_RESOURCE_EXHAUSTED: _StatusCode.ValueType  # 8
+    """A bound is reached; RetryInfo says when to try again."""
     STATUS_CODE_FAILED_PRECONDITION: _StatusCode.ValueType  # 9
+    """The state does not allow it now."""
     STATUS_CODE_ABORTED: _StatusCode.ValueType  # 10
+    """Something else is under way; try again."""
     STATUS_CODE_OUT_OF_RANGE: _StatusCode.ValueType  # 11
+    """Beyond the end."""
     STATUS_CODE_UNIMPLEMENTED: _StatusCode.ValueType  # 12
+    """There is no such method."""
     STATUS_CODE_UNAVAILABLE: _StatusCode.ValueType  # 14
+    """Something is away; try again with the same request id."""
     STATUS_CODE_UNAUTHENTICATED: _StatusCode.ValueType  # 16
+    """The caller is not known."""
 
 class StatusCode(_StatusCode, metaclass=_StatusCodeEnumTypeWrapper):
     """The gRPC status codes that a refusal may carry, with gRPC's own numbers."""
 
 STATUS_CODE_UNSPECIFIED: StatusCode.ValueType  # 0
 STATUS_CODE_INVALID_ARGUMENT: StatusCode.ValueType  # 3
+"""The request is wrong in itself."""
 STATUS_CODE_DEADLINE_EXCEEDED: StatusCode.ValueType  # 4
+"""Too late to be decided."""
 STATUS_CODE_NOT_FOUND: StatusCode.ValueType  # 5
+"""What is named does not exist for the caller."""
 STATUS_CODE_ALREADY_EXISTS: StatusCode.ValueType  # 6
+"""What is to be made exists."""
 STATUS_CODE_PERMISSION_DENIED: StatusCode.ValueType  # 7
+"""The caller may not."""
 STATUS_CODE_RESOURCE_EXHAUSTED: StatusCode.ValueType  # 8
+"""A bound is reached; RetryInfo says when to try again."""
 STATUS_CODE_FAILED_PRECONDITION: StatusCode.ValueType  # 9
+"""The state does not allow it now."""
 STATUS_CODE_ABORTED: StatusCode.ValueType  # 10
+"""Something else is under way; try again."""
 STATUS_CODE_OUT_OF_RANGE: StatusCode.ValueType  # 11
+"""Beyond the end."""
 STATUS_CODE_UNIMPLEMENTED: StatusCode.ValueType  # 12
+"""There is no such method."""
 STATUS_CODE_UNAVAILABLE: StatusCode.ValueType  # 14
+"""Something is away; try again with the same request id."""
 STATUS_CODE_UNAUTHENTICATED: StatusCode.ValueType  # 16
+"""The caller is not known."""
 Global___StatusCode: _TypeAlias = StatusCode  # noqa: Y015
 
 @_typing.final
