@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chapar.payments.v1 import payments_pb2 as pb
+from chapar_client.sdk._errors import OutcomeUnknown, Unavailable
 from chapar_client.sdk._methods import method_of
 from chapar_client.sdk._request_ids import Clock, new_request_id
 from chapar_client.sdk._transport import Transport
@@ -12,8 +13,8 @@ from chapar_client.sdk._tries import Attempt, Tries
 class OperatorClient:
     """Calls with an operator's token.
 
-    Request ids are not kept on disk: the operator's own reference in the statement tells whether a cash-in whose
-    answer was lost was booked.
+    Request ids are not kept on disk: `OutcomeUnknown` names the one with which to repeat a cash-in whose answer was
+    lost.
     """
 
     def __init__(self, address: str, token: str, *, timeout_s: float = 30.0) -> None:
@@ -30,7 +31,7 @@ class OperatorClient:
     async def cash_in(
         self, user_id: str, amount_rials: int, reference: str, *, request_id: str = ""
     ) -> pb.CashInResponse:
-        """Brings money from outside into a wallet."""
+        """Brings money from outside into a wallet; the same `request_id` again does it once only."""
         request = pb.CashInRequest(
             request_id=request_id or new_request_id(self._clock.now_ms()),
             user_id=user_id,
@@ -39,5 +40,10 @@ class OperatorClient:
         )
         metadata = (("authorization", f"Bearer {self._token}"),)
         attempt = Attempt.within(self._timeout_s)
-        content, _ = await self._tries.run(method_of(request), request.SerializeToString(), metadata, attempt)
+        try:
+            content, _ = await self._tries.run(method_of(request), request.SerializeToString(), metadata, attempt)
+        except Unavailable as failure:
+            if attempt.ambiguous:
+                raise OutcomeUnknown(str(failure), request_id=request.request_id, reason=failure.reason) from None
+            raise
         return pb.CashInResponse.FromString(content)

@@ -1,0 +1,5 @@
+"""`python -m chapar_client` is `chapar`."""
+
+from chapar_client.cli import main
+
+main()

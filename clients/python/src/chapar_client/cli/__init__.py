@@ -1,0 +1,39 @@
+"""The `chapar` command: the five services on this machine, and everything a person does with them.
+
+Exit codes are documented in `_reasons`.
+"""
+
+import typer
+
+from chapar_client.cli import _demo, _groups, _money, _pending, _sign_in, _status, _talk, _up
+
+app = typer.Typer(
+    name="chapar",
+    help="Chapar: messages and money. Start with `chapar up`, then `chapar login PHONE`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 1 refused, 2 wrong usage, 3 not signed in, 4 no answer and nothing done, 5 outcome unknown"
+    " (see `chapar pending`), 6 a check found a mismatch, 7 the servers failed.",
+)
+app.command()(_up.up)
+app.command()(_demo.demo)
+app.command()(_status.status)
+app.command()(_sign_in.login)
+app.command()(_sign_in.whoami)
+app.add_typer(_sign_in.sessions, name="sessions")
+app.command()(_talk.send)
+app.command()(_talk.tail)
+app.command()(_talk.history)
+app.command()(_talk.inbox)
+app.command()(_talk.presence)
+app.add_typer(_groups.groups, name="groups")
+app.command()(_money.pay)
+app.add_typer(_money.wallet, name="wallet")
+app.add_typer(_money.operator, name="operator")
+app.command()(_pending.pending)
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,113 @@
+"""up: all five services on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from chapar_client.cli._output import Output
+from chapar_client.cli._running import GATEWAY_DEFAULT, OPERATOR_DEFAULT, Json, run_plain
+from chapar_client.home import data_folder
+from chapar_client.terminal import cleaned
+from chapar_client.up import Installation, LogLine, Supervisor
+
+_COLOURS = {"identity": "cyan", "messaging": "blue", "presence": "magenta", "payments": "yellow", "gateway": "green"}
+_LEVELS = {"warning": "yellow", "error": "red", "critical": "red"}
+_UNSHOWN = {"event", "level", "service", "timestamp"}
+
+
+def up(
+    data: Annotated[Path | None, typer.Option("--data", help="The data folder; made when it is not there.")] = None,
+    kafka: Annotated[str, typer.Option(help="host:port of a Kafka broker, for journals and streams.")] = "",
+    listen: Annotated[str, typer.Option(help="Where clients call.")] = GATEWAY_DEFAULT,
+    operator_listen: Annotated[str, typer.Option(help="Where operators call.")] = OPERATOR_DEFAULT,
+    json: Json = False,
+) -> None:
+    """Run the five services on one data folder, until Ctrl-C."""
+
+    async def work(output: Output) -> None:
+        folder = data_folder(os.environ, data)
+        console = Logs(as_json=json)
+        installation = Installation(folder, kafka=kafka, listen=listen, operator_listen=operator_listen)
+        output.note(f"Data in {folder}")
+        ended = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        starting = asyncio.create_task(_supervised(installation, console, output, ended, listen), name="supervisor")
+        ending = asyncio.create_task(ended.wait(), name="end asked for")
+        await asyncio.wait([starting, ending], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done() and not console.running:
+            starting.cancel()
+        ending.cancel()
+        await asyncio.wait([starting])
+        if not starting.cancelled():
+            starting.result()
+
+    run_plain(work, as_json=json)
+
+
+async def _supervised(
+    installation: Installation, console: Logs, output: Output, ended: asyncio.Event, listen: str
+) -> None:
+    async with Supervisor(installation, console.line, on_restart=console.restart) as supervisor:
+        console.running = True
+        hint = "" if listen == GATEWAY_DEFAULT else f" --gateway {supervisor.gateway_address}"
+        output.show(
+            f"Ready. The gateway listens on {supervisor.gateway_address}, for operators on"
+            f" {supervisor.operator_address}.\nNext, in another terminal: chapar login 09121234567{hint}",
+            style="bold green",
+            event="up",
+            gateway_address=supervisor.gateway_address,
+            operator_address=supervisor.operator_address,
+            data_dir=str(installation.data_dir),
+        )
+        watching = asyncio.create_task(supervisor.failed(), name="failures")
+        ending = asyncio.create_task(ended.wait(), name="end asked for")
+        await asyncio.wait([watching, ending], return_when=asyncio.FIRST_COMPLETED)
+        output.note("Ending: the gateway first, then the others.")
+        ending.cancel()
+        watching.cancel()
+        await asyncio.wait([watching, ending])
+
+
+class Logs:
+    """Shows the services' lines, prefixed and coloured; sign-in codes so that nobody misses them."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.running = False
+        self._as_json = as_json
+        self._console = Console(markup=False, highlight=False, soft_wrap=True, emoji=False)
+
+    def line(self, line: LogLine) -> None:
+        """One line of a service."""
+        if self._as_json:
+            print(line.text, flush=True)
+            return
+        if line.event == "sign_in_code":
+            phone, code = cleaned(str(line.fields.get("phone", ""))), cleaned(str(line.fields.get("code", "")))
+            self._console.print(Text(f"\n    Code for {phone}:  {code}\n", style="bold white on dark_green"))
+            return
+        prefix = Text(f"{line.service:<9} | ", style=_COLOURS[line.service])
+        level = str(line.fields.get("level", ""))
+        self._console.print(prefix + Text(_told(line), style=_LEVELS.get(level, "")))
+
+    def restart(self, service: str, status: int, pause_s: float) -> None:
+        """A service died and comes back."""
+        if not self._as_json:
+            self._console.print(
+                Text(f"{service} ended with status {status}; starting it again in {pause_s:.1f} s", style="bold red")
+            )
+
+
+def _told(line: LogLine) -> str:
+    if not line.fields:
+        return cleaned(line.text)
+    details = " ".join(f"{name}={value}" for name, value in line.fields.items() if name not in _UNSHOWN)
+    return cleaned(f"{line.event}  {details}")

@@ -1,0 +1,25 @@
+"""A whole installation on one machine: the five services as children of one supervisor.
+
+The services are started as processes; nothing of theirs is imported here.
+"""
+
+from chapar_client.up._child import Addresses, LogLine, ServiceFailed
+from chapar_client.up._codes import SignInCodes
+from chapar_client.up._installation import GATEWAY, OWNERS, SERVICES, Installation
+from chapar_client.up._lock import FolderInUse, locked_folder
+from chapar_client.up._supervisor import Supervisor, run_to_end
+
+__all__ = [
+    "GATEWAY",
+    "OWNERS",
+    "SERVICES",
+    "Addresses",
+    "FolderInUse",
+    "Installation",
+    "LogLine",
+    "ServiceFailed",
+    "SignInCodes",
+    "Supervisor",
+    "locked_folder",
+    "run_to_end",
+]

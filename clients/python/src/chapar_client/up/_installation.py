@@ -1,0 +1,57 @@
+"""What one installation is: its folder, its addresses, and the environment each service is started with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+OWNERS = ("identity", "messaging", "presence", "payments")
+GATEWAY = "gateway"
+SERVICES = (*OWNERS, GATEWAY)
+"""In the order in which they start; they end the other way round."""
+
+ANY_PORT = "127.0.0.1:0"
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """One data folder and how its services are started."""
+
+    data_dir: Path
+    kafka: str = ""
+    """ "host:port" of a broker; empty for SQLite journals and streams."""
+    listen: str = ANY_PORT
+    """Where clients call."""
+    operator_listen: str = ANY_PORT
+    extra_environment: Mapping[str, str] | None = None
+    """Settings beyond the usual ones, for every service."""
+
+    def command(self, service: str, *arguments: str) -> list[str]:
+        """The command line of a service or of one of its sub-commands."""
+        return [sys.executable, "-m", f"chapar_{service}", *arguments]
+
+    def environment(self, service: str, *, listen: str, metrics_listen: str = ANY_PORT) -> dict[str, str]:
+        """The whole environment of a service: nothing of ours leaks in but what Python needs to start."""
+        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
+            "PYTHONUNBUFFERED": "1",
+            "CHAPAR_DATA_DIR": str(self.data_dir),
+            "CHAPAR_SECRETS_DIR": str(self.data_dir / "secrets" / service),
+            "CHAPAR_LISTEN": listen,
+            "CHAPAR_METRICS_LISTEN": metrics_listen,
+            "CHAPAR_KAFKA": self.kafka,
+            "CHAPAR_PARTITIONS": "16",
+            "CHAPAR_LOG_LEVEL": "info",
+            "CHAPAR_PARENT_PID": str(os.getpid()),
+            "CHAPAR_DEVELOPMENT": "1",
+        }
+        if service == GATEWAY:
+            environment["CHAPAR_OPERATOR_LISTEN"] = self.operator_listen
+        if service == "identity":
+            environment["CHAPAR_CODE_DELIVERY"] = "console"
+        return environment | dict(self.extra_environment or {})
+
+
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "SSL_CERT_FILE")

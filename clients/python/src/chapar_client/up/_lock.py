@@ -1,0 +1,37 @@
+"""One supervisor a data folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from chapar_client.sdk import ChaparError
+
+
+class FolderInUse(ChaparError):
+    """Another supervisor runs on this folder."""
+
+    def __init__(self, folder: Path, holder: str) -> None:
+        super().__init__(f"{folder} is in use by process {holder}")
+        self.holder = holder
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Holds the folder's lock while the block runs; the lock ends with the process, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(folder / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            raise FolderInUse(folder, holder or "unknown") from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,197 @@
+"""Runs the five services of an installation: starts, restarts, ends them, in the right order.
+
+The supervisor decides nothing about data. Owners start first and together, the gateway joins them; the gateway ends
+first, so that nobody is promised anything that an ending owner cannot keep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from types import TracebackType
+
+from chapar_client.up._child import Addresses, Child, LogLine, OnLine, ServiceFailed
+from chapar_client.up._installation import ANY_PORT, GATEWAY, OWNERS, SERVICES, Installation
+from chapar_client.up._lock import locked_folder
+
+READY_S_MAX = 60.0
+GATEWAY_END_S_MAX = 12.0
+OWNER_END_S_MAX = 10.0
+RESTART_PAUSE_S_FIRST = 0.1
+RESTART_PAUSE_S_MAX = 5.0
+STEADY_S = 10.0
+"""A service that ran for so long starts its restarts with the shortest pause again."""
+
+
+class Supervisor:
+    """Use as `async with Supervisor(installation, on_line) as up`: inside, all five run."""
+
+    def __init__(
+        self,
+        installation: Installation,
+        on_line: OnLine,
+        *,
+        on_restart: Callable[[str, int, float], None] = lambda *_: None,
+    ) -> None:
+        """`on_restart` is told (service, exit status, pause in seconds) whenever a service died."""
+        self.installation = installation
+        self.addresses: dict[str, Addresses] = {}
+        self._on_line = on_line
+        self._on_restart = on_restart
+        self._children: dict[str, Child] = {}
+        self._starts: dict[str, int] = dict.fromkeys(SERVICES, 0)
+        self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._changed = asyncio.Condition()
+        self._held = ExitStack()
+
+    async def __aenter__(self) -> Supervisor:
+        self._held.enter_context(locked_folder(self.installation.data_dir))
+        try:
+            await self._create_secrets()
+            await asyncio.gather(*(self._start(service) for service in OWNERS))
+            await self._start(GATEWAY)
+        except BaseException:
+            await self.stop()
+            raise
+        self._write_addresses()
+        for service in SERVICES:
+            self._keepers[service] = asyncio.create_task(self._keep(service), name=f"keep {service}")
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        await self.stop()
+
+    @property
+    def gateway_address(self) -> str:
+        """Where clients call."""
+        return self.addresses[GATEWAY].address
+
+    @property
+    def operator_address(self) -> str:
+        """Where operators call."""
+        return self.addresses[GATEWAY].operator_address
+
+    def pid(self, service: str) -> int:
+        """Process id of a service now."""
+        return self._children[service].pid
+
+    def starts(self, service: str) -> int:
+        """How often a service became ready."""
+        return self._starts[service]
+
+    def send_signal(self, service: str, number: signal.Signals) -> None:
+        """Sends a signal to a service, such as SIGSTOP."""
+        self._children[service].send_signal(number)
+
+    async def kill_and_wait(self, service: str, timeout_s: float = READY_S_MAX) -> None:
+        """Ends a service with SIGKILL and waits until it is back."""
+        before = self._starts[service]
+        self._children[service].kill()
+        async with asyncio.timeout(timeout_s), self._changed:
+            await self._changed.wait_for(lambda: self._starts[service] > before)
+
+    async def failed(self) -> None:
+        """Returns never while all goes well; raises `ServiceFailed` when a service cannot be kept up."""
+        done, _ = await asyncio.wait(self._keepers.values(), return_when=asyncio.FIRST_COMPLETED)
+        for keeper in done:
+            keeper.result()
+
+    async def stop(self) -> None:
+        """Ends all, gateway first, within a bound."""
+        for keeper in self._keepers.values():
+            keeper.cancel()
+        if self._keepers:
+            await asyncio.wait(self._keepers.values())
+        self._keepers.clear()
+        if GATEWAY in self._children:
+            await self._children.pop(GATEWAY).stop(GATEWAY_END_S_MAX)
+        await asyncio.gather(*(child.stop(OWNER_END_S_MAX) for child in self._children.values()))
+        self._children.clear()
+        self._held.close()
+
+    async def run(self, service: str, *arguments: str) -> tuple[int, str]:
+        """Runs a sub-command of a service, such as `digest`; answers its status and output."""
+        installation = self.installation
+        return await run_to_end(
+            installation.command(service, *arguments), installation.environment(service, listen=ANY_PORT)
+        )
+
+    async def _create_secrets(self) -> None:
+        data_dir = self.installation.data_dir
+        command = [sys.executable, "-m", "chapar_chassis.secrets", str(data_dir)]
+        status, output = await run_to_end(command, dict(os.environ))
+        if status != 0:
+            raise ServiceFailed(f"the installation's secrets could not be made: {output.strip()}")
+
+    async def _start(self, service: str) -> None:
+        known = self.addresses.get(service)
+        installation = self.installation
+        first = installation.listen if service == GATEWAY else ANY_PORT
+        if known is not None and known.operator_address:
+            installation = replace(installation, operator_listen=known.operator_address)
+        environment = installation.environment(
+            service,
+            listen=known.address if known else first,
+            metrics_listen=known.metrics_address if known and known.metrics_address else ANY_PORT,
+        )
+        child = await Child.start(service, installation.command(service), environment, self._on_line)
+        self._children[service] = child
+        watching = asyncio.create_task(child.ended(), name=f"end of {service}")
+        try:
+            self.addresses[service] = await child.ready(READY_S_MAX)
+        finally:
+            if not watching.done():
+                watching.cancel()
+        async with self._changed:
+            self._starts[service] += 1
+            self._changed.notify_all()
+
+    async def _keep(self, service: str) -> None:
+        pause_s = RESTART_PAUSE_S_FIRST
+        while True:
+            since = time.monotonic()
+            status = await self._children[service].ended()
+            if time.monotonic() - since > STEADY_S:
+                pause_s = RESTART_PAUSE_S_FIRST
+            self._on_restart(service, status, pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, RESTART_PAUSE_S_MAX)
+            try:
+                await self._start(service)
+            except ServiceFailed as error:
+                self._on_line(LogLine(service, f"(up) {error}"))
+                self._children[service].kill()
+
+    def _write_addresses(self) -> None:
+        """For `chapar status` and the operators' commands: who listens where."""
+        path = self.installation.data_dir / "up.json"
+        content = {"pid": os.getpid(), "services": {name: asdict(at) for name, at in self.addresses.items()}}
+        temporary = path.with_suffix(".new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(content, file)
+        temporary.replace(path)
+
+
+async def run_to_end(command: list[str], environment: Mapping[str, str], timeout_s: float = 120.0) -> tuple[int, str]:
+    """Runs a command; answers its exit status and what it wrote to both outputs."""
+    process = await asyncio.create_subprocess_exec(
+        *command, env=dict(environment), stdin=DEVNULL, stdout=PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            output, _ = await process.communicate()
+    except BaseException:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        raise
+    return process.returncode or 0, output.decode("utf-8", "replace")
