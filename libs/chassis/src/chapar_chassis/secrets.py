@@ -10,7 +10,8 @@ import hashlib
 import json
 import os
 import secrets as random_source
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -193,3 +194,20 @@ def _write_once(path: Path, text: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`python -m chapar_chassis.secrets DATA_DIR`: makes what is missing; for `chapar up`."""
+    if len(arguments) != 1:
+        print("usage: python -m chapar_chassis.secrets DATA_DIR", file=sys.stderr)
+        return 2
+    try:
+        create_installation(Path(arguments[0]).absolute())
+    except (SecretsInvalid, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
