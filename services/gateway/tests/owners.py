@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from google.rpc import status_pb2
 
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar_chassis import peers
@@ -32,13 +33,18 @@ class Received:
         return [value for name, value in self.metadata if name == key]
 
 
+def status_details(code: grpc.StatusCode) -> tuple[tuple[str, bytes], ...]:
+    """Trailing metadata as an owner sends it; what has none is taken for a failure of the transport."""
+    return (("grpc-status-details-bin", status_pb2.Status(code=code.value[0]).SerializeToString()),)
+
+
 class Attach:
     """One watch that a gateway holds open here."""
 
     def __init__(self, request: peer.WatchRequest) -> None:
         self.request = request
         self.ended = asyncio.Event()
-        self._frames: asyncio.Queue[peer.WatchResponse | None] = asyncio.Queue()
+        self._frames: asyncio.Queue[peer.WatchResponse | grpc.StatusCode] = asyncio.Queue()
 
     def send(self, epoch: int, n: int, **kind: Any) -> None:
         """Shows the gateway a frame."""
@@ -46,14 +52,18 @@ class Attach:
 
     def die(self) -> None:
         """The owner goes."""
-        self._frames.put_nowait(None)
+        self.refuse(grpc.StatusCode.UNAVAILABLE)
+
+    def refuse(self, code: grpc.StatusCode) -> None:
+        """The watch ends with a status."""
+        self._frames.put_nowait(code)
 
     async def serve(self, context: Any) -> None:
         """Writes what the test sends."""
         try:
-            while (frame := await self._frames.get()) is not None:
+            while isinstance(frame := await self._frames.get(), peer.WatchResponse):
                 await context.write(frame.SerializeToString())
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+            await context.abort(frame, "of the test", status_details(frame))
         finally:
             self.ended.set()
 

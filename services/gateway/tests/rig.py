@@ -17,11 +17,12 @@ from prometheus_client import CollectorRegistry
 from chapar.gateway.v1 import gateway_pb2 as api
 from chapar.identity.events.v1 import events_pb2 as identity
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
+from chapar_chassis.command_line import first_cause
 from chapar_chassis.forwarder import GrpcForwarder
 from chapar_chassis.refusals import DETAILS_KEY, Refusals
 from chapar_chassis.secrets import OperatorSecret
 from chapar_chassis.settings import Address
-from chapar_chassis.telemetry import Metrics, Tracing, make_logger
+from chapar_chassis.telemetry import Metrics, Tracing, make_logger, places_of
 from chapar_chassis.tokens import AccessTokenSigner, AccessTokenVerifier
 from chapar_gateway.gateway import Gateway, Outside
 from chapar_gateway.operators import Operators
@@ -204,7 +205,7 @@ async def running(*, loaded: bool = True, **changes: Any) -> AsyncIterator[Rig]:
         await asyncio.wait_for(work, WAIT_S)
         for owner in rig.owners.values():
             await owner.stop()
-    assert not rig.incidents
+    assert not rig.incidents, [(repr(error), places_of(error)) for error in map(first_cause, rig.incidents)]
 
 
 def _gateway(rig: Rig, settings: GatewaySettings) -> Gateway:

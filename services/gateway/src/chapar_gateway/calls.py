@@ -5,6 +5,7 @@ The same few steps for every method of the table; what is special about a method
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -33,10 +34,13 @@ from chapar_chassis.tokens import AccessToken, bearer_token
 from chapar_gateway.admission import Admission
 from chapar_gateway.operators import Operators
 from chapar_gateway.sessions import Sessions
+from chapar_gateway.subscription import ClientGone
 
 BACK_KEYS = (POSITION_KEY, peers.REPLAYED_KEY)
 """The only metadata of ours that clients get."""
 POSITIONS_MAX = 16
+GONE_SECONDS = 5.0
+"""How long a call whose client has gone waits for its cancellation at most."""
 RETRY_MS = 250
 """A refused call comes back after this at the earliest, and after three times this at the latest."""
 
@@ -70,7 +74,7 @@ class LocalMethods(Protocol):
     async def stream(
         self, route: MethodRoute, request: Message, token: AccessToken | None, write: Callable[[bytes], Awaitable[None]]
     ) -> None:
-        """Writes a streaming method's responses, serialised. Raises `CallRefused`."""
+        """Writes a streaming method's responses, serialised. Raises `CallRefused` and what `write` raises."""
 
 
 class Calls:
@@ -106,8 +110,18 @@ class Calls:
             return await self._unary(route, request, context)
 
         async def stream(request: bytes, context: Any) -> None:
+            async def write(response: bytes) -> None:
+                try:
+                    await context.write(response)
+                except grpc.aio.BaseError:
+                    raise ClientGone from None
+
             who = self._authenticate(route, context)
-            await self._local.stream(route, _parsed(route, request), who.token, context.write)
+            try:
+                await self._local.stream(route, _parsed(route, request), who.token, write)
+            except ClientGone:
+                # gRPC is about to cancel this call; to answer it now would be an error.
+                await asyncio.sleep(GONE_SECONDS)
 
         if route.server_streaming:
             return grpc.unary_stream_rpc_method_handler(stream)

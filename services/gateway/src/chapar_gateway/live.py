@@ -87,14 +87,14 @@ class Live:
             await subscription.run(request, write)
 
     def _acknowledge(self, request: api.AckRequest, token: AccessToken) -> api.AckResponse:
-        self._subscriptions.find(request.subscription_id, token.session_id).acknowledge(request.frame)
+        self._subscriptions.find(request.subscription_id, token).acknowledge(request.frame)
         return api.AckResponse()
 
     def _set_presence_interests(
         self, request: api.SetPresenceInterestsRequest, token: AccessToken
     ) -> api.SetPresenceInterestsResponse:
         _check_interests(request.presence_interests)
-        found = self._subscriptions.find(request.subscription_id, token.session_id)
+        found = self._subscriptions.find(request.subscription_id, token)
         found.set_interests(request.presence_interests)
         return api.SetPresenceInterestsResponse()
 

@@ -22,6 +22,11 @@ TAKE_UP_MS = 300
 """How long Hello waits for a sign that the cursor asked for cannot be served."""
 
 Write = Callable[[bytes], Awaitable[None]]
+"""Sends one serialised frame. Raises `ClientGone`."""
+
+
+class ClientGone(Exception):
+    """Nobody reads this stream any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +57,17 @@ class Subscription:
         self._look = asyncio.Event()
         """Something may have to end."""
         self._finished = False
+        self._gone = False
         self._resuming = False
         self._greeted = False
         self._interests: PresenceInterests | None = None
         self._last_frame_ms = milliseconds(self._clock)
 
     async def run(self, request: api.SubscribeRequest, write: Write) -> None:
-        """Writes frames until the subscription is over: returns after `finish`, otherwise raises `CallRefused`."""
+        """Writes frames until the subscription is over.
+
+        Returns after `finish`; otherwise raises `CallRefused` with the reason, or `ClientGone`.
+        """
         around, user_id = self._around, self.token.user_id
         inbox = InboxWatch(
             around.forwarder, around.partitions, user_id,
@@ -80,6 +89,8 @@ class Subscription:
             self._interests.replace(())
             for task in running:
                 task.cancel()
+        if self._gone:
+            raise ClientGone
         if reason is not None:
             raise CallRefused(reason)
 
@@ -109,7 +120,7 @@ class Subscription:
 
     async def _over(self) -> str | None:
         """Waits until there is a reason to end; None after `finish`."""
-        while not self._finished:
+        while not self._finished and not self._gone:
             now_ms = milliseconds(self._clock)
             if problem := self._around.problem_of(self.token):
                 return problem
@@ -131,9 +142,14 @@ class Subscription:
             if data is None:
                 await self._wake.wait()
                 self._wake.clear()
-            else:
+                continue
+            try:
                 await write(data)
-                self._last_frame_ms = milliseconds(self._clock)
+            except ClientGone:
+                self._gone = True
+                self._look.set()
+                return
+            self._last_frame_ms = milliseconds(self._clock)
 
     async def _greet_in_time(self) -> None:
         """Says Hello once it is clear, or clear enough, whether the cursor asked for is served."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from chapar_chassis.refusals import CallRefused
+from chapar_chassis.tokens import AccessToken
 from chapar_gateway.subscription import Subscription
 
 STREAMS_MAX = 5
@@ -50,10 +51,11 @@ class Subscriptions:
             if not self._by_user[user_id]:
                 del self._by_user[user_id]
 
-    def find(self, subscription_id: str, session_id: str) -> Subscription:
+    def find(self, subscription_id: str, token: AccessToken) -> Subscription:
         """A subscription of the session that asks. Raises `CallRefused`; others' are not told from none."""
         found = self._by_id.get(subscription_id)
-        if found is None or found.token.session_id != session_id:
+        asks = (token.user_id, token.session_id)
+        if found is None or (found.token.user_id, found.token.session_id) != asks:
             raise CallRefused("REASON_SUBSCRIPTION_UNKNOWN")
         return found
 
