@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chapar.messaging.journal.v1 import journal_pb2 as journal
 from chapar.messaging.v1 import messaging_pb2 as api
-from chapar_messaging.inbox import SEQUENCE_MAX, Row, fields_of_joining, fields_of_leaving, fields_of_message, row_of
+from chapar_messaging.inbox import (
+    MEMBERSHIP,
+    SEQUENCE_MAX,
+    Row,
+    fields_of_joining,
+    fields_of_leaving,
+    fields_of_message,
+    row_of,
+)
 from chapar_messaging.queries.inboxes import read_inbox
-from chapar_messaging.reactors.fan_out import FanOut
+from chapar_messaging.reactors.fan_out import FanOut, MembersCache
 from chapar_sourcing.domain import Document, Key
 from chapar_sourcing.reactions import Advance
 
@@ -100,8 +110,8 @@ async def heard(play: Play, snapshots: list[dict[Key, Document]], born: list[int
     return view
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(commands, max_size=30), st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
+@given(st.lists(commands, min_size=8, max_size=40), st.data())
 def test_unread_is_what_counting_gives(history: list[journal.Command], data: st.DataObject) -> None:
     play = Play()
     snapshots: list[dict[Key, Document]] = []
@@ -155,16 +165,74 @@ async def test_members_are_read_once_for_messages_after_the_same_change() -> Non
     assert view.scans == 1
 
 
+async def test_members_are_read_anew_after_a_change() -> None:
+    play = Play().given(create_group(others=[BAHAR]), send(ARASH, GROUP))
+    reaction = FanOut(make_sealer())
+    assert await reached(reaction, play, play.documents) == {ARASH, BAHAR}
+    play.given(add(ARASH, CYRUS), send(ARASH, GROUP))
+    assert await reached(reaction, play, play.documents) == {ARASH, BAHAR, CYRUS}
+
+
 async def test_members_are_not_remembered_for_a_change_that_the_message_does_not_vouch_for() -> None:
     play = Play().given(create_group(others=[BAHAR]), send(ARASH, GROUP))
-    event, source = play.events[-1]
-    undurable = Play(dict(play.documents), now_ms=play.now_ms).given(remove(ARASH, BAHAR))
+    undone = Play(dict(play.documents), now_ms=play.now_ms).given(remove(ARASH, BAHAR))
     reaction = FanOut(make_sealer())
-    assert {a.key for a in await reaction.react(event, source, MemoryView(undurable.documents))} == {ARASH}
-    play.given(add(ARASH, CYRUS), send(ARASH, GROUP))
+    assert await reached(reaction, play, undone.documents) == {ARASH}
+    play.given(send(ARASH, GROUP))
+    assert await reached(reaction, play, play.documents) == {ARASH, BAHAR}
+
+
+class ChangingView(MemoryView):
+    """Shows other documents before or after a scan than during it."""
+
+    def __init__(self, *documents: Mapping[Key, Document]) -> None:
+        super().__init__(documents[0])
+        self._later = list(documents[1:])
+
+    async def scan(self, *args: Any, **kwargs: Any) -> Sequence[tuple[Key, Document]]:
+        found = await super().scan(*args, **kwargs)
+        if self._later:
+            self.documents = self._later.pop(0)
+        return found
+
+
+@pytest.mark.parametrize("undone_first", [True, False])
+async def test_members_are_not_remembered_when_they_change_while_being_read(undone_first: bool) -> None:
+    play = Play().given(create_group(others=[BAHAR]), send(ARASH, GROUP))
+    undone = Play(dict(play.documents), now_ms=play.now_ms).given(remove(ARASH, BAHAR)).documents
+    documents = [undone, play.documents] if undone_first else [play.documents, undone]
+    reaction = FanOut(make_sealer())
     event, source = play.events[-1]
-    reached = await reaction.react(event, source, MemoryView(play.documents))
-    assert {advance.key for advance in reached} == {ARASH, BAHAR, CYRUS}
+    view = ChangingView(*documents)
+    await reaction.react(event, source, view)
+    await reaction.react(event, source, view)
+    assert view.scans == 2
+
+
+async def test_the_least_recently_used_conversation_is_forgotten_first() -> None:
+    play = Play().given(create_group(), send(ARASH, GROUP), send(ARASH))
+    cache, view = MembersCache(1), MemoryView(play.documents)
+    for conversation_id, change in [(GROUP, 1), (DIRECT, 2), (DIRECT, 2), (GROUP, 1)]:
+        assert (ARASH, 1) in await cache.read(view, conversation_id, change)
+    assert view.scans == 3
+
+
+async def reached(reaction: FanOut, play: Play, documents: Mapping[Key, Document]) -> set[str]:
+    """Whom the newest event reaches when these documents are seen."""
+    event, source = play.events[-1]
+    return {advance.key for advance in await reaction.react(event, source, MemoryView(documents))}
+
+
+@given(st.lists(st.integers(0, 2**40), min_size=1, max_size=5))
+def test_rows_merge_by_number_however_many_bytes_it_takes(numbers: list[int]) -> None:
+    view = MemoryView()
+    for number in numbers:
+        joining = {MEMBERSHIP: fields_of_joining(number + 1, number + 1, 0)[MEMBERSHIP]}
+        view.advance([Advance(BAHAR, GROUP, joining)])
+        view.advance([Advance(BAHAR, GROUP, fields_of_message(number + 2, number, own=True))])
+    [row] = asyncio.run(read_inbox(view, BAHAR))
+    highest = max(numbers)
+    assert row == Row(GROUP, highest + 2, highest, highest + 2, 0, highest + 1)
 
 
 def test_a_row_is_live_only_once_membership_is_known() -> None:
