@@ -21,7 +21,8 @@ from chapar_chassis.telemetry import Metrics, Tracing
 QUIET_PREFIX = "/grpc."
 """Health checks and reflection: measured, not logged."""
 
-_CODES = {code.value[0]: code.name for code in grpc.StatusCode}
+_NAMES = {code.value[0]: code.name for code in grpc.StatusCode} | {code: code.name for code in grpc.StatusCode}
+"""By number and by value: a context knows its code as either."""
 _KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 
 
@@ -101,7 +102,7 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
             await end_call(context, self._refusals.of_error(error), trailing)
 
     def _report(self, method: str, context: Any, seconds: float) -> None:
-        code = "CANCELLED" if context.cancelled() else _CODES.get(context.code() or 0, "UNKNOWN")
+        code = "CANCELLED" if context.cancelled() else _NAMES.get(context.code() or 0, "UNKNOWN")
         self._metrics.rpc_seconds.labels(method, code).observe(seconds)
         if not method.startswith(QUIET_PREFIX):
             self._log.info("call", rpc=method, status=code, duration_ms=round(seconds * 1000, 2))
