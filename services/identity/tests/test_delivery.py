@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import io
 import json
 
 import httpx
 import pytest
-import structlog
 
+from chapar_chassis.telemetry import make_logger
 from chapar_identity.delivery import (
     WEBHOOK_TRIES_MAX,
     CodeMessage,
@@ -41,11 +42,10 @@ class Endpoint:
 
 
 async def test_the_console_shows_phone_and_code_as_the_development_log_promises() -> None:
-    log = structlog.testing.CapturingLogger()
-    await ConsoleDelivery(log).deliver(MESSAGE)
-    (call,) = log.calls
-    assert (call.method_name, call.args) == ("info", ("sign_in_code",))
-    assert call.kwargs == {"phone": "+989121234567", "code": "012345"}
+    lines = io.StringIO()
+    await ConsoleDelivery(make_logger("identity", "info", lines)).deliver(MESSAGE)
+    line = json.loads(lines.getvalue())
+    assert (line["event"], line["phone"], line["code"]) == ("sign_in_code", "+989121234567", "012345")
 
 
 async def test_a_webhook_gets_phone_code_and_expiry() -> None:

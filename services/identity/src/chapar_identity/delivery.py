@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 import httpx
 
+from chapar_chassis.telemetry import Shown
+
 WEBHOOK_TIMEOUT_S = 5.0
 WEBHOOK_TRIES_MAX = 3
 WEBHOOK_PAUSE_S = 0.5
@@ -44,7 +46,7 @@ class ConsoleDelivery:
 
     async def deliver(self, message: CodeMessage) -> None:
         """One line of log."""
-        self._log.info("sign_in_code", phone=message.phone, code=message.code)
+        self._log.info("sign_in_code", phone=Shown(message.phone), code=Shown(message.code))
 
 
 class WebhookDelivery:
