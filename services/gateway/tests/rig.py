@@ -78,7 +78,8 @@ class Rig:
         self, method: str, request: bytes = b"", *, metadata: Any = (), operator: bool = False, timeout: float = WAIT_S
     ) -> bytes:
         """A unary call as any client makes it."""
-        return await self.begin(method, request, metadata=metadata, operator=operator, timeout=timeout)
+        reply: bytes = await self.begin(method, request, metadata=metadata, operator=operator, timeout=timeout)
+        return reply
 
     def begin(
         self, method: str, request: bytes = b"", *, metadata: Any = (), operator: bool = False,

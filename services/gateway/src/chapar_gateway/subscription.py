@@ -143,13 +143,13 @@ class Subscription:
                 await self._wake.wait()
                 self._wake.clear()
                 continue
+            self._last_frame_ms = milliseconds(self._clock)
             try:
                 await write(data)
             except ClientGone:
                 self._gone = True
                 self._look.set()
                 return
-            self._last_frame_ms = milliseconds(self._clock)
 
     async def _greet_in_time(self) -> None:
         """Says Hello once it is clear, or clear enough, whether the cursor asked for is served."""
