@@ -6,6 +6,7 @@ import pytest
 
 from chapar.payments.journal.v1 import journal_pb2 as journal
 from chapar.payments.v1 import payments_pb2 as public
+from chapar.sourcing.journal.v1.journal_pb2 import Entry, Sealed
 from chapar_payments.domain import rules
 from chapar_payments.domain.documents import (
     Departure,
@@ -20,6 +21,7 @@ from chapar_payments.domain.documents import (
 from chapar_payments.domain.invariants import violations
 from chapar_sourcing.creations import HOLE_REASON
 from chapar_sourcing.domain import Refused
+from chapar_sourcing.owner import Bounds
 
 from .books import Partition, cash_in, credit, credits, transfer
 
@@ -249,3 +251,17 @@ def test_memo_travels_sealed_to_both_statements() -> None:
         line = partition.documents[key]
         assert isinstance(line, StatementLine)
         assert line.memo == sealed.SerializeToString(deterministic=True)
+
+
+def test_the_largest_batch_fits_into_one_entry() -> None:
+    sealed = Sealed(key_id="k" * 64, nonce=b"n" * 12, ciphertext=b"c" * (128 * 4 + 16))
+    one = journal.Credit(
+        transfer_id="f" * 32, payer_user_id="p" * 26, payee_user_id="q" * 26, amount_rials=AMOUNT_MAX, memo=sealed
+    )
+    partition = Partition()
+    partition.handle(credits(1, journal.Credit(payee_user_id="q" * 26, amount_rials=2**62), source=16_383))
+    outcome = partition.handle(credits(2, *[one] * rules.CREDITS_MAX, source=16_383))
+    entry = Entry(request_id=b"r" * 16, content_hash=b"h" * 32, trace_parent="t" * 55)
+    entry.events.events.extend(event.SerializeToString() for event in outcome)
+    assert len(entry.events.events) == rules.CREDITS_MAX
+    assert entry.ByteSize() < Bounds().entry_bytes_max - 1_000
