@@ -40,7 +40,7 @@ class Stage:
 
     async def __aenter__(self) -> Stage:
         await self.up.__aenter__()
-        token = (self.folder / "data" / "secrets" / "operator.token").read_text(encoding="ascii").strip()
+        token = (self.data_dir / "secrets" / "operator.token").read_text(encoding="ascii").strip()
         self._operator = OperatorClient(self.up.operator_address, token)
         return self
 
@@ -69,6 +69,11 @@ class Stage:
         if self._operator is None:
             raise AssertionError("the stage is not up")
         return self._operator
+
+    @property
+    def data_dir(self) -> Path:
+        """The installation's data folder."""
+        return self.up.installation.data_dir
 
     def new_phone(self) -> str:
         """A number nobody on this stage has."""

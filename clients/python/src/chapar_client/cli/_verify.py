@@ -1,0 +1,48 @@
+"""verify-log: recompute what the journals claim, from the files alone."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chapar_client.cli._output import Output
+from chapar_client.cli._reasons import MISMATCH
+from chapar_client.cli._running import Json, run_plain
+from chapar_client.home import data_folder
+from chapar_client.sdk import InvalidInput
+from chapar_client.toman import shown_toman
+from chapar_client.verifier import ServiceReport, verify_folder
+
+
+def verify_log(
+    data: Annotated[Path | None, typer.Option("--data", help="The installation's data folder.")] = None,
+    json: Json = False,
+) -> None:
+    """Recompute chains and ledger from the journals' files; works beside running services. Changes nothing."""
+
+    async def work(output: Output) -> None:
+        folder = data_folder(os.environ, data)
+        try:
+            reports = verify_folder(folder)
+        except (FileNotFoundError, ValueError) as error:
+            raise InvalidInput(str(error)) from None
+        for report in reports:
+            _show(output, report)
+        if any(report.findings for report in reports):
+            raise typer.Exit(MISMATCH)
+
+    run_plain(work, as_json=json)
+
+
+def _show(output: Output, report: ServiceReport) -> None:
+    blocks = sum(partition.blocks for partition in report.partitions)
+    entries = sum(partition.entries for partition in report.partitions)
+    verdict = f"{len(report.findings)} FINDINGS" if report.findings else "sound"
+    money = "".join(f", {name.replace('_', ' ')} {shown_toman(rials)}" for name, rials in report.totals.items())
+    lines = [f"{report.service:<10} {verdict}: {blocks} blocks, {entries} entries{money}"]
+    lines += [f"    partition {finding.partition}: {finding.problem}" for finding in report.findings]
+    output.show("\n".join(lines), style="red" if report.findings else "green", **asdict(report))
