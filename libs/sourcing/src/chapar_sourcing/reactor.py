@@ -211,10 +211,20 @@ class Reactor:
             self._moved.beat()
             arrived, self._arrived = self._arrived, {}
             for target, cursor in arrived.items():
-                await self._store.write_cursor(self._partition, f"{self.name}/{target}", cursor)
+                await self._write_cursor(f"{self.name}/{target}", cursor)
             if done is not None and (worth or unwritten >= ARRIVALS_WITHOUT_CURSOR_MAX):
-                await self._store.write_cursor(self._partition, self.name, done)
+                await self._write_cursor(self.name, done)
                 unwritten = 0
+
+    async def _write_cursor(self, name: str, cursor: Cursor) -> None:
+        """Writes until it is written: what is on its way meanwhile goes on."""
+        backoff = BACKOFF_SECONDS_MIN
+        while True:
+            try:
+                return await self._store.write_cursor(self._partition, name, cursor)
+            except Unavailable:
+                await self._clock.sleep(backoff)
+                backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
 
 
 def _check_creations(outgoing: Sequence[Outgoing], partitions: int) -> None:

@@ -16,7 +16,7 @@ from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Domain, When
 from chapar_sourcing.hosting import PublicEvent
 from chapar_sourcing.measures import Measures
-from chapar_sourcing.ports import Cursor, Journal, Store, Stream
+from chapar_sourcing.ports import Cursor, Journal, Store, Stream, Unavailable
 from chapar_sourcing.positions import NOWHERE, Position
 from chapar_sourcing.tail import BlockReader, Tail, ValidBlock
 
@@ -67,10 +67,17 @@ class Relay:
                 records.append(record.SerializeToString())
                 last = Position(record.position.offset, record.position.index)
             await self._publish(records)
-            unwritten += len(blocks)
-            if records or unwritten >= BLOCKS_WITHOUT_CURSOR_MAX:
-                await self._store.write_cursor(self.partition, self.name, Cursor(blocks[-1].end, blocks[-1].hash, last))
+            unwritten += BLOCKS_WITHOUT_CURSOR_MAX if records else len(blocks)
+            if unwritten >= BLOCKS_WITHOUT_CURSOR_MAX and await self._moved(blocks[-1], last):
                 unwritten = 0
+
+    async def _moved(self, block: ValidBlock, last: Position) -> bool:
+        """Writes the cursor; one that cannot be written now is only older than it could be."""
+        try:
+            await self._store.write_cursor(self.partition, self.name, Cursor(block.end, block.hash, last))
+        except Unavailable:
+            return False
+        return True
 
     async def _publish(self, records: Sequence[bytes]) -> None:
         for start in range(0, len(records), PUBLISH_RECORDS_MAX):

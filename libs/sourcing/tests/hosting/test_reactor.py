@@ -1,0 +1,244 @@
+"""What events cause arrives at least once and, where it must, exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chapar.sourcing.peer.v1 import peer_pb2 as peer
+from chapar_sourcing.adapters.memory import MemoryStore
+from chapar_sourcing.hosting import HostPorts, HostRules, Topic
+from chapar_sourcing.ports import Unavailable
+from chapar_sourcing.reactions import Advance, Outgoing, Source, Submit
+from chapar_sourcing.refusing import EngineRefused
+
+from .notebook import Command, Event, Notebook
+from .rig import World, book_at, eventually, running
+
+TOPIC = "notebook.events.v1"
+
+
+@dataclass
+class Forwarding:
+    """Copies each note that names another book into that book, and advances a row there."""
+
+    name: str = "forwarding"
+    topic: str | None = None
+    creation: bool = True
+    event_type: Any = Event
+    seen: list[str] = field(default_factory=list)
+    fails: int = 0
+    looks: bool = False
+
+    async def react(self, event: Any, source: Source, view: Any) -> Sequence[Outgoing]:
+        if self.fails > 0:
+            self.fails -= 1
+            raise ConnectionError("an external service is away")
+        self.seen.append(event.text)
+        if self.looks:
+            assert len(await view.scan("note", event.book, limit=1)) == 1
+        if not event.forward:
+            return []
+        row = Advance(event.forward, event.book, {"head": event.number.to_bytes(8)}, event.text.encode())
+        return [Submit(event.forward, Command(book=event.forward, text=event.text), self.creation), row]
+
+
+def rules(*reactions: Forwarding) -> HostRules:
+    return HostRules(Notebook(), reactions=list(reactions))
+
+
+def flaky(world: World, steps: dict[str, int]) -> HostPorts:
+    """Ports whose named steps of the store fail so many times each."""
+
+    def fault(step: str, partition: int) -> None:
+        if steps.get(step, 0) > 0:
+            steps[step] -= 1
+            raise Unavailable("away")
+
+    return world.ports(store_fault=fault)
+
+
+class Gate:
+    """Other processes' owners, behind a gate for each partition; what passes is remembered."""
+
+    def __init__(self, closed: Sequence[int]) -> None:
+        self.closed = set(closed)
+        self.commands: dict[int, list[Any]] = {}
+        self.rows: dict[int, list[str]] = {}
+
+    async def submit(self, partition: int, commands: Sequence[peer.SubmittedCommand]) -> Sequence[str]:
+        if partition in self.closed:
+            raise Unavailable("behind the gate")
+        self.commands.setdefault(partition, []).extend(commands)
+        return [""] * len(commands)
+
+    async def advance(self, partition: int, advances: Sequence[peer.Advance]) -> None:
+        if partition in self.closed:
+            raise EngineRefused("REASON_NOT_OWNER")
+        self.rows.setdefault(partition, []).extend(a.row for a in advances)
+
+    def texts(self, partition: int) -> list[str]:
+        return [Command.FromString(c.command).text for c in self.commands.get(partition, [])]
+
+
+async def test_events_become_commands_and_rows_at_their_targets() -> None:
+    here, there = book_at(0), book_at(3)
+
+    async def rows(view: Any) -> Any:
+        return await view.rows(there)
+
+    async with running(World(), rules=rules(Forwarding())) as process:
+        for n in range(5):
+            await process.write(here, f"note {n}", forward=there)
+
+        async def arrived() -> bool:
+            held = await process.host.read(3, rows, deadline_ms=process.host.now_ms + 20_000)
+            return held == {here: {"head": (5).to_bytes(8)}}
+
+        await eventually(arrived)
+        assert await process.texts(there) == [f"note {n}" for n in range(5)]
+
+
+async def test_creations_are_applied_exactly_once_over_crashes() -> None:
+    world, here, targets = World(), book_at(0), [book_at(p) for p in (1, 2, 3)]
+    written = 0
+    for _ in range(4):
+        ports = flaky(world, {"write_cursor": 1_000})
+        async with running(world, rules=rules(Forwarding()), ports=ports) as process:
+            for _ in range(6):
+                await process.write(here, str(written), forward=targets[written % 3])
+                written += 1
+            first = targets[(written - 1) % 3]
+
+            async def last_arrived(process: Any = process, book: str = first, text: str = str(written - 1)) -> bool:
+                return text in await process.texts(book)
+
+            await eventually(last_arrived)
+            await process.crash()
+    async with running(world, rules=rules(Forwarding())) as process:
+        await process.write(here, "last", forward=targets[0])
+
+        async def all_arrived() -> bool:
+            return "last" in await process.texts(targets[0])
+
+        await eventually(all_arrived)
+        for place, target in enumerate(targets):
+            expected = [str(n) for n in range(written) if n % 3 == place] + (["last"] if place == 0 else [])
+            assert await process.texts(target) == expected
+
+
+async def test_cursors_move_so_that_little_is_repeated() -> None:
+    world, here, there = World(), book_at(0), book_at(1)
+    async with running(world, rules=rules(Forwarding())) as process:
+        await process.write(here, "note", forward=there)
+
+        async def both_written() -> bool:
+            cursors = await MemoryStore(world.tables).read_cursors(0)
+            return {"reactor/forwarding", "reactor/forwarding/1"} <= set(cursors)
+
+        await eventually(both_written)
+        await process.crash()
+    again = Forwarding()
+    async with running(world, rules=rules(again)) as process:
+        await process.write(here, "next", forward=there)
+        await eventually(lambda: "next" in again.seen)
+        assert "note" not in again.seen
+
+
+async def test_a_slow_target_holds_up_nobody_else() -> None:
+    gate, here = Gate(closed=[2]), book_at(0)
+    reaction = Forwarding(creation=False)
+    async with running(World(), rules=rules(reaction), owned=[0], remote=gate) as process:
+        for n in range(20):
+            await process.write(here, str(n), forward=book_at(2 if n % 2 else 1))
+        await eventually(lambda: len(gate.texts(1)) == 10)
+        assert gate.texts(2) == []
+        gate.closed.clear()
+        await eventually(lambda: len(gate.texts(2)) == 10 and len(gate.rows.get(2, [])) == 10)
+        assert gate.texts(2) == [str(n) for n in range(20) if n % 2]
+
+
+async def test_what_is_under_way_to_a_slow_target_is_bounded() -> None:
+    gate, here = Gate(closed=[2]), book_at(0)
+    reaction = Forwarding(creation=False)
+    async with running(World(), rules=rules(reaction), owned=[0], remote=gate) as process:
+        await asyncio.gather(*(process.write(here, str(n), forward=book_at(2)) for n in range(400)))
+        await eventually(lambda: len(reaction.seen) > 250)
+        assert len(reaction.seen) < 300
+        gate.closed.clear()
+        await eventually(lambda: len(gate.texts(2)) == 400)
+
+
+async def test_a_repetition_has_the_request_id_of_the_first_time() -> None:
+    world, here = World(), book_at(0)
+    gates = [Gate(closed=[]), Gate(closed=[])]
+    for gate in gates:
+        ports = flaky(world, {"write_cursor": 1_000})
+        async with running(
+            world, rules=rules(Forwarding(creation=False)), owned=[0], remote=gate, ports=ports
+        ) as process:
+            if gate is gates[0]:
+                for n in range(3):
+                    await process.write(here, str(n), forward=book_at(1))
+            await eventually(lambda gate=gate: len(gate.commands.get(1, [])) >= 3)
+            await process.crash()
+    ids = [{c.request_id for c in gate.commands[1]} for gate in gates]
+    assert ids[0] == ids[1]
+    assert len(ids[0]) == 3
+
+
+async def test_an_event_whose_reaction_fails_is_not_skipped() -> None:
+    reaction = Forwarding(fails=3)
+    async with running(World(), rules=rules(reaction)) as process:
+        for text in ("one", "two"):
+            await process.write(book_at(0), text)
+        await eventually(lambda: len(reaction.seen) == 2)
+        assert reaction.seen == ["one", "two"]
+        assert process.measures.counters["reactor_failures"] == 3
+
+
+async def test_a_refusal_for_good_is_counted_and_passed() -> None:
+    @dataclass
+    class Erasing(Forwarding):
+        async def react(self, event: Any, source: Source, view: Any) -> Sequence[Outgoing]:
+            self.seen.append(event.text)
+            return [Submit(book_at(1), Command(book=book_at(1), erases=9))] if event.forward else []
+
+    reaction = Erasing()
+    async with running(World(), rules=rules(reaction)) as process:
+        await process.write(book_at(0), "refused", forward="x")
+        await process.write(book_at(0), "goes on")
+        await eventually(lambda: process.measures.counters["reactor_refusals"] == 1)
+        await eventually(lambda: reaction.seen == ["refused", "goes on"])
+
+
+async def test_reactions_to_a_stream_are_applied_once() -> None:
+    world = World(published={TOPIC: None})
+    source_rules = HostRules(Notebook(), topics=[Topic(TOPIC)], public_event=lambda event, when: (TOPIC, event))
+    async with running(world, rules=source_rules) as source:
+        for n in range(6):
+            await source.write(book_at(0), str(n), forward=book_at(2))
+        reader = World(topics=world.topics)
+        for _ in range(3):
+            ports = flaky(reader, {"write_cursor": 1_000})
+            reaction = Forwarding(topic=TOPIC, looks=False)
+            async with running(reader, rules=rules(reaction), ports=ports) as process:
+
+                async def arrived(process: Any = process) -> bool:
+                    return "5" in await process.texts(book_at(2))
+
+                await eventually(lambda reaction=reaction: len(reaction.seen) == 6)
+                await eventually(arrived)
+                await process.crash()
+        async with running(reader, rules=rules(Forwarding(topic=TOPIC))) as process:
+            assert await process.texts(book_at(2)) == [str(n) for n in range(6)]
+
+
+async def test_a_reaction_that_reads_sees_its_event() -> None:
+    reaction = Forwarding(looks=True)
+    async with running(World(), rules=rules(reaction), read_policy="append") as process:
+        await process.write(book_at(0), "one")
+        await eventually(lambda: reaction.seen == ["one"])
+        assert process.measures.counters["reactor_failures"] == 0

@@ -1,0 +1,68 @@
+"""Rows merge by maximum, in memory as in the store, whatever overlaps."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from chapar_sourcing.adapters.memory import MemoryStore, MemoryTables
+from chapar_sourcing.ports import Row, Unavailable
+from chapar_sourcing.rows import WAITING_ROWS_MAX, Rows
+
+
+async def test_memory_and_store_agree_after_overlapping_advances_and_reads() -> None:
+    tables, draw = MemoryTables(), random.Random(7)
+
+    async def yields() -> None:
+        for _ in range(draw.randint(0, 3)):
+            await asyncio.sleep(0)
+
+    rows = Rows(0, MemoryStore(tables, fault=lambda step, partition: yields()), keys_max=3)
+    running = asyncio.create_task(rows.run())
+    expected: dict[str, dict[str, dict[str, bytes]]] = {}
+
+    async def advance() -> None:
+        row = Row(f"k{draw.randint(0, 5)}", f"r{draw.randint(0, 3)}", {draw.choice("ab"): draw.randbytes(2)})
+        fields = expected.setdefault(row.key, {}).setdefault(row.row, {})
+        for name, value in row.fields.items():
+            fields[name] = max(fields.get(name, b""), value)
+        await rows.advance([row])
+
+    async def look() -> None:
+        await rows.of(f"k{draw.randint(0, 5)}")
+
+    for _ in range(40):
+        await asyncio.gather(*(draw.choice([advance, look])() for _ in range(10)))
+    for key, held in expected.items():
+        assert await rows.of(key) == held
+        assert {r.row: dict(r.fields) for r in await MemoryStore(tables).rows(0, key)} == held
+    running.cancel()
+
+
+async def test_waiting_advances_share_one_write() -> None:
+    writes = 0
+
+    def count(step: str, partition: int) -> None:
+        nonlocal writes
+        writes += step == "merge_rows"
+
+    rows = Rows(0, MemoryStore(fault=count))
+    running = asyncio.create_task(rows.run())
+    await asyncio.gather(*(rows.advance([Row("k", f"r{n}", {"a": b"1"})]) for n in range(100)))
+    assert writes == 1
+    running.cancel()
+
+
+async def test_more_than_may_wait_is_refused() -> None:
+    rows = Rows(0, MemoryStore())
+    many = [Row("k", "r", {"a": b"1"})] * WAITING_ROWS_MAX
+    waiting = asyncio.create_task(rows.advance(many))
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await rows.advance([Row("k", "r", {"a": b"1"})])
+    running = asyncio.create_task(rows.run())
+    async with asyncio.timeout(20):
+        await waiting
+    running.cancel()
