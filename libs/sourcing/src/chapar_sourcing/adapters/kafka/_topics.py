@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from chapar_sourcing.adapters.kafka._link import Link
+from chapar_sourcing.adapters.kafka._link import LATEST, Link
 from chapar_sourcing.ports import Unavailable
 from chapar_sourcing.ports.journal import RECORD_BYTES_MAX
 
@@ -85,13 +86,16 @@ async def _wait_for_leaders(bootstrap: str, topics: list[str], partitions: int) 
 
 
 async def _wait_for_leader(link: Link, topic: str, partitions: int) -> None:
+    """Metadata names leaders before they serve: waits until each partition answers."""
     while True:
         try:
             found = await link.partitions_of(topic)
+            if found == partitions:
+                for partition in range(partitions):
+                    await link.offset(TopicPartition(topic, partition), LATEST)
+                return
         except Unavailable:
             found = None
-        if found == partitions:
-            return
         if found is not None:
             raise TopicRefused(f"{topic} has {found} partitions, not {partitions}")
         await asyncio.sleep(0.05)

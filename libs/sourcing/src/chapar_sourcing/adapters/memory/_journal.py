@@ -45,11 +45,13 @@ class MemoryJournal(Faulty):
     """The Journal port. A `fault` at "append.done" loses the answer of a record that is in the log."""
 
     def __init__(
-        self, log: MemoryLog | None = None, *, partitions: int = 16, fault: Fault | None = None,
+        self, log: MemoryLog | None = None, *, partitions: int | None = None, fault: Fault | None = None,
         now_ms: Callable[[], int] | None = None,
     ) -> None:  # fmt: skip
         super().__init__(fault)
-        self.log = log if log is not None else MemoryLog(partitions=partitions)
+        self.log = log if log is not None else MemoryLog(partitions=partitions or 16)
+        if partitions not in (None, self.log.partitions):
+            raise RuntimeError(f"the log has {self.log.partitions} partitions; {partitions} were asked for")
         self._now_ms = now_ms
 
     @property

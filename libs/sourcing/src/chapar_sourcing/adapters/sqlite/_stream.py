@@ -43,7 +43,7 @@ class _File:
         self.bell = Bell()
         self.ends: dict[tuple[str, int], int] = {}
         self.reads: Reads | None = None
-        self.tail = Tail(path, self.bell, self.look)
+        self.tail = Tail(path.name, self.bell, self.look)
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Runs a query. Raises `Unavailable`, also as long as there is no file."""
@@ -53,13 +53,15 @@ class _File:
             self.reads = Reads(self.path)
         return await self.reads.run(query)
 
-    async def look(self) -> None:
-        """Learns the ends of all partitions."""
-        await self.read(self._learn)
-
-    def _learn(self, connection: sqlite3.Connection) -> None:
-        for topic, partition, end in connection.execute("SELECT topic, partition, next_offset FROM ends"):
-            self.ends[topic, partition] = max(end, self.ends.get((topic, partition), 0))
+    async def look(self) -> bool:
+        """Learns the ends of all partitions; says whether any has grown."""
+        query = "SELECT topic, partition, next_offset FROM ends"
+        grown = False
+        for topic, partition, end in await self.read(lambda connection: connection.execute(query).fetchall()):
+            if end > self.ends.get((topic, partition), 0):
+                self.ends[topic, partition] = end
+                grown = True
+        return grown
 
     async def close(self) -> None:
         """Ends reading."""

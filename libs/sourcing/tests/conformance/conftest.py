@@ -1,0 +1,178 @@
+"""The adapters under test. Each fixture opens adapters of one kind on one lasting thing (a folder, a topic, a log in
+memory), as often as the test asks, and closes what it left open."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pytest
+
+from chapar_sourcing.adapters import memory, sqlite
+from chapar_sourcing.adapters.kafka import KafkaJournal, KafkaStream, create_topics
+from chapar_sourcing.ports import Journal, KeyStore, Members, Store, Stream
+
+T = TypeVar("T")
+KAFKA = pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.xdist_group("kafka")])
+
+
+class Adapters(Generic[T]):
+    """Opens adapters of one port on the same lasting thing."""
+
+    def __init__(self, opening: Callable[..., Awaitable[T]]) -> None:
+        self._opening = opening
+        self._opened: list[Any] = []
+
+    async def open(self, **options: Any) -> T:
+        """One more adapter; closed at the end of the test at the latest."""
+        adapter = await self._opening(**options)
+        self._opened.append(adapter)
+        return adapter
+
+    async def close(self) -> None:
+        """Closes all of them; closing twice must be harmless."""
+        for adapter in reversed(self._opened):
+            await adapter.close()
+
+
+@pytest.fixture(params=["memory", "sqlite", KAFKA])
+async def journals(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Adapters[Journal]]:
+    """Journals of 4 partitions."""
+    opening: Callable[..., Awaitable[Journal]]
+    match request.param:
+        case "memory":
+            log = memory.MemoryLog(partitions=4)
+
+            async def opening(partitions: int = 4) -> Journal:
+                return memory.MemoryJournal(log, partitions=partitions)
+
+        case "sqlite":
+
+            async def opening(partitions: int = 4) -> Journal:
+                return await sqlite.SqliteJournal.open(tmp_path / "messaging" / "journal.db", partitions=partitions)
+
+        case _:
+            bootstrap = request.getfixturevalue("kafka_server").bootstrap
+            service = f"s{secrets.token_hex(4)}"
+            await create_topics(bootstrap, service, partitions=4)
+
+            async def opening(partitions: int = 4) -> Journal:
+                return await KafkaJournal.open(bootstrap, service, partitions=partitions)
+
+    adapters = Adapters(opening)
+    yield adapters
+    await adapters.close()
+
+
+class Streams(Adapters[Stream]):
+    """`open` gives the publisher of `topic` and `short`, `open_reader` somebody in another process."""
+
+    def __init__(
+        self,
+        service: str,
+        publisher: Callable[..., Awaitable[Stream]],
+        reader: Callable[[], Awaitable[Stream]],
+    ) -> None:
+        super().__init__(publisher)
+        self.topic = f"{service}.events.v1"
+        self.other = f"{service}.others.v1"
+        self._reader = reader
+
+    async def open_reader(self) -> Stream:
+        """One more reader."""
+        adapter = await self._reader()
+        self._opened.append(adapter)
+        return adapter
+
+
+@pytest.fixture(params=["memory", "sqlite", KAFKA])
+async def streams(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Streams]:
+    """Streams of two topics with 4 partitions, kept for ever."""
+    service = f"s{secrets.token_hex(4)}"
+    topics: Mapping[str, int | None] = {f"{service}.events.v1": None, f"{service}.others.v1": None}
+    publisher: Callable[[], Awaitable[Stream]]
+    reader: Callable[[], Awaitable[Stream]]
+    match request.param:
+        case "memory":
+            shared = memory.MemoryTopics()
+
+            async def publisher() -> Stream:
+                return memory.MemoryStream(shared, topics=topics, partitions=4)
+
+            async def reader() -> Stream:
+                return memory.MemoryStream(shared)
+
+        case "sqlite":
+
+            async def publisher() -> Stream:
+                return await sqlite.SqliteStream.open(tmp_path, service=service, topics=topics, partitions=4)
+
+            async def reader() -> Stream:
+                return await sqlite.SqliteStream.open(tmp_path)
+
+        case _:
+            bootstrap = request.getfixturevalue("kafka_server").bootstrap
+
+            async def publisher() -> Stream:
+                await create_topics(bootstrap, service, partitions=4, topics=topics)
+                return await KafkaStream.open(bootstrap)
+
+            async def reader() -> Stream:
+                return await KafkaStream.open(bootstrap)
+
+    adapters = Streams(service, publisher, reader)
+    yield adapters
+    await adapters.close()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Adapters[Store]]:
+    """Stores on one lasting thing."""
+    tables = memory.MemoryTables()
+
+    async def opening() -> Store:
+        if request.param == "memory":
+            return memory.MemoryStore(tables)
+        return await sqlite.SqliteStore.open(tmp_path / "store.db")
+
+    adapters = Adapters(opening)
+    yield adapters
+    await adapters.close()
+
+
+@pytest.fixture
+async def store(stores: Adapters[Store]) -> Store:
+    """One store."""
+    return await stores.open()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def key_stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Adapters[KeyStore]]:
+    """Key stores on one lasting thing."""
+    keys = memory.MemoryKeys()
+
+    async def opening() -> KeyStore:
+        if request.param == "memory":
+            return memory.MemoryKeyStore(keys)
+        return await sqlite.SqliteKeyStore.open(tmp_path / "keys.db")
+
+    adapters = Adapters(opening)
+    yield adapters
+    await adapters.close()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def members(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Adapters[Members]]:
+    """Members of one installation."""
+    directory = memory.MemoryDirectory()
+
+    async def opening() -> Members:
+        if request.param == "memory":
+            return memory.MemoryMembers(directory)
+        return await sqlite.SqliteMembers.open(tmp_path / "members")
+
+    adapters = Adapters(opening)
+    yield adapters
+    await adapters.close()
