@@ -109,6 +109,25 @@ async def test_history_pages_both_ways_within_what_is_visible(
     assert page.next_from_sequence == next_
 
 
+@pytest.mark.parametrize("descending", [True, False])
+async def test_pages_of_long_texts_are_shorter_and_still_whole(descending: bool) -> None:
+    office, seen, following = Office(), [], 0
+    for number in range(1, 21):
+        await office.send(ALI, TALK, f"{number}" + "e\u0301" * 4_000 + "\u0301" * 8_000)
+    while True:
+        request = api.ListMessagesRequest(
+            conversation_id=TALK, page_size=20, from_sequence=following, descending=descending
+        )
+        page = await office.must(MINA, "ListMessages", request)
+        assert isinstance(page, api.ListMessagesResponse)
+        assert 0 < page.ByteSize() < 256 * 1024
+        seen += [message.sequence for message in page.messages]
+        following = page.next_from_sequence
+        if not following:
+            break
+    assert seen == sorted(range(1, 21), reverse=descending)
+
+
 async def test_a_hole_in_history_is_an_error_and_never_a_gap() -> None:
     office = Office()
     for text in "abc":

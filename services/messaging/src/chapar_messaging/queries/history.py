@@ -18,6 +18,9 @@ from chapar_sourcing.view import View
 
 MESSAGES_PAGE: Final = 50
 MESSAGES_PAGE_MAX: Final = 200
+PAGE_BYTES_MAX: Final = 192 * 1024
+"""A page ends before it is larger, so that a reply stays below the 256 KiB that gateways pass; one message always
+fits."""
 
 
 class HistoryDamaged(Exception):
@@ -47,7 +50,9 @@ class HistoryQueries:
             return insight
         wanted = _wanted(request, insight, size)
         messages = await self._read(view, request.conversation_id, wanted)
-        return api.ListMessagesResponse(messages=messages, next_from_sequence=_next(request, insight, wanted))
+        return api.ListMessagesResponse(
+            messages=messages, next_from_sequence=_next(request, insight, wanted[: len(messages)])
+        )
 
     async def _read(self, view: View, conversation_id: str, wanted: range) -> Sequence[api.Message]:
         if not wanted:
@@ -62,11 +67,16 @@ class HistoryQueries:
         )
         if [key.id for key, _ in found] != [ordered(sequence) for sequence in wanted]:
             raise HistoryDamaged(f"messages {min(wanted)} to {max(wanted)} of a conversation are not all there")
-        return [
-            await shown_message(self._sealer, conversation_id, sequence, stored)
-            for sequence, (_, stored) in zip(wanted, found, strict=True)
-            if isinstance(stored, StoredMessage)
-        ]
+        messages: list[api.Message] = []
+        size = 0
+        for sequence, (_, stored) in zip(wanted, found, strict=True):
+            assert isinstance(stored, StoredMessage)
+            message = await shown_message(self._sealer, conversation_id, sequence, stored)
+            size += message.ByteSize()
+            if messages and size > PAGE_BYTES_MAX:
+                break
+            messages.append(message)
+        return messages
 
 
 def _wanted(request: api.ListMessagesRequest, insight: Insight, size: int) -> range:

@@ -349,7 +349,7 @@ class ListMessagesResponse(_message.Message):
     """The `from_sequence` of the next page; 0 when there is none."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
-        """In the order asked for, without gaps."""
+        """In the order asked for, without gaps. Long texts make a page shorter than was asked for."""
 
     def __init__(
         self,
