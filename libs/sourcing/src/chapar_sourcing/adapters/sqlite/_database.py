@@ -46,9 +46,11 @@ class Database:
             raise
         return cls(lock, Writes(path, connection, broken=broken), Reads(path), found)
 
-    async def write(self, job: Callable[[sqlite3.Connection], T], *, then: Callable[[T], None] | None = None) -> T:
+    async def write(
+        self, job: Callable[[sqlite3.Connection], T], *, then: Callable[[T], None] | None = None, size: int = 0
+    ) -> T:
         """See `Writes.run`."""
-        return await self._writes.run(job, then=then)
+        return await self._writes.run(job, then=then, size=size)
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """See `Reads.run`."""

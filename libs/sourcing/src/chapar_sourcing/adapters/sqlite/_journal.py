@@ -99,7 +99,9 @@ class SqliteJournal:
 
         try:
             async with asyncio.timeout(self._append_deadline_ms / 1000):
-                offset, time_ms = await self._database.write(job, then=lambda done: self._grown(partition, done[0]))
+                offset, time_ms = await self._database.write(
+                    job, then=lambda done: self._grown(partition, done[0]), size=len(data)
+                )
         except WriteUndone as error:
             raise AppendRejected(str(error)) from error
         except (WriteUnknown, TimeoutError) as error:

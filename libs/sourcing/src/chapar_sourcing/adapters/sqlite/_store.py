@@ -72,7 +72,8 @@ class SqliteStore:
     async def write_documents(self, partition: int, documents: Sequence[DocumentWrite]) -> None:
         """Stores what is newer than what is there."""
         values = [(partition, *write.key, *write.position, write.data) for write in documents]
-        await self._database.write(lambda connection: _run_many(connection, _WRITE_DOCUMENT, values))
+        size = sum(len(write.data or b"") for write in documents)
+        await self._database.write(lambda connection: _run_many(connection, _WRITE_DOCUMENT, values), size=size)
 
     async def write_checkpoint(self, partition: int, checkpoint: Checkpoint) -> None:
         """Moves the checkpoint forward."""

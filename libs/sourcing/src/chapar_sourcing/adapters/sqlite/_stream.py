@@ -137,7 +137,7 @@ class SqliteStream:
             file.ends[topic, partition] = end
             file.bell.ring()
 
-        await self._database.write(job, then=published)
+        await self._database.write(job, then=published, size=sum(map(len, records)))
 
     async def read(
         self, topic: str, partition: int, from_offset: int, *, records_max: int = 500

@@ -27,9 +27,11 @@ WAITING_MAX = 20_000
 """Writes that wait; beyond it they are refused."""
 WAL_BYTES_MAX = 64 * 1024 * 1024
 """Beyond it the write-ahead log is written back and cut, whether readers must be waited for or not."""
-CHECKPOINT_BYTES = 4 * 1024 * 1024
-CHECKPOINT_WRITES = 4_000
-"""After so much growth of the write-ahead log, or so many writes, it is written back."""
+CHECKPOINT_BYTES = 8 * 1024 * 1024
+"""After about so much in the write-ahead log it is written back."""
+GROUP_BYTES = 32 * 1024
+WRITE_BYTES = 256
+"""What a transaction and each write in it put into the log beside their data, roughly: pages of tables and indexes."""
 _BROKEN = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN}
 _OF_THE_DISK = {*_BROKEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM}
 
@@ -55,6 +57,7 @@ class _Job:
     then: Callable[[Any], None] | None
     future: asyncio.Future[Any]
     transactional: bool
+    size: int
     result: Any = None
     error: Exception | None = None
 
@@ -72,7 +75,6 @@ class Writes:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._waiting = 0
         self._unwritten = 0
-        self._wal_bytes = 0
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name=f"write-{path.name}", daemon=True)
@@ -80,12 +82,13 @@ class Writes:
 
     async def run(
         self, job: Callable[[sqlite3.Connection], T], *, then: Callable[[T], None] | None = None,
-        transactional: bool = True,
+        transactional: bool = True, size: int = 0,
     ) -> T:  # fmt: skip
         """Runs `job` in the writer's thread, in a transaction with others; returns once that is durable.
 
-        What `job` raises undoes it alone. `then` is called with the result once it is durable, in the event loop,
-        whether anybody still waits or not. Raises `WriteUndone` or `WriteUnknown`.
+        What `job` raises undoes it alone. `size` says how many bytes of data it writes, roughly. `then` is called with
+        the result once it is durable, in the event loop, whether anybody still waits or not. Raises `WriteUndone` or
+        `WriteUnknown`.
         """
         if self._closed:
             raise WriteUndone(f"{self._path.name} is closed")
@@ -93,7 +96,7 @@ class Writes:
             raise WriteUndone(f"too many writes of {self._path.name} wait")
         future: asyncio.Future[T] = self._loop.create_future()
         self._waiting += 1
-        self._jobs.put(_Job(job, then, future, transactional))
+        self._jobs.put(_Job(job, then, future, transactional, size))
         return await future
 
     async def close(self) -> None:
@@ -108,7 +111,7 @@ class Writes:
         try:
             while (jobs := self._next_group()) is not None:
                 self._serve(jobs)
-                self._write_back(len(jobs))
+                self._write_back(GROUP_BYTES + sum(WRITE_BYTES + job.size for job in jobs))
         except Exception as error:
             self._broken(f"{self._path} cannot be written: {error}")
         finally:
@@ -162,11 +165,11 @@ class Writes:
             execute("RELEASE job")
         execute("COMMIT")
 
-    def _write_back(self, writes: int) -> None:
+    def _write_back(self, written: int) -> None:
         """Moves the write-ahead log into the file, now and then: SQLite's own way of doing it hides errors."""
-        self._unwritten += writes
+        self._unwritten += written
         size = self._wal.stat().st_size if self._wal.exists() else 0
-        if self._unwritten < CHECKPOINT_WRITES and size < self._wal_bytes + CHECKPOINT_BYTES:
+        if self._unwritten < CHECKPOINT_BYTES and size < WAL_BYTES_MAX:
             return
         try:
             mode = "TRUNCATE" if size > WAL_BYTES_MAX else "PASSIVE"
@@ -175,7 +178,6 @@ class Writes:
             if _code(error) in _BROKEN:
                 raise
         self._unwritten = 0
-        self._wal_bytes = self._wal.stat().st_size
 
     def _tell(self, jobs: Sequence[_Job]) -> threading.Event:
         told = threading.Event()
