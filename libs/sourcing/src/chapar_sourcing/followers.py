@@ -108,7 +108,8 @@ class Followers:
             reader = BlockReader(partition, self._ports.journal, self._tail, position, digest)
             return JournalSource(reader, self._config.service, partition, reaction.event_type)
         stream_reader = StreamReader(
-            stream=self._ports.stream, topic=reaction.topic, partition=partition, cursor=cursor, clock=self._clock,
+            stream=self._ports.stream, topic=reaction.topic, partition=partition,
+            partitions=self._ports.journal.partitions, cursor=cursor, clock=self._clock,
             hole_ms_max=self._config.stream_hole_ms_max,
         )  # fmt: skip
         return StreamSource(stream_reader, reaction.topic, partition, reaction.event_type)

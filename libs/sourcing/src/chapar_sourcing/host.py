@@ -67,8 +67,8 @@ class OwnerHost:
 
         Raises `RuntimeError` when another process is the one member, and whatever failed that must not fail.
         """
-        await self._ports.members.join(self.config.service, self.config.address)
         try:
+            await self._ports.members.join(self.config.service, self.config.address)
             async with asyncio.TaskGroup() as tasks:
                 background = [
                     tasks.create_task(self._heartbeat.run(self.config.beat_interval_ms), name="heartbeat"),

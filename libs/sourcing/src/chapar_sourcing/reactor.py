@@ -99,8 +99,11 @@ class Reactor:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._write_cursors(), name=f"{self.name}-cursors-{self._partition}")
                 await self._feed(source, tasks)
-        except* (LogDamaged, Unavailable, ChainBroken) as group:
-            raise _worst(group) from None
+        except BaseExceptionGroup as group:
+            expected, others = group.split((LogDamaged, Unavailable, ChainBroken))
+            if expected is None or others is not None:
+                raise
+            raise _worst(expected) from None
 
     # ---- from events to lanes
 
@@ -234,10 +237,10 @@ def _check_creations(outgoing: Sequence[Outgoing], partitions: int) -> None:
         raise ValueError("a reaction makes two creations of one event at the same partition")
 
 
-def _worst(group: BaseExceptionGroup[Exception]) -> Exception:
+def _worst(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The one exception that decides what happens next: damage before everything else."""
-    errors = [e for e in group.exceptions if not isinstance(e, BaseExceptionGroup)]
-    return next((e for e in errors if isinstance(e, LogDamaged)), errors[0])
+    damage = group.subgroup(LogDamaged)
+    return (damage or group).exceptions[0]
 
 
 def _place(position: Position) -> journal.SourcePosition:

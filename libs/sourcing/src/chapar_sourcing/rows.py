@@ -31,6 +31,7 @@ class Rows:
         self._waiting: list[tuple[Sequence[Row], asyncio.Future[None]]] = []
         self._waiting_rows = 0
         self._wake = asyncio.Event()
+        self._ended = False
 
     async def of(self, key: str) -> Mapping[str, Mapping[str, bytes]]:
         """The rows of a key."""
@@ -56,8 +57,8 @@ class Rows:
         """Merges rows and returns when they are durable. Raises `Unavailable`, also when too many wait."""
         if not rows:
             return
-        if self._waiting_rows + len(rows) > WAITING_ROWS_MAX:
-            raise Unavailable("too many rows wait to be written")
+        if self._ended or self._waiting_rows + len(rows) > WAITING_ROWS_MAX:
+            raise Unavailable("too many rows wait to be written, or none are any more")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((rows, done))
         self._waiting_rows += len(rows)
@@ -65,7 +66,16 @@ class Rows:
         await done
 
     async def run(self) -> None:
-        """Writes what waits, together, until cancelled."""
+        """Writes what waits, together, until cancelled; nothing is taken any more then."""
+        try:
+            await self._write_what_waits()
+        finally:
+            self._ended = True
+            for _, done in self._waiting:
+                if not done.done():
+                    done.set_exception(Unavailable("ended"))
+
+    async def _write_what_waits(self) -> None:
         while True:
             await self._wake.wait()
             taken = self._take()

@@ -83,7 +83,7 @@ class OwnerShell:
         self._taken = 0
         self._wake = asyncio.Event()
         self._tickets = itertools.count(1)
-        self._replies: dict[int, asyncio.Future[Replied]] = {}
+        self._replies: dict[int, asyncio.Future[Replied | None]] = {}
         self._confirms: dict[int, asyncio.Future[bool]] = {}
         self._handled = Pulse()
         self._taking = True
@@ -109,7 +109,7 @@ class OwnerShell:
     @property
     def needs_tick(self) -> bool:
         """Whether something waits for time to pass."""
-        return not self.owning or self.owner.undurable or self.owner.waiting > 0
+        return not self.ended and (not self.owning or self.owner.undurable or self.owner.waiting > 0)
 
     def tick(self) -> None:
         """Tells the owner that time has passed."""
@@ -142,7 +142,7 @@ class OwnerShell:
 
     async def _ask(self, request: Request) -> Replied | None:
         ticket = next(self._tickets)
-        future: asyncio.Future[Replied] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Replied | None] = asyncio.get_running_loop().create_future()
         self._replies[ticket] = future
         self._put(
             CommandReceived(
@@ -239,22 +239,33 @@ class OwnerShell:
         """Takes no more commands and returns when all that was taken is durable or refused."""
         self._taking = False
         await self._handled.until(
-            lambda: not self._replies and not (self.owning and self.owner.undurable) and not self._inbox
+            lambda: (
+                all(reply.done() for reply in self._replies.values())
+                and not (self.owning and self.owner.undurable)
+                and not self._inbox
+            )
         )
 
     # ---- the loop
 
     async def run(self) -> None:
-        """Runs the owner until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            checkpoint = await self._checkpoint()
-            self._on_started(checkpoint)
-            self._put(Started(checkpoint))
-            while True:
-                await self._wake.wait()
-                self._turn()
-                await asyncio.sleep(0)
+        """Runs the owner until cancelled; whoever still waits then is told that nothing is known."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                checkpoint = await self._checkpoint()
+                self._on_started(checkpoint)
+                self._put(Started(checkpoint))
+                while True:
+                    await self._wake.wait()
+                    self._turn()
+                    await asyncio.sleep(0)
+        finally:
+            self._taking = False
+            for reply in self._replies.values():
+                _resolve(reply, None)
+            for confirm in self._confirms.values():
+                _resolve(confirm, False)
 
     async def _checkpoint(self) -> Checkpoint | None:
         while True:

@@ -36,11 +36,14 @@ class StreamReader:
     """
 
     def __init__(
-        self, *, stream: Stream, topic: str, partition: int, cursor: Cursor | None, clock: Clock, hole_ms_max: int
-    ) -> None:
+        self, *, stream: Stream, topic: str, partition: int, partitions: int, cursor: Cursor | None, clock: Clock,
+        hole_ms_max: int,
+    ) -> None:  # fmt: skip
         self._stream = stream
         self._topic = topic
         self._partition = partition
+        self._partitions = partitions
+        self._opened = False
         self._clock = clock
         self._hole_ms_max = hole_ms_max
         self._next: int | None = None if cursor is None else cursor.position.offset + 1
@@ -53,9 +56,9 @@ class StreamReader:
 
     async def next(self, records_max: int = 200) -> Sequence[StreamEvent]:
         """The next events, at least one; waits for them. Raises `Unavailable`, and `LogDamaged` on a lasting hole."""
-        if self._next is None:
-            self._next = await self._stream.start_offset(self._topic, self._partition)
-            self._trimmed = self._next > 0
+        if not self._opened:
+            await self._open()
+        assert self._next is not None, "an open reader knows where it stands"
         while True:
             try:
                 entries = await self._stream.read(self._topic, self._partition, self._next, records_max=records_max)
@@ -67,6 +70,15 @@ class StreamReader:
             self._check_hole()
             if not entries:
                 await self._stream.wait(self._topic, {self._partition: self._next}, WAIT_MS_MAX)
+
+    async def _open(self) -> None:
+        count = await self._stream.partitions(self._topic)
+        if count != self._partitions:
+            raise LogDamaged(f"{self._topic} has {count} partitions, not {self._partitions}: some would not be read")
+        if self._next is None:
+            self._next = await self._stream.start_offset(self._topic, self._partition)
+            self._trimmed = self._next > 0
+        self._opened = True
 
     def _taken(self, offset: int, data: bytes) -> StreamEvent | None:
         self._next = offset + 1

@@ -167,7 +167,10 @@ class BlockReader:
         self._state = _state_after(block.offset, block.block, block.hash)
 
     async def _read(self, blocks_max: int) -> Sequence[ValidBlock]:
-        records = await self._journal.read(self._partition, self._state.offset + 1, records_max=blocks_max)
+        try:
+            records = await self._journal.read(self._partition, self._state.offset + 1, records_max=blocks_max)
+        except OffsetOutOfRange:
+            raise LogDamaged(f"the log ends before offset {self._state.offset + 1}") from None
         if not records:
             await self._journal.wait(self._partition, self._state.offset + 1, WAIT_MS_MAX)
         found: list[ValidBlock] = []

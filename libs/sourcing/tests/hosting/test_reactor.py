@@ -9,6 +9,7 @@ from typing import Any
 
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar_sourcing.adapters.memory import MemoryStore
+from chapar_sourcing.creations import HOLE_REASON
 from chapar_sourcing.hosting import HostPorts, HostRules, Topic
 from chapar_sourcing.ports import Unavailable
 from chapar_sourcing.reactions import Advance, Outgoing, Source, Submit
@@ -63,7 +64,8 @@ def flaky(world: World, steps: dict[str, int]) -> HostPorts:
 class Gate:
     """Other processes' owners, behind a gate for each partition; what passes is remembered."""
 
-    def __init__(self, closed: Sequence[int]) -> None:
+    def __init__(self, closed: Sequence[int] = (), holes: int = 0) -> None:
+        self.holes = holes
         self.closed = set(closed)
         self.commands: dict[int, list[Any]] = {}
         self.rows: dict[int, list[str]] = {}
@@ -71,6 +73,9 @@ class Gate:
     async def submit(self, partition: int, commands: Sequence[peer.SubmittedCommand]) -> Sequence[str]:
         if partition in self.closed:
             raise Unavailable("behind the gate")
+        if self.holes > 0:
+            self.holes -= 1
+            return [HOLE_REASON] * len(commands)
         self.commands.setdefault(partition, []).extend(commands)
         return [""] * len(commands)
 
@@ -173,7 +178,7 @@ async def test_what_is_under_way_to_a_slow_target_is_bounded() -> None:
 
 async def test_a_repetition_has_the_request_id_of_the_first_time() -> None:
     world, here = World(), book_at(0)
-    gates = [Gate(closed=[]), Gate(closed=[])]
+    gates = [Gate(), Gate()]
     for gate in gates:
         ports = flaky(world, {"write_cursor": 1_000})
         async with running(
@@ -242,3 +247,35 @@ async def test_a_reaction_that_reads_sees_its_event() -> None:
         await process.write(book_at(0), "one")
         await eventually(lambda: reaction.seen == ["one"])
         assert process.measures.counters["reactor_failures"] == 0
+
+
+async def test_a_chain_that_is_broken_is_read_anew_and_sent_again() -> None:
+    gate, here = Gate(holes=2), book_at(0)
+    async with running(World(), rules=rules(Forwarding()), owned=[0], remote=gate) as process:
+        for n in range(3):
+            await process.write(here, str(n), forward=book_at(1))
+        await eventually(lambda: {"0", "1", "2"} <= set(gate.texts(1)))
+        assert process.measures.counters["reactor_holes"] == 2
+        assert process.measures.counters["followers_restarted"] == 2
+
+
+async def test_a_stream_that_cannot_be_read_for_a_while_loses_nothing() -> None:
+    world, unread = World(published={TOPIC: None}), 3
+
+    def stream(step: str, partition: int) -> None:
+        nonlocal unread
+        if step == "read" and unread > 0:
+            unread -= 1
+            raise Unavailable("away")
+
+    source_rules = HostRules(Notebook(), topics=[Topic(TOPIC)], public_event=lambda event, when: (TOPIC, event))
+    reader, reaction = World(topics=world.topics), Forwarding(topic=TOPIC)
+    async with (
+        running(world, rules=source_rules) as source,
+        running(reader, rules=rules(reaction), ports=reader.ports(stream_fault=stream)) as process,
+    ):
+        for n in range(3):
+            await source.write(book_at(0), str(n))
+        await eventually(lambda: reaction.seen == ["0", "1", "2"])
+        assert unread == 0
+        assert process.measures.counters["followers_restarted"] >= 3

@@ -19,7 +19,7 @@ from chapar_sourcing.positions import Position
 from chapar_sourcing.stream_reader import StreamReader
 
 from .notebook import Event, Notebook
-from .rig import World, book_at, eventually, running
+from .rig import PARTITIONS, World, book_at, eventually, running
 
 TOPIC, LOUD = "notebook.events.v1", "loud.v1"
 
@@ -47,8 +47,8 @@ async def read_all(given: World, topic: str, partition: int) -> list[journal.Str
 
 def reader_of(given: World, topic: str = TOPIC, cursor: Cursor | None = None, **changes: Any) -> StreamReader:
     return StreamReader(**{
-        "stream": MemoryStream(given.topics), "topic": topic, "partition": 0, "cursor": cursor,
-        "clock": ManualClock(0), "hole_ms_max": 30_000, **changes,
+        "stream": MemoryStream(given.topics), "topic": topic, "partition": 0, "partitions": PARTITIONS,
+        "cursor": cursor, "clock": ManualClock(0), "hole_ms_max": 30_000, **changes,
     })  # fmt: skip
 
 
@@ -109,7 +109,7 @@ async def test_a_reader_goes_on_from_its_cursor() -> None:
 
 async def test_a_hole_that_stays_is_an_alarm() -> None:
     given, clock = world(), ManualClock(0)
-    stream = MemoryStream(given.topics, topics={TOPIC: None})
+    stream = MemoryStream(given.topics, topics={TOPIC: None}, partitions=PARTITIONS)
     place = journal.SourcePosition
     first = journal.StreamRecord(position=place(offset=1), event=b"", source_hash=b"a")
     third = journal.StreamRecord(position=place(offset=3), previous=place(offset=2), source_hash=b"c")
@@ -123,9 +123,16 @@ async def test_a_hole_that_stays_is_an_alarm() -> None:
         await waiting
 
 
+async def test_a_stream_with_another_number_of_partitions_is_refused() -> None:
+    given = world()
+    MemoryStream(given.topics, topics={TOPIC: None}, partitions=PARTITIONS)
+    with pytest.raises(LogDamaged, match="partitions"):
+        await reader_of(given, partitions=PARTITIONS - 1).next()
+
+
 async def test_a_hole_heals_when_the_relay_repeats() -> None:
     given, clock = world(), ManualClock(0)
-    stream = MemoryStream(given.topics, topics={TOPIC: None})
+    stream = MemoryStream(given.topics, topics={TOPIC: None}, partitions=PARTITIONS)
     place = journal.SourcePosition
     records = [
         journal.StreamRecord(
