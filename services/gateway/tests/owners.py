@@ -55,7 +55,7 @@ class Attach:
         self.refuse(grpc.StatusCode.UNAVAILABLE)
 
     def refuse(self, code: grpc.StatusCode) -> None:
-        """The watch ends with a status."""
+        """Ends with a status."""
         self._frames.put_nowait(code)
 
     async def serve(self, context: Any) -> None:
@@ -79,6 +79,8 @@ class FakeOwner:
     received: list[Received] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
     """By full method; everything else is answered with its own request."""
+    refuses_watches: grpc.StatusCode | None = None
+    """Ends every watch at once with this."""
     attaches: asyncio.Queue[Attach] = field(default_factory=asyncio.Queue)
     address: str = ""
     _server: Any = None
@@ -119,5 +121,9 @@ class FakeOwner:
 
     async def _watch(self, request: bytes, context: Any) -> None:
         attach = Attach(peer.WatchRequest.FromString(request))
+        if self.refuses_watches is not None:
+            attach.refuse(self.refuses_watches)
+            await attach.serve(context)
+            return
         self.attaches.put_nowait(attach)
         await attach.serve(context)

@@ -57,6 +57,7 @@ class Rig:
         self.ready = asyncio.Event()
         self.public: grpc.aio.Channel
         self.operator: grpc.aio.Channel
+        self.address: Address
         self.gateway: Gateway
 
     @property
@@ -101,6 +102,10 @@ class Rig:
         open_stream: Any = self.public.unary_stream(SUBSCRIBE, response_deserializer=api.SubscribeResponse.FromString)
         wanted = (request or api.SubscribeRequest()).SerializeToString()
         return Stream(open_stream(wanted, metadata=tuple(self.session() if metadata is None else metadata)))
+
+    def another_connection(self) -> Any:
+        """A channel of its own."""
+        return grpc.aio.insecure_channel(str(self.address), options=[("grpc.use_local_subchannel_pool", 1)])
 
     async def publish(self, user_id: str, event: identity.Event | None = None) -> None:
         """Publishes a revocation, or a beat, to the user's partition."""
@@ -193,6 +198,7 @@ async def running(*, loaded: bool = True, **changes: Any) -> AsyncIterator[Rig]:
         await rig.beat()
     rig.gateway = _gateway(rig, make_settings(**changes))
     public, operator = await rig.gateway.start()
+    rig.address = public
     work = asyncio.create_task(rig.gateway.run(rig.stopping, rig.ready.set))
     rig.public, rig.operator = grpc.aio.insecure_channel(str(public)), grpc.aio.insecure_channel(str(operator))
     try:

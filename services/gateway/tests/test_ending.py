@@ -91,6 +91,24 @@ async def test_beyond_its_room_a_gateway_refuses_with_a_time_to_come_back_money_
         await rig.call(LIST, LISTING, metadata=rig.session())
 
 
+async def test_a_connection_has_a_hundred_calls_at_once_and_others_are_not_held_up() -> None:
+    async with running() as rig:
+        held = Held()
+        rig.messaging.answers[SEND] = held.answer
+        await rig.call(WALLET, metadata=rig.session())
+        calls = [rig.begin(SEND, REQUEST, metadata=rig.session()) for _ in range(105)]
+        await until(lambda: held.waiting == 100)
+        async with rig.another_connection() as other:
+            await other.unary_unary(LIST)(LISTING, metadata=tuple(rig.session()))
+        assert held.waiting == 100
+        held.release.set()
+        results = await asyncio.gather(*calls, return_exceptions=True)
+    assert results[:100] == [REQUEST] * 100
+    # Those that waited in the client may be turned away while the server still closes the streams before them.
+    refused = [result for result in results if result != REQUEST]
+    assert all(isinstance(e, grpc.aio.AioRpcError) and e.code() == grpc.StatusCode.UNAVAILABLE for e in refused)
+
+
 def retry_delay_ms(trailing: Any) -> int:
     info = error_details_pb2.RetryInfo()
     status = status_pb2.Status.FromString(dict(trailing)["grpc-status-details-bin"])

@@ -69,6 +69,8 @@ async def test_a_gateway_is_not_ready_before_it_has_read_all_revocations_and_the
         assert not rig.ready.is_set()
         assert await rig.refused(SEND, REQUEST, metadata=rig.session()) == STALE
         await rig.revoke(ARASH, "session-1")
+        await until(lambda: rig.gateway._revocations.is_revoked("session-1"))
+        assert not rig.ready.is_set()
         await rig.beat()
         await asyncio.wait_for(rig.ready.wait(), 20)
         assert await rig.refused(SEND, REQUEST, metadata=rig.session()) == REVOKED
@@ -135,6 +137,7 @@ async def test_revocations_wait_for_a_topic_that_is_not_there_and_survive_a_stre
     revocations = Revocations(MemoryStream(rig.topics, fault=fault), PARTITIONS, rig.clock)
     task = asyncio.create_task(revocations.run())
     await rig.revoke(ARASH, "s")
+    await rig.beat()
     assert not revocations.loaded
     failing = False
     await asyncio.wait_for(revocations.wait_loaded(), 20)
@@ -155,6 +158,7 @@ async def test_a_topic_with_another_number_of_partitions_stops_the_process() -> 
 async def test_revocations_are_forgotten_once_no_token_can_be_that_old() -> None:
     rig = Rig()
     await rig.revoke(ARASH, "s")
+    await rig.beat()
     revocations = Revocations(MemoryStream(rig.topics), PARTITIONS, rig.clock)
     task = asyncio.create_task(revocations.run())
     await revocations.wait_loaded()

@@ -190,6 +190,20 @@ async def test_a_client_that_stalls_is_ended_with_a_reason() -> None:
         await asyncio.wait_for(attach.ended.wait(), 20)
 
 
+async def test_a_client_that_does_not_even_read_holds_nothing_beyond_its_credit_and_is_ended() -> None:
+    async with running() as rig:
+        stream, attach, subscription_id = await opened(rig)
+        for n in range(1, 101):
+            attach.send(1, n, hint=text(n, "x" * 30_000))
+        outbox = rig.gateway._subscriptions._by_id[subscription_id]._outbox
+        await until(lambda: outbox.full)
+        await rig.clock.advance(30_000)
+        await rig.beat()
+        await asyncio.wait_for(attach.ended.wait(), 20)
+        await until(lambda: len(rig.gateway._subscriptions) == 0)
+        assert await stream.ended() == ("REASON_SUBSCRIPTION_STALLED", grpc.StatusCode.ABORTED)
+
+
 async def test_silence_is_filled_with_heartbeats() -> None:
     async with running() as rig:
         stream, _, _ = await opened(rig)
@@ -281,11 +295,21 @@ async def test_presence_is_not_shown_to_whoever_is_not_in_the_conversation() -> 
         assert rig.presence.attaches.empty()
 
 
+async def test_a_membership_that_presence_has_not_heard_of_yet_is_asked_for_again() -> None:
+    async with running() as rig:
+        rig.presence.answers[CHECK] = membership(False)
+        stream, _, _ = await opened(rig, api.SubscribeRequest(presence_interests=[interest()]))
+        await until(lambda: any(received.method == CHECK for received in rig.presence.received))
+        rig.presence.answers[CHECK] = membership(True)
+        (await rig.presence.attached()).send(1, 1, reset=online(BAHAR))
+        assert (await stream.next_of("presence")).presence.online
+
+
 async def test_presence_of_somebody_who_is_not_in_the_conversation_is_not_shown() -> None:
     async with running() as rig:
         rig.presence.answers[CHECK] = membership(True)
+        rig.presence.refuses_watches = grpc.StatusCode.PERMISSION_DENIED
         stream, _, _ = await opened(rig, api.SubscribeRequest(presence_interests=[interest()]))
-        (await rig.presence.attached()).refuse(grpc.StatusCode.PERMISSION_DENIED)
         assert (await stream.next_of("presence_ended")).presence_ended.user_id == BAHAR
 
 
@@ -300,8 +324,8 @@ async def test_presence_comes_back_after_its_owner_dies_and_ends_when_the_other_
         second = await rig.presence.attached()
         second.send(2, 1, reset=online(BAHAR, False))
         assert not (await stream.next_of("presence")).presence.online
+        rig.presence.refuses_watches = grpc.StatusCode.PERMISSION_DENIED
         second.send(0, 0, detach="MEMBERSHIP_ENDED")
-        (await rig.presence.attached()).refuse(grpc.StatusCode.PERMISSION_DENIED)
         await stream.next_of("presence_ended")
 
 

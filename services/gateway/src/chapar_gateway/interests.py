@@ -22,7 +22,10 @@ CHECK_MEMBERSHIP = "/chapar.presence.peer.v1.LeaseService/CheckMembership"
 CHECK_TIMEOUT_MS = 5_000
 INTERESTS_MAX = 200
 _REFUSALS = {"PERMISSION_DENIED", "NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION"}
-"""Statuses after which coming back would not help."""
+"""Statuses that say no, rather than not now."""
+REFUSALS_MAX = 5
+"""So often in a row an interest is refused before it ends, within about a second: presence learns of memberships a
+moment after messaging has decided them."""
 
 
 class PresenceInterests:
@@ -75,16 +78,17 @@ class PresenceInterests:
 
     async def _watch(self, user_id: str, conversation_id: str) -> None:
         backoff = Backoff(self._random)
-        allowed = True
-        while allowed:
+        refusals = 0
+        while True:
             try:
-                allowed = await self._is_member(conversation_id) and await self._attach(
-                    user_id, conversation_id, backoff
-                )
+                allowed = await self._is_member(conversation_id)
+                allowed = allowed and await self._attach(user_id, conversation_id, backoff)
             except ForwardFailed as failure:
                 allowed = failure.status.code.name not in _REFUSALS
-            if allowed:
-                await asyncio.sleep(backoff.next_s())
+            refusals = 0 if allowed else refusals + 1
+            if refusals >= REFUSALS_MAX:
+                break
+            await asyncio.sleep(backoff.next_s())
         self._watches.pop((user_id, conversation_id), None)
         self._show_ended(user_id)
 

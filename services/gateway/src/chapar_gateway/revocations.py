@@ -59,11 +59,11 @@ class Revocations:
 
     @property
     def loaded(self) -> bool:
-        """Whether the topic was read whole."""
+        """Whether the topic was read whole, and identity was heard on each partition."""
         return self._ready.is_set()
 
     async def wait_loaded(self) -> None:
-        """Waits until the topic was read whole."""
+        """Waits until `loaded`."""
         await self._ready.wait()
 
     def is_revoked(self, session_id: str) -> bool:
@@ -101,7 +101,7 @@ class Revocations:
         for partition, tail in tails.items():
             await self._read_on(partition, tail)
         self._tails = tails
-        self._ready.set()
+        self._see_ready()
 
     async def _follow(self) -> None:
         while True:
@@ -109,7 +109,12 @@ class Revocations:
             if await self._stream.wait(TOPIC, positions, WAIT_MS):
                 for partition, tail in self._tails.items():
                     await self._read_on(partition, tail)
+                self._see_ready()
             self._forget_old()
+
+    def _see_ready(self) -> None:
+        if all(tail.heard for tail in self._tails.values()):
+            self._ready.set()
 
     async def _read_on(self, partition: int, tail: _Tail) -> None:
         """Reads one partition to its end."""
