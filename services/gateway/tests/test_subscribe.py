@@ -392,3 +392,4 @@ async def test_a_client_that_goes_leaves_nothing_behind() -> None:
         await asyncio.wait_for(inbox.ended.wait(), 20)
         await asyncio.wait_for(watch.ended.wait(), 20)
         await until(lambda: len(rig.gateway._subscriptions) == 0)
+        assert rig.gateway._outside.metrics.registry.get_sample_value("chapar_subscriptions_open") == 0

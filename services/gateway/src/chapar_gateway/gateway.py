@@ -57,7 +57,10 @@ class Gateway:
     def __init__(self, settings: GatewaySettings, outside: Outside) -> None:
         self._settings = settings
         self._outside = outside
-        self._subscriptions = Subscriptions(subscriptions_max=settings.subscriptions_max)
+        self._subscriptions = Subscriptions(
+            subscriptions_max=settings.subscriptions_max,
+            measure=lambda count: outside.metrics.gauge("subscriptions_open", count),
+        )
         self._revocations = Revocations(
             outside.stream, settings.partitions, outside.clock, self._subscriptions.session_revoked
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from chapar_chassis.refusals import CallRefused
@@ -17,7 +17,9 @@ STREAMS_MAX = 5
 class Subscriptions:
     """The registry of open subscriptions."""
 
-    def __init__(self, *, subscriptions_max: int) -> None:
+    def __init__(self, *, subscriptions_max: int, measure: Callable[[int], None] = lambda count: None) -> None:
+        """`measure` is told how many are open, whenever that changes."""
+        self._measure = measure
         self._subscriptions_max = subscriptions_max
         self._by_id: dict[str, Subscription] = {}
         self._by_session: defaultdict[str, set[Subscription]] = defaultdict(set)
@@ -40,6 +42,7 @@ class Subscriptions:
         self._by_id[subscription.subscription_id] = subscription
         self._by_session[session_id].add(subscription)
         self._by_user[user_id] += 1
+        self._measure(len(self._by_id))
         try:
             yield
         finally:
@@ -50,6 +53,7 @@ class Subscriptions:
             self._by_user[user_id] -= 1
             if not self._by_user[user_id]:
                 del self._by_user[user_id]
+            self._measure(len(self._by_id))
 
     def find(self, subscription_id: str, token: AccessToken) -> Subscription:
         """A subscription of the session that asks. Raises `CallRefused`; others' are not told from none."""

@@ -398,8 +398,8 @@ class Hello(_message.Message):
     server_time_ms: _builtins.int
     """Milliseconds since 1970."""
     resumed: _builtins.bool
-    """Whether the inbox's owner took up the cursor asked for. Otherwise a reset follows: at once, or when the owner is
-    back.
+    """Whether the inbox's owner took up the cursor asked for, as far as is known after 300 ms. Otherwise a reset follows:
+    at once, or when the owner is back. A reset always counts, whatever was said here.
     """
     def __init__(
         self,
