@@ -7,7 +7,6 @@ blocks to `on_applied`. Decisions are the owner's alone; here is only waiting, a
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -48,6 +47,7 @@ from chapar_sourcing.refusing import (
     UNAVAILABLE,
     EngineRefused,
 )
+from chapar_sourcing.tickets import Tickets
 
 TURN_INPUTS_MAX = 256
 """Inputs taken in before what has gathered is sent and others get their turn."""
@@ -82,9 +82,8 @@ class OwnerShell:
         self._inbox: deque[Input] = deque()
         self._taken = 0
         self._wake = asyncio.Event()
-        self._tickets = itertools.count(1)
-        self._replies: dict[int, asyncio.Future[Replied | None]] = {}
-        self._confirms: dict[int, asyncio.Future[bool]] = {}
+        self._replies: Tickets[Replied | None] = Tickets()
+        self._confirms: Tickets[bool] = Tickets()
         self._handled = Pulse()
         self._taking = True
         self._tasks: asyncio.TaskGroup | None = None
@@ -141,9 +140,7 @@ class OwnerShell:
         return replied.outcome
 
     async def _ask(self, request: Request) -> Replied | None:
-        ticket = next(self._tickets)
-        future: asyncio.Future[Replied | None] = asyncio.get_running_loop().create_future()
-        self._replies[ticket] = future
+        ticket = self._replies.take()
         self._put(
             CommandReceived(
                 Command(
@@ -160,11 +157,9 @@ class OwnerShell:
         )
         try:
             async with asyncio.timeout(self._seconds_until(request.deadline_ms) + 0.1):
-                return await future
+                return await self._replies.wait(ticket)
         except TimeoutError:
             return None
-        finally:
-            del self._replies[ticket]
 
     async def confirm(self, deadline_ms: int) -> bool:
         """Whether everything read so far is durable and this owner still is one, as the read policy wants it known.
@@ -202,14 +197,9 @@ class OwnerShell:
         return (self.owning and not self.owner.undurable) or await self._confirm_by_owner(append=False)
 
     async def _confirm_by_owner(self, *, append: bool) -> bool:
-        ticket = next(self._tickets)
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._confirms[ticket] = future
+        ticket = self._confirms.take()
         self._put(ConfirmRequested(ticket, append))
-        try:
-            return await future
-        finally:
-            del self._confirms[ticket]
+        return await self._confirms.wait(ticket)
 
     async def wait_owning(self, deadline_ms: int) -> None:
         """Returns when this owner decides. Raises `EngineRefused` when it never will, or not in time."""
@@ -239,11 +229,7 @@ class OwnerShell:
         """Takes no more commands and returns when all that was taken is durable or refused."""
         self._taking = False
         await self._handled.until(
-            lambda: (
-                all(reply.done() for reply in self._replies.values())
-                and not (self.owning and self.owner.undurable)
-                and not self._inbox
-            )
+            lambda: self._replies.all_told and not (self.owning and self.owner.undurable) and not self._inbox
         )
 
     # ---- the loop
@@ -262,10 +248,8 @@ class OwnerShell:
                     await asyncio.sleep(0)
         finally:
             self._taking = False
-            for reply in self._replies.values():
-                _resolve(reply, None)
-            for confirm in self._confirms.values():
-                _resolve(confirm, False)
+            self._replies.tell_all(None)
+            self._confirms.tell_all(False)
 
     async def _checkpoint(self) -> Checkpoint | None:
         while True:
@@ -301,9 +285,9 @@ class OwnerShell:
                 case Load():
                     self._spawn(self._errands.load(effect), "load")
                 case Replied():
-                    _resolve(self._replies.get(effect.ticket), effect)
+                    self._replies.tell(effect.ticket, effect)
                 case Confirmed():
-                    _resolve(self._confirms.get(effect.ticket), effect.valid)
+                    self._confirms.tell(effect.ticket, effect.valid)
                 case Applied():
                     self._on_applied(effect)
                     self.applied.beat()
@@ -322,9 +306,3 @@ class OwnerShell:
 
     def _seconds_until(self, deadline_ms: int) -> float:
         return max(0.0, (deadline_ms - self._clock.now_ms()) / 1000)
-
-
-def _resolve(future: asyncio.Future[Any] | None, value: Any) -> None:
-    """Tells whoever still waits."""
-    if future is not None and not future.done():
-        future.set_result(value)

@@ -68,8 +68,8 @@ class StreamReader:
             if found:
                 return found
             self._check_hole()
-            if not entries:
-                await self._stream.wait(self._topic, {self._partition: self._next}, WAIT_MS_MAX)
+            while not entries and not await self._stream.wait(self._topic, {self._partition: self._next}, WAIT_MS_MAX):
+                self._check_hole()
 
     async def _open(self) -> None:
         count = await self._stream.partitions(self._topic)
