@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from chapar.payments.journal.v1 import journal_pb2 as journal
 from chapar_payments.domain.documents import TransitIn, transit_in_key
@@ -41,6 +41,8 @@ class Payments(RuleBasedStateMachine):
         self.now_ms = 1_000
         self.brought_in = 0
         self.transfers = 0
+        for user in USERS:
+            self.operator_brings_money_in(user, 2_000)
 
     @rule(step=st.integers(1, 50))
     def time_passes(self, step: int) -> None:
@@ -54,12 +56,15 @@ class Payments(RuleBasedStateMachine):
 
     @rule(
         payments=st.lists(
-            st.tuples(st.sampled_from(USERS), st.sampled_from(USERS), st.integers(0, 400)), min_size=1, max_size=8
+            st.tuples(st.sampled_from(USERS), st.sampled_from(USERS), st.integers(0, 400), st.booleans()),
+            min_size=1,
+            max_size=12,
         )
     )
-    def users_pay(self, payments: Sequence[tuple[tuple[str, int], tuple[str, int], int]]) -> None:
-        for (payer, source), (payee, target), amount in payments:
+    def users_pay(self, payments: Sequence[tuple[tuple[str, int], tuple[str, int], int, bool]]) -> None:
+        for (payer, source), (payee, target), amount, same_block in payments:
             self.transfers += 1
+            self.now_ms += not same_block
             partition = self.partitions[source]
             before = partition.balance(payer)
             command = transfer(payer, payee, amount, transfer_id=str(self.transfers), source=source, target=target)
@@ -67,20 +72,23 @@ class Payments(RuleBasedStateMachine):
             allowed = amount >= 1 and payer != payee and amount <= before
             assert isinstance(outcome, Refused) != allowed
 
-    @rule(source=st.integers(0, PARTITIONS - 1), events=st.integers(1, 6))
-    def reactor_reads(self, source: int, events: int) -> None:
-        for _ in range(events):
-            self._react_to_next(source)
+    @rule(events=st.lists(st.integers(0, 20), min_size=PARTITIONS, max_size=PARTITIONS))
+    def reactors_read(self, events: Sequence[int]) -> None:
+        for source, count in enumerate(events):
+            for _ in range(count):
+                self._react_to_next(source)
 
-    @rule(data=st.data())
-    def network_delivers_out_of_order(self, data: st.DataObject) -> None:
-        if self.under_way:
-            self._deliver(self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1))))
+    @precondition(lambda self: self.under_way)
+    @rule(places=st.lists(st.integers(0, 30), min_size=1, max_size=6))
+    def network_delivers_out_of_order(self, places: Sequence[int]) -> None:
+        for place in places:
+            if self.under_way:
+                self._deliver(self.under_way.pop(place % len(self.under_way)))
 
-    @rule(data=st.data())
-    def network_repeats(self, data: st.DataObject) -> None:
-        if self.delivered:
-            self._deliver(data.draw(st.sampled_from(self.delivered[-8:])))
+    @precondition(lambda self: self.delivered)
+    @rule(back=st.integers(1, 8))
+    def network_repeats(self, back: int) -> None:
+        self._deliver(self.delivered[-min(back, len(self.delivered))])
 
     @rule(source=st.integers(0, PARTITIONS - 1))
     def reactor_crashes(self, source: int) -> None:
@@ -162,4 +170,4 @@ class Payments(RuleBasedStateMachine):
 
 
 TestPayments = Payments.TestCase
-TestPayments.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestPayments.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
