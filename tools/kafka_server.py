@@ -23,6 +23,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -52,6 +53,8 @@ class KafkaServer:
         self._folder = folder
         self._port, self._controller_port = _ports(port)
         self._process: subprocess.Popen[bytes] | None = None
+        # Linux ends a child with the thread that started it: one thread that stays starts them all.
+        self._spawner = ThreadPoolExecutor(1, thread_name_prefix="kafka")
 
     @property
     def bootstrap(self) -> str:
@@ -73,12 +76,7 @@ class KafkaServer:
         if not (self._folder / "data" / "meta.properties").exists():
             self._format(java)
         log = self._folder / "broker.log"
-        with log.open("wb") as out:
-            self._process = subprocess.Popen(
-                (*_dying_with_us(), *java, "kafka.Kafka", str(self._properties)),
-                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )  # fmt: skip
+        self._process = self._spawner.submit(self._spawn, java, log).result()
         self._wait_until_ready(log)
         return self
 
@@ -104,6 +102,13 @@ class KafkaServer:
     ) -> None:
         if self._process is not None:
             self.stop()
+
+    def _spawn(self, java: tuple[str, ...], log: Path) -> subprocess.Popen[bytes]:
+        with log.open("wb") as out:
+            return subprocess.Popen(
+                (*_dying_with_us(), *java, "kafka.Kafka", str(self._properties)),
+                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
 
     @property
     def _properties(self) -> Path:
