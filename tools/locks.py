@@ -17,7 +17,7 @@ SERVICES = sorted(p.parent.name for p in ROOT.glob("services/*/pyproject.toml"))
 def export(*selection: str) -> str:
     """The pinned requirements of a selection of workspace packages, without the packages of the workspace."""
     done = subprocess.run(
-        ["uv", "export", "--quiet", "--format", "requirements-txt", "--no-header", "--no-annotate",
+        [sys.executable, "-m", "uv", "export", "--quiet", "--format", "requirements-txt", "--no-header", "--no-annotate",
          "--no-emit-workspace", *selection],
         cwd=ROOT, check=True, capture_output=True, text=True,
     )  # fmt: skip
@@ -26,7 +26,7 @@ def export(*selection: str) -> str:
 
 def main() -> None:
     """Writes all locks."""
-    subprocess.run(["uv", "lock", "--quiet"], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "uv", "lock", "--quiet"], cwd=ROOT, check=True)
     (ROOT / "requirements.lock").write_text(export("--all-packages", "--all-groups"))
     for service in SERVICES:
         lock = export("--package", f"chapar-{service}", "--no-dev")
