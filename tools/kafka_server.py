@@ -128,6 +128,9 @@ class KafkaServer:
             "unclean.leader.election.enable": "false",
             # With its default of 10 MiB each first write to a partition costs 13 ms.
             "log.index.size.max.bytes": str(1024 * 1024),
+            # A killed broker comes back once its last session has ended.
+            "broker.session.timeout.ms": "3000",
+            "broker.heartbeat.interval.ms": "500",
             "group.initial.rebalance.delay.ms": "0",
             **{f"{topic}.replication.factor": "1" for topic in single},
             **{f"{topic}.min.isr": "1" for topic in single[1:]},

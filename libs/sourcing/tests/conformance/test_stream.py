@@ -116,6 +116,15 @@ async def test_a_topic_that_does_not_exist_yet_is_unavailable_and_then_there(str
     assert await everything(reader, streams.topic, 0) == [b"a"]
 
 
+async def test_wait_on_a_topic_that_does_not_exist_yet_is_woken_by_its_first_record(streams: Any) -> None:
+    reader = await streams.open_reader()
+    assert not await reader.wait(streams.topic, {0: 0}, 20)
+    waiting = asyncio.create_task(reader.wait(streams.topic, {0: 0}, LONG_MS))
+    stream = await streams.open()
+    await stream.publish(streams.topic, 0, [b"a"])
+    assert await waiting
+
+
 async def test_all_is_there_after_reopening(streams: Any) -> None:
     stream, reader = await streams.open(), await streams.open_reader()
     await stream.publish(streams.topic, 0, [b"a"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
 from aiokafka import TopicPartition
@@ -13,6 +14,7 @@ from chapar_sourcing.ports import OffsetOutOfRange, Unavailable
 
 ROUNDS_MAX = 10
 """Fetches that one read makes when what it finds holds no record."""
+RETRY_S = 0.1
 
 
 class Reader:
@@ -76,13 +78,28 @@ class Reader:
         return await self.link.offset(await self._place(topic, partition), LATEST)
 
     async def wait(self, topic: str, positions: Mapping[int, int], timeout_ms: int) -> bool:
-        """Waits until one of the partitions has a record at or after its offset."""
+        """Waits until one of the partitions has a record at or after its offset; a broker that is away is waited for,
+        too."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_ms / 1000
         places = {TopicPartition(topic, partition): offset for partition, offset in positions.items()}
-        for tp in places:
-            await self._tail.watch(tp)
+        while not await self._watched(places):
+            if loop.time() + RETRY_S > deadline:
+                return False
+            await asyncio.sleep(RETRY_S)
         return await self._tail.bell(topic).wait_until(
-            lambda: any(self._tail.end(tp) > offset for tp, offset in places.items()), timeout_ms
+            lambda: any(self._tail.end(tp) > offset for tp, offset in places.items()),
+            max(0, int((deadline - loop.time()) * 1000)),
         )
+
+    async def _watched(self, places: Iterable[TopicPartition]) -> bool:
+        self._tail.check_open()
+        try:
+            for tp in places:
+                await self._tail.watch(tp)
+        except Unavailable:
+            return False
+        return True
 
     def grown(self, topic: str, partition: int, offset: int) -> None:
         """Says that there is a record at this offset: whoever waits need not hear it from the broker."""

@@ -31,9 +31,13 @@ class Tail:
 
     def end(self, tp: TopicPartition) -> int:
         """The end of a partition as far as is known; 0 before anything is."""
+        self.check_open()
+        return self._ends.get(tp, 0)
+
+    def check_open(self) -> None:
+        """Raises `Unavailable` once closed."""
         if self._closed:
             raise Unavailable("closed")
-        return self._ends.get(tp, 0)
 
     async def watch(self, tp: TopicPartition) -> None:
         """Begins to watch a partition. Raises `Unavailable` when it cannot be reached and was not watched before."""
