@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from chapar.identity.journal.v1 import journal_pb2 as pb
-from chapar_identity.domain.limits import SESSIONS_MAX
+from chapar_identity.domain.limits import ENDED_SESSIONS_MAX, SESSIONS_MAX
 from chapar_sourcing.creations import HOLE_REASON
 from chapar_sourcing.domain import Refused
 
@@ -132,3 +132,13 @@ def test_a_name_is_changed_by_an_open_session_only() -> None:
     assert user.name is not None
     assert reason(play.when(update_profile(CYRUS))) == "SESSION_ENDED"
     assert reason(play.when(update_profile(caller_number=2))) == "SESSION_ENDED"
+
+
+def test_ended_sessions_are_remembered_up_to_a_bound() -> None:
+    play = Play()
+    for number in range(1, ENDED_SESSIONS_MAX + 2):
+        play.given(open_session(number=number, offset=number, previous=number - 1 or None))
+        play.given(revoke(number, caller_number=number))
+    sessions = play.sessions()
+    assert len(sessions.ended) == ENDED_SESSIONS_MAX
+    assert [sessions.has_seen(session_id(number)) for number in (1, 2, ENDED_SESSIONS_MAX + 1)] == [False, True, True]

@@ -85,10 +85,7 @@ def test_a_new_user_is_published_and_nothing_else_of_identity_is() -> None:
 def test_settings_report_all_problems_at_once() -> None:
     wrong = {"CHAPAR_CODE_DELIVERY": "pigeon", "CHAPAR_CODE_WEBHOOK_URL": "ftp://x", "CHAPAR_PHONE_REGIONS": "XX"}
     with pytest.raises(SettingsInvalid) as raised:
-        IdentitySettings.from_environ(
-            ENVIRON
-            | {"CHAPAR_CODE_DELIVERY": "pigeon", "CHAPAR_CODE_WEBHOOK_URL": "ftp://x", "CHAPAR_PHONE_REGIONS": "XX"}
-        )
+        IdentitySettings.from_environ(ENVIRON | wrong)
     assert len(raised.value.problems) == 3
 
 

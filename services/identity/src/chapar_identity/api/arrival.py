@@ -29,7 +29,7 @@ async def await_session(view: View, caller: Caller, user_id: str, session_id: st
         return
 
     def has_arrived(document: Document | None) -> bool:
-        return isinstance(document, Sessions) and document.find(session_id) is not None
+        return isinstance(document, Sessions) and document.has_seen(session_id)
 
     deadline_ms = min(view.now_ms + ARRIVAL_WAIT_MS, caller.deadline_ms)
     with contextlib.suppress(TimeoutError):

@@ -22,5 +22,8 @@ CHALLENGES_A_DAY_MAX = 20
 SESSIONS_MAX = 20
 """Open sessions of a user; one more ends the oldest."""
 
+ENDED_SESSIONS_MAX = 20
+"""Ended sessions that are remembered, so that calls with their tokens are refused without waiting."""
+
 DECIDED_WISHES_MAX = 16
 """Outcomes of username wishes that are remembered, so that a repeated request gets its own answer."""

@@ -29,10 +29,16 @@ class Sessions(Document, frozen=True, array_like=True):
     """All open sessions of a user, in order of their ids: oldest first."""
 
     sessions: tuple[Session, ...]
+    ended: tuple[str, ...] = ()
+    """Ids of the sessions that ended last, oldest first: nobody needs to wait for those to arrive."""
 
     def find(self, session_id: str) -> Session | None:
         """An open session by its id."""
         return next((session for session in self.sessions if session.session_id == session_id), None)
+
+    def has_seen(self, session_id: str) -> bool:
+        """Whether a session is open or has ended lately."""
+        return session_id in self.ended or self.find(session_id) is not None
 
 
 def sessions_key(user_id: str) -> Key:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from chapar.identity.journal.v1 import journal_pb2 as pb
 from chapar_identity.domain.content import content_of
+from chapar_identity.domain.limits import ENDED_SESSIONS_MAX
 from chapar_identity.domain.reading import existing
 from chapar_identity.domain.sessions.documents import GENERATION_FIRST, Session, Sessions, sessions_key
 from chapar_sourcing.domain import Document, Key, When
@@ -47,19 +48,23 @@ def _opened(sessions: Sessions, event: pb.SessionOpened) -> Sessions:
         refresh_time_ms=event.create_time_ms,
         generation=GENERATION_FIRST,
     )
-    return Sessions(tuple(sorted((*sessions.sessions, session), key=lambda each: each.session_id)))
+    return replace(sessions, sessions=tuple(sorted((*sessions.sessions, session), key=lambda each: each.session_id)))
 
 
 def _without(sessions: Sessions, session_id: str) -> Sessions:
-    return Sessions(tuple(each for each in sessions.sessions if each.session_id != session_id))
+    return Sessions(
+        sessions=tuple(each for each in sessions.sessions if each.session_id != session_id),
+        ended=(*sessions.ended, session_id)[-ENDED_SESSIONS_MAX:],
+    )
 
 
 def _refreshed(sessions: Sessions, event: pb.TokensRefreshed, when: When) -> Sessions:
-    return Sessions(
-        tuple(
+    return replace(
+        sessions,
+        sessions=tuple(
             replace(each, generation=event.generation, refresh_time_ms=when.time_ms)
             if each.session_id == event.session_id
             else each
             for each in sessions.sessions
-        )
+        ),
     )
