@@ -290,7 +290,7 @@ class Actor(_message.Message):
     system: _builtins.str
     """The owner itself."""
     anonymous: _builtins.str
-    """Somebody who has not signed in: the routing key of the call."""
+    """Somebody who has not signed in: what the call is about, in words that give away neither phone nor token."""
     def __init__(
         self,
         *,
