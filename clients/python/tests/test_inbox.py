@@ -313,3 +313,20 @@ async def test_a_reader_that_gives_up_waiting_loses_nothing(inbox: Inbox, script
     await asyncio.wait([impatient])
     script.message(1)
     assert await messages(inbox, 1) == [1]
+
+
+async def test_what_was_shown_last_before_closing_is_not_shown_again(gateway: FakeGateway, tmp_path: Path) -> None:
+    script = Script(gateway)
+    state = StateStore(tmp_path)
+    await state.open_session(session())
+    async with Client(gateway.address, state) as client, client.inbox() as inbox:
+        reading = asyncio.create_task(messages(inbox, 1))
+        await script.connected(1)
+        script.message(1)
+        assert await reading == [1]
+    async with Client(gateway.address, StateStore(tmp_path)) as client, client.inbox() as inbox:
+        reading = asyncio.create_task(messages(inbox, 1))
+        await script.connected(2)
+        script.message(1)
+        script.message(2)
+        assert await reading == [2]

@@ -41,6 +41,8 @@ class InboxWatch:
         self._lost = lost
         self._backoff = Backoff(random)
         self._cursor: peer.WatchCursor | None = None
+        self._epoch: int | None = None
+        """The highest epoch that an owner showed here. What the client's cursor claims is no epoch of ours."""
 
     async def run(self, cursor: api.InboxCursor | None) -> None:
         """Shows what happens, from `cursor` on, until it is cancelled."""
@@ -60,9 +62,10 @@ class InboxWatch:
             async for response in responses:
                 if response.WhichOneof("kind") == "detach":
                     return
-                if self._cursor is None or response.cursor.epoch >= self._cursor.epoch:
+                if self._epoch is None or response.cursor.epoch >= self._epoch:
                     # Otherwise it is from an owner that another has followed.
                     self._backoff.reset()
+                    self._epoch = response.cursor.epoch
                     self._cursor = response.cursor
                     self._show(_frame(response))
 

@@ -1,8 +1,8 @@
 """The live inbox: Subscribe from the stored cursor, what is next is shown, gaps are pulled, lost streams come back.
 
-Progress (cursor and sequences) is stored when the reader asks for the next update: nothing that the reader has not had
-counts as taken in. Within a process no message is shown twice or out of order; after a crash between showing and
-storing the one message under way is shown again.
+Progress (cursor and sequences) is stored when the reader asks for the next update or closes the inbox: nothing that the
+reader has not had counts as taken in. Within a process no message is shown twice or out of order; after a crash between
+showing and storing the one message under way is shown again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from types import TracebackType
 
 import grpc
@@ -139,10 +140,13 @@ class Inbox:
         while True:
             lost = _Lost("ended")
             try:
-                async for update in self._subscription():
-                    failures = 0
-                    yield update
-                    await self._save()
+                async with aclosing(self._subscription()) as updates:
+                    async for update in updates:
+                        failures = 0
+                        try:
+                            yield update
+                        finally:
+                            await self._save()
             except _Lost as error:
                 lost = error
             except (Unavailable, Broken) as error:

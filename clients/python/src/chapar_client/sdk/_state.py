@@ -242,7 +242,8 @@ class StateStore:
         await self._run(write)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        """Runs to its end in any case: a caller that is cancelled does not wait, but what it asked for is done."""
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
 
     def _db(self) -> _Transaction:
         return _Transaction(self._opened())
