@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chapar_sourcing.ports import OffsetOutOfRange, Stream, Unavailable
+from chapar_sourcing.ports.journal import RECORD_BYTES_MAX
 
 LONG_MS = 20_000
 
@@ -45,6 +46,22 @@ async def test_publishing_nothing_changes_nothing(streams: Any) -> None:
     stream = await streams.open()
     await stream.publish(streams.topic, 0, [])
     assert await stream.end_offset(streams.topic, 0) == 0
+
+
+async def test_too_large_a_record_is_refused_and_nothing_is_published(streams: Any) -> None:
+    stream = await streams.open()
+    with pytest.raises(ValueError, match="more than"):
+        await stream.publish(streams.topic, 0, [b"small", bytes(RECORD_BYTES_MAX + 1)])
+    assert await everything(stream, streams.topic, 0) == []
+
+
+async def test_large_records_are_all_read_though_not_in_one_call(streams: Any) -> None:
+    stream = await streams.open()
+    await stream.publish(streams.topic, 0, [bytes(RECORD_BYTES_MAX)] * 8)
+    offset = 0
+    while entries := await stream.read(streams.topic, 0, offset):
+        offset = entries[-1].offset + 1
+    assert offset == 8
 
 
 async def test_concurrent_publishers_keep_each_their_order(streams: Any) -> None:

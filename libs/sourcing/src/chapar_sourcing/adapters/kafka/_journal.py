@@ -33,9 +33,12 @@ class KafkaJournal:
     @classmethod
     async def open(
         cls, bootstrap: str, service: str, *, partitions: int = 16, append_deadline_ms: int = 10_000,
-        producers: int = 4, linger_ms: int = 1,
+        producers: int = 2, linger_ms: int = 0,
     ) -> Self:  # fmt: skip
         """Connects to the topic `<service>.journal`, which must exist.
+
+        A producer has one request under way and gathers the next meanwhile: that alone batches partitions, and any
+        `linger_ms` was measured to cost more than it saves.
 
         Raises `Unavailable`, and `TopicRefused` when the topic is missing or has other partitions.
         """

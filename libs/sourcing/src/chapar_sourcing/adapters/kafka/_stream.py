@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
+from chapar_sourcing.adapters._sizes import check_sizes
 from chapar_sourcing.adapters.kafka._producers import NotAcknowledged, NotSent, Producers
 from chapar_sourcing.adapters.kafka._reader import Reader
 from chapar_sourcing.ports import StreamEntry, Unavailable
-from chapar_sourcing.ports.journal import RECORD_BYTES_MAX
 
 
 class KafkaStream:
@@ -21,7 +21,7 @@ class KafkaStream:
 
     @classmethod
     async def open(
-        cls, bootstrap: str, *, publish_deadline_ms: int = 10_000, producers: int = 2, linger_ms: int = 1
+        cls, bootstrap: str, *, publish_deadline_ms: int = 10_000, producers: int = 2, linger_ms: int = 0
     ) -> Self:
         """Connects. Raises `Unavailable`."""
         reader = await Reader.open(bootstrap)
@@ -32,8 +32,7 @@ class KafkaStream:
         count = await self._reader.partitions(topic)
         if not 0 <= partition < count:
             raise ValueError(f"partition {partition} is outside 0..{count - 1}")
-        if any(len(data) > RECORD_BYTES_MAX for data in records):
-            raise ValueError(f"a record has more than {RECORD_BYTES_MAX} bytes")
+        check_sizes(records)
         if not records:
             return
         try:

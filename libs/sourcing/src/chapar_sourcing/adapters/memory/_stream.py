@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chapar_sourcing.adapters._bell import Bell
+from chapar_sourcing.adapters._sizes import check_sizes
 from chapar_sourcing.adapters.memory._faults import Fault, Faulty
 from chapar_sourcing.ports import OffsetOutOfRange, StreamEntry, Unavailable
 
@@ -53,6 +54,7 @@ class MemoryStream(Faulty):
         """Appends records in order; a `fault` at "publish.done" loses the answer."""
         if topic not in self._own:
             raise ValueError(f"{topic} is not published here")
+        check_sizes(records)
         await self._step("publish", partition)
         log = self.shared.log(topic, partition)
         now_ms = self._now_ms()

@@ -12,13 +12,12 @@ from typing import Self
 from chapar_sourcing.adapters._bell import Bell
 from chapar_sourcing.adapters.sqlite._database import Database
 from chapar_sourcing.adapters.sqlite._files import Format, wall_clock_ms
+from chapar_sourcing.adapters.sqlite._reads import page
 from chapar_sourcing.adapters.sqlite._writes import WriteUndone, WriteUnknown, end_process
 from chapar_sourcing.partitions import SLOTS
 from chapar_sourcing.ports import Appended, AppendRejected, AppendUnknown, JournalRecord, OffsetOutOfRange, Unavailable
 from chapar_sourcing.ports.journal import RECORD_BYTES_MAX
 
-READ_BYTES_MAX = 4 * 1024 * 1024
-"""A read ends early, with at least one record, beyond this many bytes."""
 JOURNAL = Format(
     kind="journal",
     version=1,
@@ -113,16 +112,11 @@ class SqliteJournal:
         self._check_partition(partition)
 
         def query(connection: sqlite3.Connection) -> list[JournalRecord]:
-            found: list[JournalRecord] = []
-            read_bytes = 0
-            for offset, data in connection.execute(
+            rows = connection.execute(
                 "SELECT offset, data FROM journal WHERE partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
                 (partition, from_offset, records_max),
-            ):
-                found.append(JournalRecord(offset, data))
-                read_bytes += len(data)
-                if read_bytes > READ_BYTES_MAX:
-                    break
+            )
+            found = [JournalRecord(offset, data) for offset, data in page(rows)]
             if not found and from_offset > (end := connection.execute(_END, (partition,)).fetchone()[0]):
                 raise OffsetOutOfRange(f"partition {partition} ends at {end}, before {from_offset}")
             return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +14,8 @@ from chapar_sourcing.ports import Unavailable
 
 T = TypeVar("T")
 
+READ_BYTES_MAX = 4 * 1024 * 1024
+"""A page of records ends early, with at least one, beyond this many bytes."""
 WAITING_MAX = 2_000
 """Reads that wait for a thread; beyond it they are refused."""
 
@@ -71,3 +73,15 @@ class Reads:
             connection.execute("PRAGMA busy_timeout = 1000")
             self._local.connection = connection
         return connection
+
+
+def page(rows: Iterable[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """(offset, data) of as many rows as one answer may hold."""
+    found: list[tuple[int, bytes]] = []
+    read_bytes = 0
+    for offset, data in rows:
+        found.append((offset, data))
+        read_bytes += len(data)
+        if read_bytes > READ_BYTES_MAX:
+            break
+    return found

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from chapar_sourcing.adapters._bell import Bell
+from chapar_sourcing.adapters._sizes import check_sizes
 from chapar_sourcing.adapters.sqlite._database import Database
 from chapar_sourcing.adapters.sqlite._files import FileRefused, Format, wall_clock_ms
-from chapar_sourcing.adapters.sqlite._reads import Reads
+from chapar_sourcing.adapters.sqlite._reads import Reads, page
 from chapar_sourcing.adapters.sqlite._tail import Tail
 from chapar_sourcing.adapters.sqlite._writes import end_process
 from chapar_sourcing.ports import OffsetOutOfRange, StreamEntry, Unavailable
@@ -115,6 +116,7 @@ class SqliteStream:
         """Appends all records or none, in one transaction with whatever else waits."""
         if self._database is None or topic not in self._topics:
             raise ValueError(f"{topic} is not published here")
+        check_sizes(records)
         file = self._file(topic)
         retention_ms = self._topics[topic]
 
@@ -153,7 +155,7 @@ class SqliteStream:
                 " ORDER BY offset LIMIT ?",
                 (topic, partition, from_offset, records_max),
             )
-            return [StreamEntry(offset, data) for offset, data in rows]
+            return [StreamEntry(offset, data) for offset, data in page(rows)]
 
         return await self._file(topic).read(query)
 
