@@ -11,8 +11,8 @@ help: ## print this
 setup: ## make .venv ready, as requirements.lock pins it
 	@python3 tools/setup.py
 
-run: setup ## start the five services on ./data (ctrl-c ends them)
-	@.venv/bin/chapar up --data data
+run: setup ## start the five services on one data folder (ctrl-c ends them)
+	@.venv/bin/chapar up
 
 demo: setup ## play Chapar with a handful of people on a temporary folder
 	@.venv/bin/chapar demo
