@@ -94,15 +94,27 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
         except grpc.aio.AbortError:
             raise
         except asyncio.CancelledError:
-            if context.cancelled() or context.done():
-                raise
-            await end_call(context, self._refusals.of_reason(UNAVAILABLE))
+            await self._end_cancelled(context)
+            raise
         except Exception as error:
             trailing = tuple(error.trailing) if isinstance(error, CallEnded) else ()
             await end_call(context, self._refusals.of_error(error), trailing)
 
+    async def _end_cancelled(self, context: Any) -> None:
+        """Ends a call whose handler was cancelled; raises, unless the client is gone.
+
+        A context does not know at this point whether its client cancelled or somebody here did. Trying tells: a status
+        cannot be sent to a client that is gone.
+        """
+        try:
+            await end_call(context, self._refusals.of_reason(UNAVAILABLE))
+        except grpc.aio.AbortError:
+            raise
+        except Exception:
+            context.set_code(grpc.StatusCode.CANCELLED)
+
     def _report(self, method: str, context: Any, seconds: float) -> None:
-        code = "CANCELLED" if context.cancelled() else _NAMES.get(context.code() or 0, "UNKNOWN")
+        code = _NAMES.get(context.code() or 0, "UNKNOWN")
         self._metrics.rpc_seconds.labels(method, code).observe(seconds)
         if not method.startswith(QUIET_PREFIX):
             self._log.info("call", rpc=method, status=code, duration_ms=round(seconds * 1000, 2))

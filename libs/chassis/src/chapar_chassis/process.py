@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -194,15 +195,16 @@ class OwnerProcess:
         """Tells health checks whether the host is ready, and the log what keeps it from being so."""
         shown: object = None
         while True:
-            problems = {str(health.partition): health.problem for health in self.host.health() if health.problem}
-            state = (self.host.ready, tuple(problems.items()))
+            problems = Counter(health.problem for health in self.host.health() if health.problem)
+            state = (self.host.ready, dict(problems))
             if state != shown:
                 await self._server.set_ready(self.host.ready)
                 self._show(problems)
                 shown = state
             await asyncio.sleep(READINESS_SECONDS)
 
-    def _show(self, problems: Mapping[str, str]) -> None:
+    def _show(self, problems: Mapping[str, int]) -> None:
+        """`problems` is what is wrong, with the number of partitions that have it."""
         if self.host.ready:
             # Whoever starts processes waits for this line, at any level of logging.
             log = make_logger(self.host.config.service, "info")

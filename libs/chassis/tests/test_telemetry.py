@@ -1,0 +1,135 @@
+import io
+import json
+import logging
+import urllib.request
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from chapar_chassis.settings import Address
+from chapar_chassis.telemetry import (
+    REDACTED,
+    LibraryLogs,
+    Metrics,
+    MetricsServer,
+    Shown,
+    Tracing,
+    current_trace_parent,
+    make_logger,
+)
+from chapar_chassis.tokens import AccessTokenSigner
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def logged(level: str = "info", /, **values: Any) -> dict[str, Any]:
+    """One log line as JSON."""
+    output = io.StringIO()
+    make_logger("toy", level, output).info("happened", **values)
+    line: dict[str, Any] = json.loads(output.getvalue())
+    return line
+
+
+def test_a_log_line_is_one_json_object() -> None:
+    line = logged(name_of_it="سلام\nدنیا", count=3)
+    assert (line["event"], line["service"], line["level"]) == ("happened", "toy", "info")
+    assert (line["name_of_it"], line["count"]) == ("سلام\nدنیا", 3)
+
+
+def test_levels_below_the_chosen_one_are_not_logged() -> None:
+    output = io.StringIO()
+    make_logger("toy", "warning", output).info("happened")
+    assert output.getvalue() == ""
+
+
+@pytest.mark.parametrize("name", ["phone", "text", "code", "token", "refresh_token", "memo", "title", "authorization"])
+def test_values_of_telling_names_are_dropped(name: str) -> None:
+    assert logged(**{name: "swordfish"})[name] == REDACTED
+    assert logged(inner={name: ["swordfish"]})["inner"] == {name: REDACTED}
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "+989121234567",
+        AccessTokenSigner(bytes(32)).sign("u", "s", issued_ms=1),
+        "ab" * 32,
+        "s1a2b.abcdefghijklmnopqrstuvwxyz.7.mac",
+    ],
+)
+def test_values_that_look_like_a_secret_are_masked_wherever_they_stand(secret: str) -> None:
+    line = logged(problem=f"cannot reach {secret} now", inner=[{"deep": secret}])
+    assert line["problem"] == f"cannot reach {REDACTED} now"
+    assert secret not in json.dumps(line)
+
+
+def test_bytes_are_never_shown() -> None:
+    assert logged(payload=b"swordfish")["payload"] == REDACTED
+
+
+def test_what_is_shown_on_purpose_is_shown() -> None:
+    assert logged(phone=Shown("+989121234567"), code=Shown("123456"))["code"] == "123456"
+
+
+def test_an_error_is_told_by_type_and_place_and_not_by_its_text() -> None:
+    try:
+        raise ValueError("swordfish")
+    except ValueError as error:
+        line = logged(error=error)
+    assert line["error"] == "ValueError"
+    assert line["where"][0].startswith("test_telemetry.py:")
+    assert "swordfish" not in json.dumps(line)
+
+
+def test_what_libraries_log_comes_in_our_format() -> None:
+    output = io.StringIO()
+    library = logging.Logger("library")
+    library.addHandler(LibraryLogs(make_logger("toy", "info", output)))
+    library.info("chatter")
+    library.warning("cannot reach %s", "+989121234567")
+    line = json.loads(output.getvalue())
+    assert (line["logger"], line["message"], line["level"]) == ("library", f"cannot reach {REDACTED}", "warning")
+
+
+def test_a_span_goes_on_from_the_callers_trace() -> None:
+    tracing = Tracing("toy")
+    assert current_trace_parent() == ""
+    with tracing.span("call", PARENT):
+        version, trace_id, span_id, flags = current_trace_parent().split("-")
+        assert (version, trace_id, flags) == ("00", "0af7651916cd43dd8448eb211c80319c", "01")
+        assert span_id != "b7ad6b7169203331"
+        assert logged()["trace_id"] == trace_id
+    assert current_trace_parent() == ""
+
+
+@pytest.mark.parametrize("parent", ["", "nonsense", "00-00000000000000000000000000000000-b7ad6b7169203331-01"])
+def test_a_call_without_a_trace_begins_one(parent: str) -> None:
+    with Tracing("toy").span("call", parent):
+        assert len(current_trace_parent().split("-")[1].strip("0")) > 0
+        assert current_trace_parent() != parent
+
+
+def test_the_engines_measures_become_metrics_of_the_registry_given() -> None:
+    registry, other = CollectorRegistry(), CollectorRegistry()
+    metrics = Metrics(registry)
+    Metrics(other)
+    metrics.count("blocks", 2, partition="1")
+    metrics.count("blocks", partition="1")
+    metrics.count("alarms")
+    metrics.gauge("lag_ms", 7.5, partition="1")
+    assert registry.get_sample_value("chapar_blocks_total", {"partition": "1"}) == 3
+    assert registry.get_sample_value("chapar_alarms_total") == 1
+    assert registry.get_sample_value("chapar_lag_ms", {"partition": "1"}) == 7.5
+    assert other.get_sample_value("chapar_alarms_total") is None
+
+
+def test_metrics_are_served_on_their_own_port_until_closed() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.count("alarms")
+    server = MetricsServer(metrics.registry, Address("127.0.0.1", 0))
+    with urllib.request.urlopen(f"http://{server.address}/metrics", timeout=20) as page:
+        assert b"chapar_alarms_total 1.0" in page.read()
+    server.close()
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://{server.address}/metrics", timeout=20)
