@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import stat
 import struct
 import time
@@ -102,7 +103,15 @@ async def test_a_command_without_an_answer_is_kept_and_finished_later_with_the_s
 async def test_a_call_that_never_reached_a_gateway_changed_nothing(tmp_path: Path) -> None:
     state = StateStore(tmp_path)
     await state.open_session(session())
-    async with Client("127.0.0.1:1", state, timeout_s=0.5) as client:
+    deaf = socket.socket()
+    deaf.bind(("127.0.0.1", 0))
+    with deaf:
+        address = f"127.0.0.1:{deaf.getsockname()[1]}"
+        await _never_reaches(Client(address, state, timeout_s=0.5))
+
+
+async def _never_reaches(client: Client) -> None:
+    async with client:
         with pytest.raises(Unavailable) as caught:
             await client.messaging.send_message(CONVERSATION, "x")
         assert not isinstance(caught.value, OutcomeUnknown)
