@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, TextIO
 
-from chapar_chassis.ports import open_journal, open_store
+from chapar_chassis.ports import open_journal, open_store, refuse_other_journal
 from chapar_chassis.settings import CommonSettings
 from chapar_sourcing.digest import answers_of, digest_of, refold, stored_documents
 from chapar_sourcing.domain import Document, Domain, Key, Stored, When, decode, encode
@@ -25,6 +25,7 @@ async def print_digests(domain: Domain[Any, Any], settings: CommonSettings, outp
     try:
         store = await open_store(settings, domain.service)
         try:
+            await refuse_other_journal(domain.service, source, store)
             equal = [await _print_digest(domain, source, store, n, output) for n in range(source.partitions)]
         finally:
             await store.close()
@@ -60,8 +61,6 @@ async def _caught_up(
     documents = await stored_documents(store, partition)
     checkpoint = await store.read_checkpoint(partition)
     state = FoldState() if checkpoint is None else checkpoint.fold
-    if checkpoint is not None and checkpoint.journal_id != source.journal_id:
-        raise LogDamaged(f"the store of partition {partition} belongs to another journal")
     while state.offset < end.offset:
         for record in await source.read(partition, state.offset + 1):
             state, verdict, parsed = fold(state, record.offset, record.data)

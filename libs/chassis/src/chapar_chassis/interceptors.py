@@ -34,6 +34,12 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
         self._metrics = metrics
         self._tracing = tracing
         self._log = log
+        self._streams: set[asyncio.Task[Any]] = set()
+
+    def end_streams(self) -> None:
+        """Ends all streams being served, which have no end of their own: their clients are told to come back."""
+        for task in self._streams:
+            task.cancel()
 
     async def intercept_service(
         self,
@@ -59,7 +65,7 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
 
     def _stream(self, inner: Any, method: str) -> Any:
         async def serve(request: Any, context: Any) -> AsyncIterator[Any]:
-            async with self._guarded(method, context):
+            async with self._guarded(method, context), self._as_stream():
                 responses = inner(request, context)
                 if not hasattr(responses, "__aiter__"):
                     await responses
@@ -71,6 +77,16 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
                     await responses.aclose()
 
         return serve
+
+    @asynccontextmanager
+    async def _as_stream(self) -> AsyncIterator[None]:
+        task = asyncio.current_task()
+        assert task is not None, "handlers run in tasks"
+        self._streams.add(task)
+        try:
+            yield
+        finally:
+            self._streams.discard(task)
 
     @asynccontextmanager
     async def _guarded(self, method: str, context: Any) -> AsyncIterator[None]:

@@ -35,7 +35,10 @@ def make_refusals(service: str, api: ServiceApi | None, metrics: Metrics, log: A
 
 def make_server(refusals: Refusals, peer_token: str, metrics: Metrics, tracing: Tracing, log: Any) -> RpcServer:
     """A server for peers: everything is guarded, and only processes of this installation are let in."""
-    return RpcServer([GuardInterceptor(refusals, metrics, tracing, log), PeerInterceptor(peer_token)])
+    guard = GuardInterceptor(refusals, metrics, tracing, log)
+    server = RpcServer([guard, PeerInterceptor(peer_token)])
+    server.before_stop(guard.end_streams)
+    return server
 
 
 def add_owner(
@@ -43,9 +46,7 @@ def add_owner(
 ) -> None:
     """Adds all that an owner serves. Raises `RoutingInvalid` when the api and its protos do not match."""
     server.add_handlers(public_handlers(api, served_by))
-    owner = OwnerServicer(served_by.host)
-    peer_pb2_grpc.add_OwnerServiceServicer_to_server(owner, server.grpc)
-    server.before_stop(owner.end_watches)
+    peer_pb2_grpc.add_OwnerServiceServicer_to_server(OwnerServicer(served_by.host), server.grpc)
     for add in servicers:
         add(server.grpc)
     if development:

@@ -5,7 +5,6 @@ The peer token has been checked; nothing here knows the service.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -23,12 +22,6 @@ class OwnerServicer(peer_pb2_grpc.OwnerServiceServicer):
 
     def __init__(self, host: OwnerHost) -> None:
         self._host = host
-        self._watching: set[asyncio.Task[Any]] = set()
-
-    def end_watches(self) -> None:
-        """Ends all live views; the interceptor tells their callers to come back."""
-        for task in self._watching:
-            task.cancel()
 
     async def Submit(self, request: peer.SubmitRequest, context: Any) -> peer.SubmitResponse:  # noqa: N802
         """Decides commands of a reactor."""
@@ -44,14 +37,8 @@ class OwnerServicer(peer_pb2_grpc.OwnerServiceServicer):
 
     async def Watch(self, request: peer.WatchRequest, context: Any) -> AsyncIterator[peer.WatchResponse]:  # noqa: N802
         """A live view of a key; flow control is the transport's, the host bounds what waits."""
-        task = asyncio.current_task()
-        assert task is not None, "a servicer runs in a task"
-        self._watching.add(task)
-        try:
-            async for frame in self._host.watch(request):
-                yield frame
-        finally:
-            self._watching.discard(task)
+        async for frame in self._host.watch(request):
+            yield frame
 
     async def Digest(self, request: peer.DigestRequest, context: Any) -> peer.DigestResponse:  # noqa: N802
         """Digest of what the owner holds."""

@@ -83,6 +83,14 @@ async def open_keys(settings: CommonSettings, service: str) -> KeyStore:
     return await SqliteKeyStore.open(settings.data_dir / service / "keys.db")
 
 
+async def refuse_other_journal(service: str, journal: Journal, store: Store) -> None:
+    """Raises `RuntimeError` when the store was written from another journal than this one."""
+    for partition in range(journal.partitions):
+        checkpoint = await store.read_checkpoint(partition)
+        if checkpoint is not None and checkpoint.journal_id != journal.journal_id:
+            raise RuntimeError(f"the store of {service} belongs to another journal: nothing is decided on it")
+
+
 @dataclass(frozen=True, slots=True)
 class OwnerPorts:
     """What an owner service opens. A host closes what is in `host` at its own end."""
@@ -104,6 +112,7 @@ async def open_owner_ports(
     closing.push_async_callback(keys.close)
     store = await open_store(settings, service)
     closing.push_async_callback(store.close)
+    await refuse_other_journal(service, journal, store)
     stream = await open_publishing_stream(settings, service, topics)
     closing.push_async_callback(stream.close)
     members = await open_members(settings)

@@ -1,0 +1,269 @@
+"""The toy as a real process on a real data folder: start, end, kill, refusals to start, digests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from chapar_chassis.secrets import Secrets, create_installation
+
+from .rig import PATIENCE_SECONDS, Client, Failed, eventually
+
+HERE = Path(__file__).parent
+COMMAND = (sys.executable, "-m", "tests.toy_process")
+START_SECONDS = 60.0
+"""Starting an interpreter with all libraries takes its time on a busy machine."""
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """An installation, with secrets for the toy."""
+    create_installation(tmp_path)
+    secrets = tmp_path / "secrets" / "toy"
+    shutil.copytree(tmp_path / "secrets" / "payments", secrets)
+    return {
+        **os.environ,
+        "CHAPAR_DATA_DIR": str(tmp_path),
+        "CHAPAR_SECRETS_DIR": str(secrets),
+        "CHAPAR_PARTITIONS": "4",
+    }
+
+
+@dataclass
+class Running:
+    """A started process."""
+
+    process: asyncio.subprocess.Process
+    client: Client
+    ready: dict[str, Any]
+
+    async def end(self, number: int) -> int:
+        """Sends a signal and waits for the end; returns the exit status."""
+        self.process.send_signal(number)
+        return await asyncio.wait_for(self.process.wait(), PATIENCE_SECONDS)
+
+
+async def begin(environ: dict[str, str], *arguments: str) -> asyncio.subprocess.Process:
+    """Starts a process with both outputs captured."""
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments, env=environ, cwd=HERE.parent, stdout=pipe, stderr=pipe
+    )
+
+
+async def finished(environ: dict[str, str], *arguments: str) -> tuple[int | None, str, str]:
+    """Runs a process to its end: exit status and both outputs."""
+    process = await begin(environ, *arguments)
+    output, errors = await asyncio.wait_for(process.communicate(), START_SECONDS)
+    return process.returncode, output.decode(), errors.decode()
+
+
+async def until_ready(process: asyncio.subprocess.Process) -> dict[str, Any]:
+    """Reads its log up to the line that says ready."""
+    assert process.stdout is not None
+    async with asyncio.timeout(START_SECONDS):
+        while line := await process.stdout.readline():
+            event: dict[str, Any] = json.loads(line)
+            if event["event"] == "ready":
+                return event
+    raise AssertionError(f"it ended with {await process.wait()}")
+
+
+@asynccontextmanager
+async def started(environ: dict[str, str]) -> AsyncIterator[Running]:
+    """A process that is ready; killed at the end, should it still run."""
+    process = await begin(environ)
+    try:
+        ready = await until_ready(process)
+        async with grpc.aio.insecure_channel(ready["address"]) as channel:
+            token = Secrets(Path(environ["CHAPAR_SECRETS_DIR"])).peer_token()
+            yield Running(process, Client(channel, token), ready)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def digests(environ: dict[str, str]) -> tuple[int | None, list[dict[str, Any]]]:
+    """Exit status and rows of the sub-command."""
+    status, output, errors = await finished(environ, "digest")
+    assert errors == ""
+    return status, [json.loads(line) for line in output.splitlines()]
+
+
+async def health(channel: grpc.aio.Channel, name: str) -> int:
+    """What the health service says."""
+    stub = health_pb2_grpc.HealthStub(channel)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=PATIENCE_SECONDS)
+    return int(answer.status)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_however_it_ends_what_was_acknowledged_is_there_again(environ: dict[str, str], number: int) -> None:
+    async with started(environ) as running:
+        assert [await running.client.add(f"c{n % 3}", 1) for n in range(9)] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+        assert await running.end(number) == (-number if number == signal.SIGKILL else 0)
+    async with started(environ) as running:
+        assert [await running.client.value(f"c{n}") for n in range(3)] == [3, 3, 3]
+        await running.end(signal.SIGTERM)
+    status, rows = await digests(environ)
+    assert status == 0
+    assert [row["partition"] for row in rows] == [0, 1, 2, 3]
+    assert sum(row["documents"] for row in rows) == 3 + 9, "three counters and nine answers"
+    assert all(row["equal"] and row["log_digest"] == row["store_digest"] for row in rows)
+
+
+async def test_a_killed_process_leaves_a_store_that_catches_up_to_its_log(environ: dict[str, str]) -> None:
+    async with started(environ) as running:
+        await running.client.add("c1", 5)
+        await running.end(signal.SIGKILL)
+    status, rows = await digests(environ)
+    assert (status, sum(row["documents"] for row in rows)) == (0, 2)
+
+
+async def test_a_store_that_was_tampered_with_is_noticed(environ: dict[str, str]) -> None:
+    async with started(environ) as running:
+        await running.client.add("c1", 5)
+        assert await running.end(signal.SIGINT) == 0
+    store = sqlite3.connect(Path(environ["CHAPAR_DATA_DIR"]) / "toy" / "store.db")
+    with store:
+        assert store.execute("UPDATE documents SET data = ? WHERE kind = 'counter'", (b"\x91\x06",)).rowcount == 1
+    store.close()
+    status, rows = await digests(environ)
+    assert status == 1
+    assert [row["equal"] for row in rows].count(False) == 1
+
+
+async def test_it_says_where_it_serves_and_that_it_is_ready(environ: dict[str, str]) -> None:
+    async with started(environ) as running:
+        assert running.ready["service"] == "toy"
+        assert running.ready["metrics_address"].startswith("127.0.0.1:")
+        channel = running.client.channel
+        serving = health_pb2.HealthCheckResponse.SERVING
+        assert [await health(channel, name) for name in ("live", "ready", "")] == [serving] * 3
+
+
+async def test_reflection_is_for_development_alone(environ: dict[str, str]) -> None:
+    reflection = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    for development, code in (("0", grpc.StatusCode.UNIMPLEMENTED), ("1", grpc.StatusCode.OK)):
+        async with started({**environ, "CHAPAR_DEVELOPMENT": development}) as running:
+            call: Any = running.client.channel.stream_stream(reflection)(iter(()), timeout=PATIENCE_SECONDS)
+            assert await call.code() is code
+
+
+async def test_a_second_process_on_the_same_folder_is_refused(environ: dict[str, str]) -> None:
+    async with started(environ) as running:
+        status, output, errors = await finished(environ)
+        assert (status, output) == (1, "")
+        assert errors.startswith("chapar-toy: ")
+        assert f"held by process {running.process.pid}" in errors
+        assert errors.count("\n") == 1
+        assert await running.client.add("c1", 1) == 1
+
+
+async def test_bad_settings_are_told_all_at_once(environ: dict[str, str]) -> None:
+    status, output, errors = await finished({**environ, "CHAPAR_PARTITIONS": "0", "CHAPAR_LISTEN": "x"})
+    assert (status, output) == (2, "")
+    assert errors == (
+        'chapar-toy: CHAPAR_LISTEN must be "host:port"; CHAPAR_PARTITIONS must be a whole number from 1 to 16384\n'
+    )
+
+
+async def test_a_journal_of_another_shape_is_refused(environ: dict[str, str]) -> None:
+    async with started(environ) as running:
+        await running.end(signal.SIGTERM)
+    status, _, errors = await finished({**environ, "CHAPAR_PARTITIONS": "8"})
+    assert status == 1
+    assert "has 4 partitions; 8 were asked for" in errors
+
+
+async def test_a_store_of_another_journal_is_refused(environ: dict[str, str]) -> None:
+    async with started(environ) as running:
+        await running.client.add("c1", 1)
+        await running.end(signal.SIGTERM)
+    for path in (Path(environ["CHAPAR_DATA_DIR"]) / "toy").glob("journal.db*"):
+        path.unlink()
+    for arguments in ((), ("digest",)):
+        status, _, errors = await finished(environ, *arguments)
+        assert status == 1
+        assert errors == "chapar-toy: the store of toy belongs to another journal: nothing is decided on it\n"
+
+
+async def test_a_missing_secret_is_named(environ: dict[str, str]) -> None:
+    (Path(environ["CHAPAR_SECRETS_DIR"]) / "master.key").unlink()
+    status, _, errors = await finished(environ)
+    assert status == 1
+    assert errors.endswith("master.key is missing\n")
+
+
+async def test_a_port_that_is_taken_is_named(environ: dict[str, str]) -> None:
+    async with started(environ) as running:
+        taken = running.ready["address"]
+        other = {**environ, "CHAPAR_DATA_DIR": environ["CHAPAR_DATA_DIR"] + "/other", "CHAPAR_LISTEN": taken}
+        status, _, errors = await finished(other)
+        assert status == 1
+        assert errors.splitlines()[-1] == f"chapar-toy: cannot listen on {taken}"
+
+
+async def test_an_unknown_command_is_told_the_known_ones(environ: dict[str, str]) -> None:
+    assert await finished(environ, "dance") == (2, "", "usage: python -m chapar_toy [digest]\n")
+
+
+async def test_a_process_ends_when_its_parent_is_killed(environ: dict[str, str]) -> None:
+    script = (
+        "import os, subprocess, sys, time\n"
+        f"child = subprocess.Popen({COMMAND!r}, env={{**os.environ, 'CHAPAR_PARENT_PID': str(os.getpid())}})\n"
+        "print(json.dumps({'event': 'child', 'pid': child.pid}), flush=True)\n"
+        "child.wait()\n"
+    )
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        f"import json\n{script}",
+        env=environ,
+        cwd=HERE.parent,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert parent.stdout is not None
+    pid = json.loads(await parent.stdout.readline())["pid"]
+    await until_ready(parent)
+    parent.kill()
+    await parent.wait()
+    await eventually(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text())
+
+
+async def test_calls_under_way_end_well_and_later_ones_are_turned_away(environ: dict[str, str]) -> None:
+    async with started(environ) as running:
+        adding = [asyncio.create_task(running.client.add(f"c{n}", 1)) for n in range(50)]
+        await adding[0]
+        running.process.send_signal(signal.SIGTERM)
+        assert await asyncio.gather(*adding) == [1] * 50
+        assert await asyncio.wait_for(running.process.wait(), PATIENCE_SECONDS) == 0
+        late = await running.client.add("c1", 1, timeout=1)
+        assert isinstance(late, Failed)
+        assert late.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+async def test_health_turns_callers_away_before_calls_fail(environ: dict[str, str]) -> None:
+    async with started(environ) as running:
+        stub = health_pb2_grpc.HealthStub(running.client.channel)
+        watch = stub.Watch(health_pb2.HealthCheckRequest(service="ready"), timeout=START_SECONDS)
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        running.process.send_signal(signal.SIGTERM)
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert await running.client.add("c1", 1) == 1, "a call in that moment is still served"
+        assert await asyncio.wait_for(running.process.wait(), PATIENCE_SECONDS) == 0
