@@ -66,6 +66,12 @@ class Reservations(RuleBasedStateMachine):
             if naming.username:
                 assert self.reserved().get(naming.username) == Username(user, naming.username_wish)
 
+    @invariant()
+    def every_wish_is_decided_once_and_in_order(self) -> None:
+        for user in USERS:
+            wishes = [each.wish for each in self.play.naming(user).decided]
+            assert wishes == sorted(set(wishes))
+
     def reserved(self) -> dict[str, Username]:
         return {
             key.parent: document

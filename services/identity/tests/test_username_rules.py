@@ -82,6 +82,14 @@ def test_a_reservation_that_nobody_wishes_for_is_declined_and_released() -> None
     assert kinds(play.when(release("first"))) == ["username_released"]
 
 
+def test_a_late_refusal_leaves_the_open_wish_alone() -> None:
+    play = signed_in(ARASH).given(set_username("first"), reject("first"), set_username("second"))
+    assert kinds(play.when(reject("first"))) == []
+    assert kinds(play.when(reject("second"))) == []
+    assert kinds(play.when(reject("first", wish=2))) == []
+    assert play.naming().is_pending("second", 2)
+
+
 def test_a_username_taken_back_before_its_release_arrives_stays_reserved() -> None:
     play = holding("first").given(set_username("second"), reserve("second", wish=2), confirm("second", wish=2))
     play.given(set_username("first"))
