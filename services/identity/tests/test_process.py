@@ -58,7 +58,7 @@ async def line_about(lines: asyncio.StreamReader, event: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def started(data_dir: Path) -> AsyncIterator[Started]:
+async def started(data_dir: Path, **settings: str) -> AsyncIterator[Started]:
     """Starts the process, waits until it is ready, and kills it at the end."""
     secrets_dir = data_dir / "secrets" / "identity"
     process = await asyncio.create_subprocess_exec(
@@ -66,7 +66,12 @@ async def started(data_dir: Path) -> AsyncIterator[Started]:
         "-m",
         "chapar_identity",
         stdout=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "CHAPAR_DATA_DIR": str(data_dir), "CHAPAR_SECRETS_DIR": str(secrets_dir)},
+        env={
+            "PATH": os.environ["PATH"],
+            "CHAPAR_DATA_DIR": str(data_dir),
+            "CHAPAR_SECRETS_DIR": str(secrets_dir),
+            **settings,
+        },
     )
     try:
         assert process.stdout is not None
@@ -129,3 +134,41 @@ async def test_a_refusal_carries_status_reason_detail_and_retry(tmp_path: Path) 
         reason, detail = error_info(details)
         assert reason == "REASON_RESEND_TOO_SOON"
         assert 0 < int(detail["retry_after_ms"]) <= 30_000
+
+
+@asynccontextmanager
+async def webhook() -> AsyncIterator[tuple[str, asyncio.Queue[Any]]]:
+    """An HTTP endpoint on loopback: its address, and the JSON bodies that it takes over."""
+    bodies: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.split("content-length: ")[1].split("\r\n")[0])
+        bodies.put_nowait(json.loads(await reader.readexactly(length)))
+        writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}/codes", bodies
+
+
+async def test_a_webhook_gets_the_code_and_the_log_shows_neither_code_nor_phone(tmp_path: Path) -> None:
+    create_installation(tmp_path)
+    async with webhook() as (url, bodies):
+        settings = {"CHAPAR_CODE_DELIVERY": "webhook", "CHAPAR_CODE_WEBHOOK_URL": url, "CHAPAR_LOG_LEVEL": "debug"}
+        async with started(tmp_path, **settings) as process:
+            challenge = await process.call(api.StartSignInRequest(request_id=request_id(), phone=PHONE))
+            async with asyncio.timeout(BOUND_SECONDS):
+                sent = await bodies.get()
+            assert (sent["phone"], sent["expire_time_ms"]) == (PHONE, challenge.expire_time_ms)
+            completion = api.CompleteSignInRequest(
+                request_id=request_id(), challenge_id=challenge.challenge_id, code=sent["code"], device="گوشی"
+            )
+            assert (await process.call(completion)).new_user
+        logged = (await process.lines.read()).decode()
+    assert "sign_in_code" not in logged
+    assert PHONE[1:] not in logged
+    assert f'"{sent["code"]}"' not in logged
