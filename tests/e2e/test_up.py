@@ -84,8 +84,10 @@ async def test_a_signal_ends_all_and_the_folder_can_be_used_again(tmp_path: Path
             output, _ = await process.communicate()
         assert process.returncode == 0
         assert not any(is_running(pid) for pid in children)
-    stopping = [json.loads(line)["service"] for line in output.decode().splitlines() if '"stopping"' in line]
-    assert stopping[0] == "gateway", "the gateway ends first"
+    lines = [(line["service"], line["event"]) for line in map(json.loads, output.decode().splitlines())]
+    ended = lines.index(("gateway", "ended"))
+    assert all(lines.index((service, "stopping")) > ended for service in SERVICES[:-1]), "the gateway ends first"
+    assert all((service, "ended") in lines for service in SERVICES)
     async with up_command(tmp_path) as (_, ready):
         assert ready["gateway_address"]
 

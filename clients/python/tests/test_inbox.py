@@ -330,3 +330,28 @@ async def test_what_was_shown_last_before_closing_is_not_shown_again(gateway: Fa
         script.message(1)
         script.message(2)
         assert await reading == [2]
+
+
+async def test_what_came_while_closing_and_was_not_taken_is_shown_next_time(
+    gateway: FakeGateway, tmp_path: Path
+) -> None:
+    script = Script(gateway)
+    state = StateStore(tmp_path)
+    await state.open_session(session())
+    async with Client(gateway.address, state) as client:
+        inbox = client.inbox()
+        reading = asyncio.create_task(take(inbox, 1))
+        await script.connected(1)
+        await reading
+        impatient = asyncio.create_task(take(inbox, 1))
+        await eventually(lambda: inbox._next is not None)
+        impatient.cancel()
+        await asyncio.wait([impatient])
+        script.message(1)
+        await eventually(lambda: inbox._next is not None and inbox._next.done())
+        await inbox.aclose()
+    async with Client(gateway.address, StateStore(tmp_path)) as client, client.inbox() as inbox:
+        reading = asyncio.create_task(messages(inbox, 1))
+        await script.connected(2)
+        script.message(1)
+        assert await reading == [1]

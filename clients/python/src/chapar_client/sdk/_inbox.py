@@ -95,6 +95,8 @@ class Inbox:
         self._sequences = Sequences({})
         self._updates = self._run()
         self._next: asyncio.Task[InboxUpdate] | None = None
+        self._taken = False
+        """Whether the reader has had the update that came last: an inbox may be closed before."""
 
     async def __aenter__(self) -> Inbox:
         return self
@@ -110,7 +112,9 @@ class Inbox:
             self._next = asyncio.create_task(self._pulled(), name="inbox")
         await asyncio.wait([self._next])
         done, self._next = self._next, None
-        return done.result()
+        update = done.result()
+        self._taken = True
+        return update
 
     async def aclose(self) -> None:
         """Ends the subscription."""
@@ -143,10 +147,14 @@ class Inbox:
                 async with aclosing(self._subscription()) as updates:
                     async for update in updates:
                         failures = 0
+                        self._taken = False
                         try:
                             yield update
-                        finally:
-                            await self._save()
+                        except GeneratorExit:
+                            if self._taken:
+                                await self._save()
+                            raise
+                        await self._save()
             except _Lost as error:
                 lost = error
             except (Unavailable, Broken) as error:

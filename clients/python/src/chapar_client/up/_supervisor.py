@@ -112,10 +112,15 @@ class Supervisor:
             await asyncio.wait(self._keepers.values())
         self._keepers.clear()
         if GATEWAY in self._children:
-            await self._children.pop(GATEWAY).stop(GATEWAY_END_S_MAX)
-        await asyncio.gather(*(child.stop(OWNER_END_S_MAX) for child in self._children.values()))
+            await self._end(self._children.pop(GATEWAY), GATEWAY_END_S_MAX)
+        await asyncio.gather(*(self._end(child, OWNER_END_S_MAX) for child in self._children.values()))
         self._children.clear()
         self._held.close()
+
+    async def _end(self, child: Child, timeout_s: float) -> None:
+        status = await child.stop(timeout_s)
+        fields = {"service": child.service, "event": "ended", "status": status}
+        self._on_line(LogLine(child.service, json.dumps(fields), fields))
 
     async def run(self, service: str, *arguments: str) -> tuple[int, str]:
         """Runs a sub-command of a service, such as `digest`; answers its status and output."""

@@ -1,0 +1,65 @@
+"""Each service killed with -9 five times under load, on SQLite and on a real broker.
+
+Zero acknowledged commands are lost, doubled or reordered, and every log refolds to its store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from chapar_client.demo import Stage
+from chapar_client.up import SERVICES
+from chapar_client.verifier import verify_folder
+from tests.e2e.load import Arena
+from tools.kafka_server import KafkaServer
+
+KILLS = 5
+ACKNOWLEDGED_BETWEEN_KILLS = 40
+
+pytestmark = [
+    pytest.mark.kills,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(900),
+]
+
+
+@contextmanager
+def broker(folder: Path) -> Iterator[str]:
+    with KafkaServer(folder / "kafka") as server:
+        yield server.bootstrap
+
+
+@pytest_asyncio.fixture(
+    scope="module",
+    loop_scope="module",
+    params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)],
+)
+async def arena(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Arena]:
+    """One installation for all kills on one kind of log; its logs are refolded at the end."""
+    folder = tmp_path_factory.mktemp("kills")
+    on_kafka = request.param == "kafka"
+    with broker(folder) if on_kafka else nullcontext("") as kafka:
+        async with Stage(folder, kafka=kafka) as stage:
+            yield await Arena.open(stage)
+        disagreeing = {service: said for service, (same, said) in (await stage.digests()).items() if not same}
+    assert disagreeing == {}
+    if not on_kafka:
+        assert [finding for report in verify_folder(stage.data_dir) for finding in report.findings] == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_nothing_acknowledged_is_lost_doubled_or_reordered(arena: Arena, service: str) -> None:
+    async with arena.load() as recorder:
+        await arena.more(ACKNOWLEDGED_BETWEEN_KILLS)
+        for _ in range(KILLS):
+            before = arena.stage.up.starts(service)
+            await arena.stage.up.kill_and_wait(service)
+            assert arena.stage.up.starts(service) == before + 1
+            await arena.more(ACKNOWLEDGED_BETWEEN_KILLS)
+    assert await arena.problems() == []
+    assert recorder.acknowledged > KILLS * ACKNOWLEDGED_BETWEEN_KILLS
