@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.message import Message
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
-from chapar_sourcing.adapters.memory import MemoryStream
+from chapar_sourcing.adapters.memory import MemoryStore, MemoryStream
 from chapar_sourcing.clock import ManualClock
 from chapar_sourcing.domain import When
 from chapar_sourcing.fold import LogDamaged
@@ -105,6 +105,50 @@ async def test_a_reader_goes_on_from_its_cursor() -> None:
         while len(events) < 4:
             events += await reader.next()
         assert await texts(reader_of(given, cursor=events[1].cursor), 2) == ["2", "3"]
+
+
+async def test_a_relay_goes_on_from_its_cursor() -> None:
+    given = world()
+    async with running(given, rules=rules()) as process:
+        await process.write(book_at(0), "before")
+
+        async def written() -> bool:
+            return f"relay/{TOPIC}" in await MemoryStore(given.tables).read_cursors(0)
+
+        await eventually(written)
+        await process.crash()
+    async with running(given, rules=rules()) as successor:
+        await successor.write(book_at(0), "after")
+        assert await texts(reader_of(given), 2) == ["before", "after"]
+    assert [Event.FromString(r.event).text for r in await read_all(given, TOPIC, 0)] == ["before", "after"]
+
+
+async def test_a_repetition_is_no_hole() -> None:
+    given, clock = world(), ManualClock(0)
+    stream = MemoryStream(given.topics, topics={TOPIC: None}, partitions=PARTITIONS)
+    place = journal.SourcePosition
+    first = journal.StreamRecord(position=place(offset=1), source_hash=b"a")
+    second = journal.StreamRecord(position=place(offset=2), previous=place(offset=1), source_hash=b"b")
+    third = journal.StreamRecord(position=place(offset=3), previous=place(offset=2), source_hash=b"c")
+    await stream.publish(TOPIC, 0, [r.SerializeToString() for r in (first, second, first, second)])
+    reader = reader_of(given, clock=clock)
+    assert len(await reader.next(records_max=2)) == 2
+    waiting = asyncio.create_task(reader.next())
+    await clock.advance(30_001)
+    await stream.publish(TOPIC, 0, [first.SerializeToString()])
+    await clock.advance(30_001)
+    await stream.publish(TOPIC, 0, [third.SerializeToString()])
+    assert [e.position for e in await waiting] == [Position(3, 0)]
+
+
+async def test_a_repetition_that_says_otherwise_is_an_alarm() -> None:
+    given = world()
+    stream = MemoryStream(given.topics, topics={TOPIC: None}, partitions=PARTITIONS)
+    first = journal.StreamRecord(position=journal.SourcePosition(offset=1), source_hash=b"a")
+    other = journal.StreamRecord(position=journal.SourcePosition(offset=1), source_hash=b"b")
+    await stream.publish(TOPIC, 0, [first.SerializeToString(), other.SerializeToString()])
+    with pytest.raises(LogDamaged, match="otherwise"):
+        await reader_of(given).next()
 
 
 async def test_a_hole_that_stays_is_an_alarm() -> None:
