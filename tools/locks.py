@@ -16,11 +16,9 @@ SERVICES = sorted(p.parent.name for p in ROOT.glob("services/*/pyproject.toml"))
 
 def export(*selection: str) -> str:
     """The pinned requirements of a selection of workspace packages, without the packages of the workspace."""
-    done = subprocess.run(
-        [sys.executable, "-m", "uv", "export", "--quiet", "--format", "requirements-txt", "--no-header", "--no-annotate",
-         "--no-emit-workspace", *selection],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    )  # fmt: skip
+    uv = [sys.executable, "-m", "uv", "export", "--quiet", "--format", "requirements-txt"]
+    plain = ["--no-header", "--no-annotate", "--no-emit-workspace"]
+    done = subprocess.run([*uv, *plain, *selection], cwd=ROOT, check=True, capture_output=True, text=True)
     return HEADER + done.stdout
 
 
