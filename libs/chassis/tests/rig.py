@@ -72,7 +72,8 @@ class Client:
     ) -> bytes | Failed:
         """One unary call: the reply's bytes, or how it failed."""
         shown = (("chapar-peer-token", self.peer_token),) if self.peer_token else ()
-        call: Any = self.channel.unary_unary(method)(data, metadata=(*metadata, *shown), timeout=timeout)  # type: ignore[var-annotated, arg-type]
+        begin: Any = self.channel.unary_unary(method)
+        call = begin(data, metadata=(*metadata, *shown), timeout=timeout)
         try:
             reply: bytes = await call
         except grpc.aio.AioRpcError as error:
@@ -137,7 +138,7 @@ def failed(error: grpc.aio.AioRpcError) -> Failed:
 async def running_toy(api: ServiceApi | None = None, *, keyring: Keyring | None = None) -> AsyncIterator[Toy]:
     """Starts the toy and waits until it is ready; ends it in order."""
     output, metrics, tracing = io.StringIO(), Metrics(CollectorRegistry()), Tracing("toy")
-    log = make_logger("toy", "info", output)
+    log = make_logger("toy", "debug", output)
     api = api or toy.toy_api()
     keyring = keyring or Keyring(MemoryKeyStore(), master_key=bytes(32), clock=SystemClock(), randomness=os.urandom)
     server = make_server(make_refusals("toy", api, metrics, log), PEER_TOKEN, metrics, tracing, log)
@@ -154,7 +155,13 @@ async def running_toy(api: ServiceApi | None = None, *, keyring: Keyring | None 
     add_owner(
         server,
         api,
-        ServedBy(host, keyring, PositionTokens(POSITION_KEY, "toy", host.generation), toy.Event),
+        ServedBy(
+            host,
+            keyring,
+            PositionTokens(POSITION_KEY, "toy", host.generation),
+            toy.Event,
+            on_ahead=lambda partition, offset: log.error("ahead", partition=partition, offset=offset),
+        ),
         [],
         development=True,
     )

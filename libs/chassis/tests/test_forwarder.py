@@ -48,7 +48,7 @@ class Town:
             return await handler(request, context)
 
         server = make_server(self.refusals, PEER_TOKEN, self.metrics, self._tracing, self._log)
-        methods = {"Do": grpc.unary_unary_rpc_method_handler(serve)}
+        methods: Any = {"Do": grpc.unary_unary_rpc_method_handler(serve)}
         server.add_handlers([grpc.method_handlers_generic_handler("owner.Owner", methods)])
         address = server.bind(listen)
         await server.start()
@@ -188,8 +188,7 @@ async def test_a_cancelled_caller_ends_the_call(town: Town) -> None:
 async def test_channels_to_addresses_of_the_past_are_closed(town: Town) -> None:
     for number in range(module.CHANNELS_MAX + 5):
         town.announce(f"127.0.0.1:{number + 1}", epoch=number + 1)
-        town.forwarder._owners.clear()
-        await town.forwarder._channel("toy", 3)
+        await town.forwarder._channel("toy", town.directory.owners["toy"], 3)
     assert len(town.forwarder._channels) == module.CHANNELS_MAX
     assert "127.0.0.1:1" not in town.forwarder._channels
 

@@ -28,8 +28,8 @@ class Hotel:
         log = make_logger("toy", "info", self.output)
         guard = GuardInterceptor(make_refusals("toy", None, self.metrics, log), self.metrics, Tracing("toy"), log)
         self.server = RpcServer([guard])
-        single = {name: grpc.unary_unary_rpc_method_handler(getattr(self, name)) for name in SINGLE}
-        streams = {name: grpc.unary_stream_rpc_method_handler(getattr(self, name)) for name in STREAMS}
+        single: Any = {name: grpc.unary_unary_rpc_method_handler(getattr(self, name)) for name in SINGLE}
+        streams: Any = {name: grpc.unary_stream_rpc_method_handler(getattr(self, name)) for name in STREAMS}
         self.server.add_handlers([grpc.method_handlers_generic_handler("hotel.Hotel", {**single, **streams})])
         self.entered = asyncio.Event()
         self.left = asyncio.Event()

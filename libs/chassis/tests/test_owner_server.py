@@ -215,6 +215,8 @@ async def test_an_owner_behind_what_the_client_saw_is_not_the_owner(running: Toy
     ahead = (*AS_USER, ("chapar-position-bin", tokens.make(partition_of("c1", PARTITIONS), 1_000_000)))
     refused(await running.value("c1", metadata=ahead), grpc.StatusCode.UNAVAILABLE, "REASON_NOT_OWNER")
     refused(await running.add("c1", 1, metadata=ahead), grpc.StatusCode.UNAVAILABLE, "REASON_NOT_OWNER")
+    alarms = [line for line in running.lines() if line["event"] == "ahead"]
+    assert [line["offset"] for line in alarms] == [1_000_000] * 2, "a confirmed owner that is behind says so"
 
 
 async def test_a_forged_position_says_nothing(running: Toy) -> None:

@@ -18,7 +18,7 @@ def test_the_highest_token_of_the_partition_counts() -> None:
 
 
 def test_tokens_of_others_say_nothing() -> None:
-    others = [
+    others: list[str | bytes] = [
         PositionTokens(bytes(32), "messaging", 1).make(3, 9),
         PositionTokens(KEY, "payments", 1).make(3, 9),
         PositionTokens(KEY, "messaging", 2).make(3, 9),

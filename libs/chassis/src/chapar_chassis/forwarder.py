@@ -94,6 +94,7 @@ class GrpcForwarder:
         self._peer_token = peer_token
         self._statuses = statuses
         self._owners: dict[str, Mapping[int, OwnerRow]] = {}
+        self._asking = asyncio.Lock()
         self._channels: OrderedDict[str, grpc.aio.Channel] = OrderedDict()
 
     async def unary(
@@ -106,7 +107,6 @@ class GrpcForwarder:
             try:
                 return await self._try(service, partition, method, request, metadata, ends - time.monotonic())
             except ForwardFailed as failed:
-                self._owners.pop(service, None)
                 pause = wait_ms * (0.5 + random.random() / 2) / 1000  # noqa: S311 - spreads load, guards nothing.
                 if not _may_retry(failed.status) or time.monotonic() + pause >= ends:
                     raise
@@ -118,14 +118,15 @@ class GrpcForwarder:
     ) -> Forwarded:
         if timeout_seconds <= 0:
             raise ForwardFailed(self._statuses.of_reason(refusals.DEADLINE_PASSED))
-        channel = await self._channel(service, partition)
+        owners = await self._known_owners(service)
+        channel = await self._channel(service, owners, partition)
         begin: Any = channel.unary_unary(method)
         call = begin(request, timeout=timeout_seconds, metadata=self._metadata(partition, metadata))
         try:
             response = await call
             return Forwarded(response, tuple(await call.trailing_metadata()))
         except grpc.aio.AioRpcError as error:
-            raise self._failed(error) from None
+            raise self._failed(error, service, owners) from None
         except asyncio.CancelledError:
             if not call.cancelled() or _being_cancelled():
                 raise
@@ -133,15 +134,15 @@ class GrpcForwarder:
 
     async def watch(self, service: str, request: peer.WatchRequest) -> AsyncIterator[peer.WatchResponse]:
         """See `Forwarder`."""
-        channel = await self._channel(service, request.partition)
+        owners = await self._known_owners(service)
+        channel = await self._channel(service, owners, request.partition)
         open_stream: Any = channel.unary_stream(_WATCH, response_deserializer=peer.WatchResponse.FromString)
         call = open_stream(request.SerializeToString(), metadata=self._metadata(request.partition, ()))
         try:
             async for frame in call:
                 yield frame
         except grpc.aio.AioRpcError as error:
-            self._owners.pop(service, None)
-            raise self._failed(error) from None
+            raise self._failed(error, service, owners) from None
         finally:
             call.cancel()
 
@@ -152,15 +153,25 @@ class GrpcForwarder:
 
     # ---- finding
 
-    async def _channel(self, service: str, partition: int) -> grpc.aio.Channel:
-        try:
-            if service not in self._owners:
-                self._owners[service] = await self._members.owners(service)
-        except Unavailable:
-            raise ForwardFailed(self._statuses.of_reason(refusals.UNAVAILABLE)) from None
-        owner = self._owners.get(service, {}).get(partition)
+    async def _known_owners(self, service: str) -> Mapping[int, OwnerRow]:
+        """What was learnt last; asked anew after a failure, once for all who wait."""
+        async with self._asking:
+            try:
+                if service not in self._owners:
+                    self._owners[service] = await self._members.owners(service)
+            except Unavailable:
+                raise ForwardFailed(self._statuses.of_reason(refusals.UNAVAILABLE)) from None
+            return self._owners[service]
+
+    def _forget(self, service: str, owners: Mapping[int, OwnerRow]) -> None:
+        """Has owners asked for anew, unless somebody already did since these were learnt."""
+        if self._owners.get(service) is owners:
+            del self._owners[service]
+
+    async def _channel(self, service: str, owners: Mapping[int, OwnerRow], partition: int) -> grpc.aio.Channel:
+        owner = owners.get(partition)
         if owner is None:
-            self._owners.pop(service, None)
+            self._forget(service, owners)
             raise ForwardFailed(self._statuses.of_reason(refusals.UNAVAILABLE))
         channel = self._channels.get(owner.address)
         if channel is None:
@@ -180,7 +191,13 @@ class GrpcForwarder:
         taken = {name for name, _ in (*own, *traced)}
         return (*(pair for pair in metadata if pair[0] not in taken), *own, *traced)
 
-    def _failed(self, error: grpc.aio.AioRpcError) -> ForwardFailed:
+    def _failed(self, error: grpc.aio.AioRpcError, service: str, owners: Mapping[int, OwnerRow]) -> ForwardFailed:
+        failed = self._told(error)
+        if _may_retry(failed.status):
+            self._forget(service, owners)
+        return failed
+
+    def _told(self, error: grpc.aio.AioRpcError) -> ForwardFailed:
         trailing = tuple(error.trailing_metadata() or ())
         details = next((value for key, value in trailing if key == refusals.DETAILS_KEY), b"")
         if isinstance(details, bytes) and details:

@@ -133,7 +133,9 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
         code = _NAMES.get(context.code() or 0, "UNKNOWN")
         self._metrics.rpc_seconds.labels(method, code).observe(seconds)
         if not method.startswith(QUIET_PREFIX):
-            self._log.info("call", rpc=method, status=code, duration_ms=round(seconds * 1000, 2))
+            # What went well is for those who look for it: at its rate a line each would cost more than the call.
+            log = self._log.debug if code == "OK" else self._log.info
+            log("call", rpc=method, status=code, duration_ms=round(seconds * 1000, 2))
 
 
 async def end_call(context: Any, status: CallStatus, trailing: tuple[tuple[str, str | bytes], ...] = ()) -> None:

@@ -161,7 +161,12 @@ class OwnerProcess:
             remote=PeerTargets(forwarder, name),
         )
         positions = PositionTokens(position_key, name, host.generation)
-        served_by = ServedBy(host, context.sealer, positions, service.domain.event_type)
+
+        def on_ahead(partition: int, offset: int) -> None:
+            metrics.count("positions_beyond_owner")
+            log.error("position_beyond_owner", partition=partition, offset=offset)
+
+        served_by = ServedBy(host, context.sealer, positions, service.domain.event_type, on_ahead)
         servicers = service.extra_servicers(context, host)
         add_owner(server, api, served_by, servicers, development=settings.development)
         background = partial(service.background, context, host)

@@ -24,7 +24,7 @@ from chapar_chassis.position_tokens import POSITION_KEY, PositionTokens
 from chapar_chassis.refusals import ENTRY_TOO_LARGE, NOT_OWNER, REQUEST_ID_REUSED, REQUEST_MALFORMED, CallRefused
 from chapar_chassis.routing import MethodRoute, RoutingInvalid, routes_of, service_descriptor
 from chapar_chassis.rpc_server import MESSAGE_BYTES_MAX
-from chapar_sourcing.domain import Refused
+from chapar_sourcing.domain import Key, Refused
 from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import Request
 from chapar_sourcing.owner.messages import Outcome
@@ -43,6 +43,8 @@ class ServedBy:
     sealer: Sealer
     positions: PositionTokens
     event_type: type[Message]
+    on_ahead: Callable[[int, int], None] = lambda _partition, _offset: None
+    """Told of a client that saw a partition beyond the end of its confirmed owner: the log may have lost records."""
 
 
 def public_handlers(api: ServiceApi, served_by: ServedBy) -> list[grpc.GenericRpcHandler]:
@@ -109,22 +111,29 @@ class _Method:
     async def _answer(self, request: Message, caller: Caller, data: bytes, tokens: list[Any]) -> tuple[Message, bool]:
         if isinstance(self._rpc, QueryRpc):
             return await self._query(self._rpc, request, caller, tokens), False
-        self._refuse_behind(caller, tokens)
+        await self._refuse_behind(caller, tokens)
         return await self._command(self._rpc, request, caller, data)
 
     # ---- queries
 
     async def _query(self, rpc: QueryRpc[Any, Any], request: Message, caller: Caller, tokens: list[Any]) -> Message:
+        await self._refuse_behind(caller, tokens)
+
         async def answer(view: View) -> Message | Refused:
-            self._refuse_behind(caller, tokens)
             return await rpc.answer(request, caller, view)
 
         response: Message = _unless_refused(await self._read(caller, answer))
         return response
 
-    def _refuse_behind(self, caller: Caller, tokens: list[Any]) -> None:
-        """The client has seen more of this partition than there is here: another must own it."""
-        if self._by.host.offset(caller.partition) < self._by.positions.least_offset(tokens, caller.partition):
+    async def _refuse_behind(self, caller: Caller, tokens: list[Any]) -> None:
+        """The client has seen more of this partition than there is here: another must own it, or the log lost some."""
+        seen = self._by.positions.least_offset(tokens, caller.partition)
+        if self._by.host.offset(caller.partition) >= seen:
+            return
+        # Reading anything has the owner confirm itself; one that is no owner any more refuses here.
+        await self._read(caller, lambda view: view.get(Key("", caller.key)))
+        if self._by.host.offset(caller.partition) < seen:
+            self._by.on_ahead(caller.partition, seen)
             raise CallRefused(NOT_OWNER)
 
     async def _read(self, caller: Caller, reader: Callable[[View], Awaitable[T]]) -> T:
