@@ -103,6 +103,23 @@ async def test_a_deposed_owner_answers_nobody() -> None:
         assert await successor.texts(book_at(0)) == ["of the successor"]
 
 
+@pytest.mark.parametrize("asks", ["again", "refused"])
+async def test_a_deposed_owner_does_not_answer_from_memory(asks: str) -> None:
+    world = World()
+    async with running(world, read_policy="append") as deposed:
+        request_id = make_request_id(deposed.host.now_ms, bytes(10))
+        written = Command(book=book_at(0), text="once")
+        assert (await deposed.submit(request_id, written)).reason == ""
+        async with running(world, read_policy="append") as successor:
+            assert await successor.texts(book_at(0)) == ["once"]
+            unknown_note = Command(book=book_at(0), erases=1_000)
+            other_id = make_request_id(deposed.host.now_ms, bytes([1]) * 10)
+            asked = (request_id, written) if asks == "again" else (other_id, unknown_note)
+            outcome = await deposed.submit(*asked)
+            assert outcome.entry is None
+            assert outcome.reason == NOT_OWNER
+
+
 async def test_a_read_waits_until_an_own_heartbeat_is_acknowledged() -> None:
     cut_off = False
 

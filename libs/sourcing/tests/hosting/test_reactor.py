@@ -13,7 +13,8 @@ from chapar_sourcing.creations import HOLE_REASON
 from chapar_sourcing.hosting import HostPorts, HostRules, Topic
 from chapar_sourcing.ports import Unavailable
 from chapar_sourcing.reactions import Advance, Outgoing, Source, Submit
-from chapar_sourcing.refusing import EngineRefused
+from chapar_sourcing.refusing import NOT_OWNER, REQUEST_ID_IN_FUTURE, EngineRefused
+from chapar_sourcing.requests import make_request_id
 
 from .notebook import Command, Event, Notebook
 from .rig import World, book_at, eventually, running
@@ -32,6 +33,7 @@ class Forwarding:
     seen: list[str] = field(default_factory=list)
     fails: int = 0
     looks: bool = False
+    rows: bool = True
 
     async def react(self, event: Any, source: Source, view: Any) -> Sequence[Outgoing]:
         if self.fails > 0:
@@ -43,7 +45,8 @@ class Forwarding:
         if not event.forward:
             return []
         row = Advance(event.forward, event.book, {"head": event.number.to_bytes(8)}, event.text.encode())
-        return [Submit(event.forward, Command(book=event.forward, text=event.text), self.creation), row]
+        command = Submit(event.forward, Command(book=event.forward, text=event.text), self.creation)
+        return [command, row] if self.rows else [command]
 
 
 def rules(*reactions: Forwarding) -> HostRules:
@@ -64,8 +67,9 @@ def flaky(world: World, steps: dict[str, int]) -> HostPorts:
 class Gate:
     """Other processes' owners, behind a gate for each partition; what passes is remembered."""
 
-    def __init__(self, closed: Sequence[int] = (), holes: int = 0) -> None:
+    def __init__(self, closed: Sequence[int] = (), holes: int = 0, stumbles: int = 0) -> None:
         self.holes = holes
+        self.stumbles = stumbles
         self.closed = set(closed)
         self.commands: dict[int, list[Any]] = {}
         self.rows: dict[int, list[str]] = {}
@@ -76,12 +80,16 @@ class Gate:
         if self.holes > 0:
             self.holes -= 1
             return [HOLE_REASON] * len(commands)
-        self.commands.setdefault(partition, []).extend(commands)
-        return [""] * len(commands)
+        taken = commands
+        if self.stumbles > 0:
+            self.stumbles -= 1
+            taken = commands[:1]
+        self.commands.setdefault(partition, []).extend(taken)
+        return [""] * len(taken) + [NOT_OWNER] * (len(commands) - len(taken))
 
     async def advance(self, partition: int, advances: Sequence[peer.Advance]) -> None:
         if partition in self.closed:
-            raise EngineRefused("REASON_NOT_OWNER")
+            raise EngineRefused(NOT_OWNER)
         self.rows.setdefault(partition, []).extend(a.row for a in advances)
 
     def texts(self, partition: int) -> list[str]:
@@ -174,6 +182,47 @@ async def test_what_is_under_way_to_a_slow_target_is_bounded() -> None:
         assert len(reaction.seen) < 300
         gate.closed.clear()
         await eventually(lambda: len(gate.texts(2)) == 400)
+
+
+async def test_what_was_not_decided_is_sent_again_in_order() -> None:
+    gate, here = Gate(closed=[1], stumbles=5), book_at(0)
+    async with running(World(), rules=rules(Forwarding(rows=False)), owned=[0], remote=gate) as process:
+        await asyncio.gather(*(process.write(here, str(n), forward=book_at(1)) for n in range(8)))
+        sent = await process.texts(here)
+        gate.closed.clear()
+        await eventually(lambda: len(gate.texts(1)) >= 8)
+        assert gate.texts(1) == sent
+
+
+async def test_what_had_not_arrived_at_a_crash_is_sent_again() -> None:
+    world, here, gate = World(), book_at(0), Gate(closed=[1])
+    async with running(world, rules=rules(Forwarding(creation=False)), owned=[0], remote=gate) as process:
+        outcomes = await asyncio.gather(
+            *(process.write(here, text, forward=book_at(at)) for text, at in (("passes", 2), ("held up", 1)))
+        )
+        assert len({o.position.offset for o in outcomes if o.position}) == 1, "one block, done with as a whole"
+        await eventually(lambda: gate.texts(2) == ["passes"])
+        await eventually(lambda: process.measures.counters["reactor_retries"] > 1)
+        await process.crash()
+    gate.closed.clear()
+    async with running(world, rules=rules(Forwarding(creation=False)), owned=[0], remote=gate):
+        await eventually(lambda: gate.texts(1) == ["held up"])
+
+
+async def test_after_a_command_that_was_not_decided_none_is() -> None:
+    book = book_at(1)
+    async with running(World()) as process:
+
+        def command(text: str, made_ms: int) -> peer.SubmittedCommand:
+            data = Command(book=book, text=text).SerializeToString()
+            request_id = make_request_id(made_ms, text.encode() * 10)
+            return peer.SubmittedCommand(request_id=request_id, source="notebook/0", command=data)
+
+        now_ms = process.host.now_ms
+        commands = [command("a", now_ms), command("b", now_ms + 60_000), command("c", now_ms)]
+        reasons = await process.host.submit_commands(1, commands)
+        assert reasons == ["", REQUEST_ID_IN_FUTURE, REQUEST_ID_IN_FUTURE]
+        assert await process.texts(book) == ["a"]
 
 
 async def test_a_repetition_has_the_request_id_of_the_first_time() -> None:

@@ -131,12 +131,19 @@ async def test_a_repetition_is_no_hole() -> None:
     second = journal.StreamRecord(position=place(offset=2), previous=place(offset=1), source_hash=b"b")
     third = journal.StreamRecord(position=place(offset=3), previous=place(offset=2), source_hash=b"c")
     await stream.publish(TOPIC, 0, [r.SerializeToString() for r in (first, second, first, second)])
-    reader = reader_of(given, clock=clock)
+    waits = 0
+
+    def count(step: str, partition: int) -> None:
+        nonlocal waits
+        waits += step == "wait"
+
+    reader = reader_of(given, clock=clock, stream=MemoryStream(given.topics, fault=count))
     assert len(await reader.next(records_max=2)) == 2
     waiting = asyncio.create_task(reader.next())
+    await eventually(lambda: waits == 1)
     await clock.advance(30_001)
     await stream.publish(TOPIC, 0, [first.SerializeToString()])
-    await clock.advance(30_001)
+    await eventually(lambda: waits == 2 or waiting.done())
     await stream.publish(TOPIC, 0, [third.SerializeToString()])
     assert [e.position for e in await waiting] == [Position(3, 0)]
 
@@ -217,5 +224,6 @@ async def test_beats_say_that_everything_durable_is_published() -> None:
         cut_off = True
         await eventually(lambda: not process.host._heartbeat.is_fresh)
         silent_from = await beat_count()
-        await process.write(book_at(3), "goes on")
+        lost = process.measures.counters["heartbeats_lost"]
+        await eventually(lambda: process.measures.counters["heartbeats_lost"] > lost + 10)
         assert await beat_count() <= silent_from + 1

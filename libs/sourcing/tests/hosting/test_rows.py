@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -19,7 +20,7 @@ async def test_memory_and_store_agree_after_overlapping_advances_and_reads() -> 
         for _ in range(draw.randint(0, 3)):
             await asyncio.sleep(0)
 
-    rows = Rows(0, MemoryStore(tables, fault=lambda step, partition: yields()), keys_max=3)
+    rows = Rows(0, MemoryStore(tables, fault=lambda step, partition: yields()), keys_max=4)
     running = asyncio.create_task(rows.run())
     expected: dict[str, dict[str, dict[str, bytes]]] = {}
 
@@ -35,9 +36,34 @@ async def test_memory_and_store_agree_after_overlapping_advances_and_reads() -> 
 
     for _ in range(40):
         await asyncio.gather(*(draw.choice([advance, look])() for _ in range(10)))
+        key = draw.choice(sorted(expected) or ["none"])
+        assert await rows.of(key) == expected.get(key, {})
     for key, held in expected.items():
         assert await rows.of(key) == held
         assert {r.row: dict(r.fields) for r in await MemoryStore(tables).rows(0, key)} == held
+    running.cancel()
+
+
+async def test_rows_merged_while_their_key_is_loaded_are_seen() -> None:
+    loaded, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(MemoryStore):
+        """Answers a while after it has read."""
+
+        async def rows(self, partition: int, key: str) -> Sequence[Row]:
+            found = await super().rows(partition, key)
+            loaded.set()
+            await go_on.wait()
+            return found
+
+    rows = Rows(0, Slow())
+    running = asyncio.create_task(rows.run())
+    reading = asyncio.create_task(rows.of("k"))
+    await loaded.wait()
+    await rows.advance([Row("k", "r", {"a": b"1"})])
+    go_on.set()
+    assert await reading == {"r": {"a": b"1"}}
+    assert await rows.of("k") == {"r": {"a": b"1"}}
     running.cancel()
 
 

@@ -175,6 +175,13 @@ async def test_an_advance_that_cannot_be_stored_is_not_acknowledged() -> None:
         assert world.tables is not None
 
 
+async def test_a_deposed_owner_acknowledges_no_advance() -> None:
+    world, book = World(), book_at(0)
+    async with running(world, rules=rules(), read_policy="append") as deposed, running(world, rules=rules()):
+        with pytest.raises(EngineRefused):
+            await deposed.host.advance(0, [peer.Advance(key=book, row="r", fields={"head": b"\1"})])
+
+
 # ---- the rings themselves
 
 
