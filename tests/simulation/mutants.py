@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
@@ -17,7 +18,6 @@ from chapar_sourcing.owner import (
     Owner,
     OwnerPhase,
     RecordsRead,
-    Replied,
     Started,
 )
 from chapar_sourcing.owner.blocks import Block
@@ -33,12 +33,13 @@ class AcknowledgesBeforeDurable(Owner):
 
     def _flush(self) -> None:
         super()._flush()
-        if self._in_flight is None:
+        block = self._commits.in_flight
+        if block is None:
             return
-        for _, answer, first in self._in_flight.answers:
+        for _, answer, first in block.answers:
             answer.position = Position(self.fold.offset + 1, first)
-            for command, replayed in answer.waiting:
-                self._say(Replied(command.ticket, answer.outcome(replayed=replayed)))
+            for command, repeated in answer.waiting:
+                self._say(answer.reply(command, repeated=repeated, needs_confirmation=False))
             answer.waiting = []
 
 
@@ -49,7 +50,8 @@ class AnswersDuplicatesEarly(Owner):
         known = self._intake.answers.get(answer_id_of(given.command))
         if known is not None and known.position is None and self.phase is OwnerPhase.OWNING:
             known.position = Position(self.fold.offset + 1, 0)
-            self._say(Replied(given.command.ticket, known.outcome(replayed=True)))
+            self._unanswered += 1
+            self._say(known.reply(given.command, repeated=True, needs_confirmation=False))
             known.position = None
             return
         super()._receive(given)
@@ -70,14 +72,11 @@ class ClaimsWithoutReadingOn(Owner):
     """Decides as soon as its claim is acknowledged, without folding up to it."""
 
     def _claim_appended(self, offset: int | None) -> None:
-        if offset is None or self._claim is None:
+        if offset is None:
             super()._claim_appended(offset)
             return
-        self._go_on_with(offset, self._claim)
-
-    def _go_on_with(self, offset: int, claim: bytes) -> None:
         self._enter(OwnerPhase.SETTLING)
-        self._replay.take([JournalRecord(offset, claim)], True)
+        self._replay.take([JournalRecord(offset, self._claims.data)], True)
         self._go_on_replaying()
 
 
@@ -85,7 +84,7 @@ class TakesSilenceForFailure(Owner):
     """Takes an append without an answer for one that failed, and decides anew."""
 
     def _append_failed(self, given: AppendFailed) -> None:
-        if self.phase is OwnerPhase.OWNING and not given.certain and self._in_flight is not None:
+        if self.phase is OwnerPhase.OWNING and not given.certain and self._commits.in_flight is not None:
             self._intake.put_back(self._undo())
             self._decide()
             return
@@ -96,7 +95,7 @@ class ForgetsAnswersOfTheTail(Owner):
     """Takes over without the answers that stand in the log after the checkpoint."""
 
     def _settle(self) -> None:
-        if not self._was_owner:
+        if self._commits.pending is None:
             self._intake.answers.clear()
         super()._settle()
 
@@ -123,14 +122,14 @@ class TakesEveryIdForNew(Owner):
 
     def _start(self, given: Started) -> None:
         super()._start(given)
-        self._intake.surely_new_after_ms = 0
+        self._intake.surely_new_after_ms = None
 
 
 class ForgetsToUndo(Owner):
     """Leaves the changes of a block that never counted in its documents."""
 
-    def _undo(self) -> list[Command]:
-        for block in (self._in_flight, self._pending):
+    def _undo(self) -> Sequence[Command]:
+        for block in (self._commits.in_flight, self._commits.pending):
             if block is not None:
                 block.before.clear()
                 block.created.clear()
@@ -147,11 +146,13 @@ class BelievesItself(Owner):
         super()._confirm(given)
 
 
-class IgnoresThatItsClaimIsVoid(Owner):
-    """Goes on although another was first."""
+class IgnoresThatAnotherWasFirst(Owner):
+    """Takes its claim for good although another landed before it."""
 
     def _claimed(self, claim: journal.Claim, *, valid: bool) -> None:
-        super()._claimed(claim, valid=valid or claim.writer == self._writer)
+        if self.phase is OwnerPhase.SETTLING and not self._claims.seen:
+            valid = claim.address == journal.Record.FromString(self._claims.data).claim.address
+        super()._claimed(claim, valid=valid)
 
 
 class WritesTheCheckpointFirst(Node):
@@ -176,7 +177,7 @@ OWNERS: tuple[type[Owner], ...] = (
     TakesEveryIdForNew,
     ForgetsToUndo,
     BelievesItself,
-    IgnoresThatItsClaimIsVoid,
+    IgnoresThatAnotherWasFirst,
 )
 NODES: tuple[type[Node], ...] = (WritesTheCheckpointFirst,)
 

@@ -50,12 +50,19 @@ class FoldState:
 
     def hash_at(self, offset: int) -> bytes | None:
         """The hash after folding up to `offset`, where that is still known."""
+        if offset < 0:
+            return ZERO_HASH
         if offset >= self.valid_offset:
             return self.hash
         for valid_offset, digest in reversed(self.recent):
             if valid_offset <= offset:
                 return digest
         return None
+
+    def ends_with(self, offset: int, data: bytes) -> bool:
+        """Whether this record is the last valid one that was folded."""
+        before = self.recent[-2][1] if len(self.recent) > 1 else ZERO_HASH
+        return offset == self.valid_offset and (not self.recent or chained(before, data) == self.hash)
 
 
 def chained(previous: bytes, record: bytes) -> bytes:
@@ -110,7 +117,7 @@ def _claim(state: FoldState, offset: int, claim: journal.Claim) -> tuple[Verdict
 
 
 def _block(state: FoldState, offset: int, block: journal.Block) -> tuple[Verdict, FoldState]:
-    if block.epoch != state.epoch or block.writer != state.writer:
+    if not state.writer or block.epoch != state.epoch or block.writer != state.writer:
         return Verdict.VOID, state
     if block.sequence > state.sequence + 1:
         raise LogDamaged(f"block {block.sequence} at offset {offset} follows block {state.sequence}")

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Document, Key
 from chapar_sourcing.owner.memory import Memory, Slot
-from chapar_sourcing.owner.messages import Command, Outcome
+from chapar_sourcing.owner.messages import Command, Outcome, Replied
 from chapar_sourcing.positions import Position
+from chapar_sourcing.refusing import REQUEST_ID_REUSED
 
 AnswerId = tuple[str, bytes]
 """(scope of the actor, request id)."""
 
 ANSWER_KIND = "answer"
+ENTRY_FRAME_BYTES = 8
+"""What an entry takes in its block beside its own bytes, at most."""
 
 
 def answer_key(answer_id: AnswerId) -> Key:
@@ -32,9 +35,16 @@ class Answer:
     waiting: list[tuple[Command, bool]] = field(default_factory=list)
     """Commands to be told, and whether each is a repetition."""
 
-    def outcome(self, *, replayed: bool, unchecked: bool = False) -> Outcome:
-        """What the caller is told."""
-        return Outcome(self.entry, self.position, self.time_ms, replayed, unchecked=unchecked)
+    def reply(self, command: Command, *, repeated: bool, needs_confirmation: bool) -> Replied:
+        """What a command is told once this answer is durable. A repetition must have the same content; made under
+        another key, its content is left to the shell to compare."""
+        same_key = self.entry.content_key_id == command.content_key_id
+        if repeated and same_key and self.entry.content_hash != command.content_hash:
+            outcome = Outcome(reason=REQUEST_ID_REUSED)
+        else:
+            unchecked = repeated and not same_key
+            outcome = Outcome(self.entry, self.position, self.time_ms, repeated, unchecked=unchecked)
+        return Replied(command.ticket, outcome, needs_confirmation)
 
     def stored(self) -> bytes:
         """The document's bytes."""
@@ -57,6 +67,8 @@ class Decided:
     """What one command adds to a block."""
 
     entry: journal.Entry
+    size: int
+    """Bytes that the entry takes in its block, at most."""
     events: int
     changes: Mapping[Key, Change]
 
@@ -99,7 +111,7 @@ class Block:
         self.answers.append((answer_id, answer, self.events))
         self.entries.append(decided.entry)
         self.events += decided.events
-        self.size += decided.entry.ByteSize() + 8
+        self.size += decided.size
 
     def undo(self, memory: Memory) -> None:
         """Puts memory back to before this block. Later blocks must have been undone before."""
@@ -109,3 +121,8 @@ class Block:
             slot = memory.slot(key)
             assert slot is not None, "a key that was known stays known"
             slot.value = value
+
+    def commands(self) -> list[Command]:
+        """Everybody who waits for this block, in order; refusals last."""
+        decided = [command for _, answer, _ in self.answers for command, _ in answer.waiting]
+        return decided + [command for command, _ in self.refusals]

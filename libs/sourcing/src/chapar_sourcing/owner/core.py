@@ -19,7 +19,9 @@ from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Document, Domain, Key
 from chapar_sourcing.fold import FoldState, LogDamaged, Verdict, fold
 from chapar_sourcing.owner.blocks import Block
-from chapar_sourcing.owner.intake import NOT_OWNER, OVERLOADED, Intake, refused
+from chapar_sourcing.owner.claims import Claims, Standing
+from chapar_sourcing.owner.commits import Commits
+from chapar_sourcing.owner.intake import Intake, refused
 from chapar_sourcing.owner.memory import Memory
 from chapar_sourcing.owner.messages import (
     Alarm,
@@ -49,12 +51,10 @@ from chapar_sourcing.owner.messages import (
     Tick,
 )
 from chapar_sourcing.owner.projection import Projection
-from chapar_sourcing.owner.replay import Replay
+from chapar_sourcing.owner.replay import Replay, past_checkpoint
 from chapar_sourcing.positions import Position
+from chapar_sourcing.refusing import LOG_DAMAGED, NOT_OWNER, OVERLOADED
 
-OUTCOME_UNKNOWN = "REASON_OUTCOME_UNKNOWN"
-LOG_DAMAGED = "REASON_LOG_DAMAGED"
-SCHEMA_LEVEL = 1
 _ENDED = frozenset({OwnerPhase.DEPOSED, OwnerPhase.ALARMED})
 
 
@@ -73,38 +73,37 @@ class Owner:
         bounds: Bounds | None = None,
     ) -> None:
         self.phase = OwnerPhase.STARTING
-        self.epoch = 0
         self.fold = FoldState()
         """The fold of everything applied to memory."""
         self.partition = partition
         self._bounds = bounds or Bounds()
         self._journal_id = journal_id
         self._generation = generation
-        self._address = address
-        self._new_writer = new_writer
-        self._writer = b""
-        self._own_writers: set[bytes] = set()
-        self._was_owner = False
         self._memory = Memory()
         self._intake = Intake(domain, self._memory, self._bounds)
         self._projection = Projection(journal_id, generation)
         self._replay = Replay(domain, self._memory, self._intake.answers, self._projection)
-        self._pending: Block | None = None
-        self._in_flight: Block | None = None
-        self._gap = False
-        """The block in flight is acknowledged further on than expected: the records before it are being read."""
-        self._claim: bytes | None = None
-        self._claim_append_id = 0
-        self._claim_offset: int | None = None
-        self._claim_seen = False
+        self._commits = Commits(self._memory, self._intake, self._projection, self._say)
+        self._claims = Claims(address, generation, new_writer)
+        self._unanswered = 0
+        """Commands received and not replied to."""
         self._reading: Read | None = None
+        self._proving = False
+        """The log has yet to show the record that the checkpoint ends with."""
         self._read_again = False
         self._append_again = False
         self._next_id = 1
-        self._now_ms = 0
+        self._here_ms = 0
+        """The own clock: deadlines and heartbeats are of it."""
+        self._heartbeat_ms = 0
         self._effects: list[Effect] = []
 
     # ---- what others may look at
+
+    @property
+    def epoch(self) -> int:
+        """Of the latest own claim."""
+        return self._claims.epoch
 
     def peek(self, key: Key) -> tuple[bool, Document | None]:
         """(known, document): what memory has of a key, undurable changes included; not known means ask the store."""
@@ -127,12 +126,13 @@ class Owner:
     @property
     def undurable(self) -> bool:
         """Whether memory shows changes that are not durable yet."""
-        return self._in_flight is not None or self._pending is not None
+        return self._commits.in_flight is not None or self._commits.pending is not None
 
     @property
     def waiting(self) -> int:
-        """How many commands wait to be decided."""
-        return len(self._intake)
+        """How many commands wait and are in no block: for documents, for their turn, or, as repetitions and
+        refusals, for the block that they rest on."""
+        return self._unanswered - self._commits.entries
 
     @property
     def backlog(self) -> int:
@@ -148,21 +148,27 @@ class Owner:
         """What the store lacks, durable changes only; None when it lacks nothing. The caller writes documents, then
         the checkpoint, then says `CheckpointConfirmed`; after a failure it writes the same batch again.
 
-        A batch that is cut at `documents_max` carries the old checkpoint: it saves work but moves nothing.
+        A batch that is cut at `documents_max` carries the old checkpoint; the last of its round moves it. After an
+        alarm there is nothing more to store: what is in memory cannot be trusted.
         """
-        return self._projection.take(self.fold, documents_max)
+        return None if self.phase is OwnerPhase.ALARMED else self._projection.take(self.fold, documents_max)
 
     # ---- inputs
 
     def handle(self, given: Input, now_ms: int) -> Sequence[Effect]:
         """Takes one input; returns what to do, in order. `now_ms` is the owner's clock."""
-        self._now_ms = max(self._now_ms, now_ms, self.fold.time_ms)
+        self._here_ms = max(self._here_ms, now_ms)
         self._effects = []
         try:
             self._dispatch(given)
         except LogDamaged as damage:
             self._alarm(str(damage))
         return self._effects
+
+    @property
+    def _now_ms(self) -> int:
+        """The time of decisions: the own clock, and never behind the log."""
+        return max(self._here_ms, self.fold.time_ms)
 
     def _dispatch(self, given: Input) -> None:
         match given:
@@ -199,15 +205,18 @@ class Owner:
             if given.checkpoint.generation != self._generation:
                 raise LogDamaged(f"the store is of generation {given.checkpoint.generation}, not {self._generation}")
             self.fold = given.checkpoint.fold
+            self._proving = self.fold.valid_offset >= 0
             self._projection.start(given.checkpoint.fold)
             self._intake.surely_new_after_ms = given.checkpoint.fold.time_ms
         self._enter(OwnerPhase.READING)
         self._read(None)
 
     def _receive(self, given: CommandReceived) -> None:
+        full = self.waiting >= self._bounds.waiting_max or self._projection.backlog >= self._bounds.unprojected_max
+        self._unanswered += 1
         if self.phase in _ENDED:
             self._say(refused(given.command, LOG_DAMAGED if self.phase is OwnerPhase.ALARMED else NOT_OWNER))
-        elif len(self._intake) >= self._bounds.waiting_max or self._projection.backlog >= self._bounds.unprojected_max:
+        elif full:
             self._say(refused(given.command, OVERLOADED))
         else:
             self._intake.hold(given.command)
@@ -217,14 +226,13 @@ class Owner:
         if self.phase not in (OwnerPhase.OWNING, OwnerPhase.DOUBTFUL):
             self._say(Confirmed(given.ticket, valid=False))
         elif given.append:
-            self._open().confirms.append(given.ticket)
-        elif (block := self._pending or self._in_flight) is not None:
-            block.confirms.append(given.ticket)
+            self._commits.open(self._now_ms).confirms.append(given.ticket)
         else:
-            self._say(Confirmed(given.ticket, valid=True))
+            self._commits.confirm(given.ticket)
 
     def _tick(self, given: Tick) -> None:
-        for reply in self._intake.drop_late(self._now_ms):
+        self._heartbeat_ms = given.heartbeat_ms
+        for reply in self._intake.drop_late(self._here_ms):
             self._say(reply)
         for load in self._intake.load_again(self.confirmed_checkpoint):
             self._say(load)
@@ -234,61 +242,33 @@ class Owner:
         if self._append_again:
             self._append_again = False
             self._send_again()
-        fresh = self._now_ms - given.heartbeat_ms <= self._bounds.heartbeat_fresh_ms
-        if self.phase is OwnerPhase.DOUBTFUL and fresh and self._reading is None:
+        if self.phase is OwnerPhase.DOUBTFUL and self._heartbeat_is_fresh():
             self._enter(OwnerPhase.READING)
             self._read(None)
 
+    def _heartbeat_is_fresh(self) -> bool:
+        return self._here_ms - self._heartbeat_ms <= self._bounds.heartbeat_fresh_ms
+
     # ---- deciding and committing
 
-    def _open(self) -> Block:
-        if self._pending is None:
-            floor = self._in_flight.time_ms if self._in_flight else 0
-            self._pending = Block(max(self._now_ms, self.fold.time_ms, floor))
-        return self._pending
-
     def _decide(self) -> None:
-        if self.phase is not OwnerPhase.OWNING or not len(self._intake):
-            return
-        block = self._open()
-        for effect in self._intake.advance(block, self._now_ms, self.confirmed_checkpoint):
-            self._say(effect)
-        if block.entries:
-            return
-        refusals, block.refusals = block.refusals, []
-        if self._in_flight is not None:
-            self._in_flight.refusals.extend(refusals)
-        else:
-            for command, outcome in refusals:
-                self._say(Replied(command.ticket, outcome, needs_confirmation=True))
-        if not block.confirms:
-            self._pending = None
+        if self.phase is OwnerPhase.OWNING and self._intake.ready:
+            self._commits.decide(self._now_ms, self._here_ms)
 
     def _flush(self) -> None:
-        if self.phase is not OwnerPhase.OWNING or self._in_flight is not None or self._pending is None:
-            return
-        block, self._pending = self._pending, None
-        record = journal.Record(
-            block=journal.Block(
-                epoch=self.epoch,
-                writer=self._writer,
-                sequence=self.fold.sequence + 1,
-                previous_hash=self.fold.hash,
-                time_ms=block.time_ms,
-                entries=block.entries,
-            )
-        )
-        block.data = record.SerializeToString()
-        block.append_id = self._new_id()
-        self._in_flight = block
-        self._say(Append(block.append_id, block.data, fresh_producer=False))
-        self._decide()
+        if self.phase is OwnerPhase.OWNING and self._commits.in_flight is None and self._commits.pending is not None:
+            append_id = self._new_id()
+            data = self._commits.send(self.fold, append_id)
+            self._say(Append(append_id, data, fresh_producer=False))
+            self._decide()
 
     def _appended(self, given: AppendSucceeded) -> None:
-        if self.phase is OwnerPhase.CLAIMING and given.append_id == self._claim_append_id:
-            self._claim_appended(given.offset)
-        elif self.phase is OwnerPhase.OWNING and (block := self._in_flight) and given.append_id == block.append_id:
-            self._block_appended(block, given.offset)
+        offset = None if given.offset is None or given.offset < 0 else given.offset
+        block = self._commits.in_flight
+        if self.phase is OwnerPhase.CLAIMING and given.append_id == self._claims.append_id:
+            self._claim_appended(offset)
+        elif self.phase is OwnerPhase.OWNING and block is not None and given.append_id == block.append_id:
+            self._block_appended(block, offset)
 
     def _block_appended(self, block: Block, offset: int | None) -> None:
         expected = self.fold.offset + 1
@@ -298,36 +278,23 @@ class Owner:
             self._fold_own(block, offset)
             self._decide()
         else:
-            self._gap = True
+            self._commits.sought, self._commits.sought_at = True, offset
             self._read(offset)
 
     def _fold_own(self, block: Block, offset: int) -> None:
         state, verdict, record = fold(self.fold, offset, block.data)
         if verdict is not Verdict.BLOCK:
             raise LogDamaged(f"our own block at offset {offset} is void")
-        self._durable(block, offset, state, record)
+        self._durable(offset, state, record)
 
-    def _durable(self, block: Block, offset: int, state: FoldState, record: journal.Record) -> None:
+    def _durable(self, offset: int, state: FoldState, record: journal.Record) -> None:
         self.fold = state
-        self._in_flight = None
-        self._gap = False
-        self._projection.add_block(block, offset, self._memory)
         self._say(Applied(offset, record.block, live=True, hash=state.hash))
-        for answer_id, answer, first in block.answers:
-            answer.position = Position(offset, first)
-            self._projection.add_answer(answer_id, answer)
-            for command, replayed in answer.waiting:
-                unchecked = replayed and command.content_key_id != answer.entry.content_key_id
-                self._say(Replied(command.ticket, answer.outcome(replayed=replayed, unchecked=unchecked)))
-            answer.waiting = []
-        for command, outcome in block.refusals:
-            self._say(Replied(command.ticket, outcome, needs_confirmation=True))
-        for ticket in block.confirms:
-            self._say(Confirmed(ticket, valid=True))
+        self._commits.durable(offset)
 
     def _append_failed(self, given: AppendFailed) -> None:
-        claiming = self.phase is OwnerPhase.CLAIMING and given.append_id == self._claim_append_id
-        block = self._in_flight
+        block = self._commits.in_flight
+        claiming = self.phase is OwnerPhase.CLAIMING and given.append_id == self._claims.append_id
         committing = self.phase is OwnerPhase.OWNING and block is not None and given.append_id == block.append_id
         if not claiming and not committing:
             return
@@ -337,19 +304,20 @@ class Owner:
             self._enter(OwnerPhase.DOUBTFUL)
 
     def _send_again(self) -> None:
-        if self.phase is OwnerPhase.CLAIMING and self._claim is not None:
-            self._claim_append_id = self._new_id()
-            self._say(Append(self._claim_append_id, self._claim, fresh_producer=True))
-        elif self.phase is OwnerPhase.OWNING and self._in_flight is not None:
-            self._in_flight.append_id = self._new_id()
-            self._say(Append(self._in_flight.append_id, self._in_flight.data, fresh_producer=True))
+        block = self._commits.in_flight
+        if self.phase is OwnerPhase.CLAIMING:
+            self._send_claim()
+        elif self.phase is OwnerPhase.OWNING and block is not None:
+            block.append_id = self._new_id()
+            self._say(Append(block.append_id, block.data, fresh_producer=True))
 
     # ---- reading the log
 
     def _read(self, up_to: int | None, *, later: bool = False) -> None:
         """Reads on: now, or on the next tick when the end was reached and what is wanted was not there yet."""
         assert self._reading is None, "one read at a time"
-        self._reading = Read(self._new_id(), self.fold.offset + 1, up_to)
+        from_offset = self.fold.valid_offset if self._proving else self.fold.offset + 1
+        self._reading = Read(self._new_id(), from_offset, up_to)
         if later:
             self._read_again = True
         else:
@@ -368,7 +336,9 @@ class Owner:
         if self._reading is None or self._reading.read_id != given.read_id or self.phase in _ENDED:
             return
         self._reading = None
-        self._replay.take(given.records, given.at_end)
+        records = past_checkpoint(self.fold, given.records) if self._proving else given.records
+        self._proving = False
+        self._replay.take(records, given.at_end)
         self._go_on_replaying()
 
     def _loaded(self, given: DocumentsLoaded) -> None:
@@ -385,19 +355,19 @@ class Owner:
         """Folds what was read, record by record; stops to load documents and goes on when they are there."""
         for offset, data in self._replay.records():
             state, verdict, record = fold(self.fold, offset, data)
-            own = self._in_flight
+            own = self._commits.in_flight
             if verdict is Verdict.BLOCK and own is not None and data == own.data:
-                self._durable(own, offset, state, record)
+                self._durable(offset, state, record)
             elif verdict is Verdict.BLOCK:
-                missing = self._replay.missing(record.block)
+                missing = self._replay.missing(offset, record.block)
                 if missing:
                     self._replay.put_back(offset, data)
                     load = self._intake.load(missing, self.confirmed_checkpoint)
                     if load is not None:
                         self._say(load)
                     return
-                self.fold = state
                 self._replay.apply(offset, record.block)
+                self.fold = state
                 self._say(Applied(offset, record.block, live=False, hash=state.hash))
             else:
                 self.fold = state
@@ -409,27 +379,26 @@ class Owner:
 
     def _claimed(self, claim: journal.Claim, *, valid: bool) -> None:
         """A claim was folded: now it is known that a block in flight that has not been seen never counts."""
-        mine = claim.writer in self._own_writers
-        if valid and self._in_flight is not None:
+        if valid and self._commits.in_flight is not None:
             self._intake.put_back(self._undo())
-        if valid and not mine and (self._was_owner or self._claim_seen):
+        if self._claims.folded(claim, valid=valid) is Standing.LOST:
             self._depose()
-        elif claim.writer == self._writer:
-            self._claim_seen = True
-            if not valid:
-                self._depose()
 
     def _replay_done(self) -> None:
         match self.phase:
-            case OwnerPhase.READING if self._replay.at_end:
-                self._append_claim()
-            case OwnerPhase.READING:
+            case OwnerPhase.READING if not self._replay.at_end:
                 self._read(None)
-            case OwnerPhase.SETTLING if self._claim_seen:
+            case OwnerPhase.READING if self._claims.made and not self._heartbeat_is_fresh():
+                self._enter(OwnerPhase.DOUBTFUL)
+            case OwnerPhase.READING:
+                self._append_claim()
+            case OwnerPhase.SETTLING if self._claims.seen:
                 self._settle()
             case OwnerPhase.SETTLING:
-                self._read(self._claim_offset, later=self._replay.at_end)
-            case OwnerPhase.OWNING if self._gap:
+                self._claims.expect_at(self.fold)
+                self._read(self._claims.offset, later=self._replay.at_end)
+            case OwnerPhase.OWNING if self._commits.sought:
+                self._commits.expect_at(self.fold)
                 self._read(None, later=self._replay.at_end)
             case _:
                 self._decide()
@@ -437,58 +406,29 @@ class Owner:
     # ---- claiming
 
     def _append_claim(self) -> None:
-        self._writer = self._new_writer()
-        self._own_writers.add(self._writer)
-        self.epoch = self.fold.epoch + 1
-        self._claim_seen = False
-        self._claim_offset = None
-        claim = journal.Claim(
-            epoch=self.epoch,
-            writer=self._writer,
-            address=self._address,
-            folded_offset=self.fold.offset,
-            folded_hash=self.fold.hash,
-            time_ms=self._now_ms,
-            generation=self._generation,
-            schema_level=SCHEMA_LEVEL,
-        )
-        self._claim = journal.Record(claim=claim).SerializeToString()
-        self._claim_append_id = self._new_id()
+        self._claims.make(self.fold, self._now_ms)
         self._enter(OwnerPhase.CLAIMING)
-        self._say(Append(self._claim_append_id, self._claim, fresh_producer=True))
+        self._send_claim()
+
+    def _send_claim(self) -> None:
+        self._claims.append_id = self._new_id()
+        self._say(Append(self._claims.append_id, self._claims.data, fresh_producer=True))
 
     def _claim_appended(self, offset: int | None) -> None:
-        if offset is not None and offset <= self.fold.offset:
-            raise LogDamaged(f"our claim was acknowledged at offset {offset}, but offset {self.fold.offset} was read")
-        self._claim_offset = offset
+        self._claims.acknowledged(offset, self.fold)
         self._enter(OwnerPhase.SETTLING)
         self._read(offset)
 
     def _settle(self) -> None:
         """Folded up to the own claim: state is complete, and the fate of what was in flight is known."""
-        assert self._in_flight is None, "its fate is known"
-        self._was_owner = True
+        assert self._commits.in_flight is None, "its fate is known"
         self._enter(OwnerPhase.OWNING)
         self._decide()
 
-    def _undo(self) -> list[Command]:
-        """Takes the blocks back that are not durable and never will be; returns their commands in order."""
-        blocks = [block for block in (self._pending, self._in_flight) if block is not None]
-        self._pending = self._in_flight = None
-        self._gap = False
-        commands: list[Command] = []
-        for block in blocks:
-            block.undo(self._memory)
-            mine = [command for _, answer, _ in block.answers for command, _ in answer.waiting]
-            mine.extend(command for command, _ in block.refusals)
-            commands = mine + commands
-            for answer_id, _, _ in block.answers:
-                del self._intake.answers[answer_id]
-            for ticket in block.confirms:
-                self._say(Confirmed(ticket, valid=False))
-        return commands
-
     # ---- ends
+
+    def _undo(self) -> Sequence[Command]:
+        return self._commits.undo()
 
     def _depose(self) -> None:
         """Another owns the partition: nothing of ours that has not been seen in the log can count any more."""
@@ -500,19 +440,8 @@ class Owner:
     def _alarm(self, reason: str) -> None:
         self._enter(OwnerPhase.ALARMED)
         self._replay.clear()
-        self._effects.append(Alarm(reason))
-        for block in (self._in_flight, self._pending):
-            if block is None:
-                continue
-            told = OUTCOME_UNKNOWN if block is self._in_flight else LOG_DAMAGED
-            for _, answer, _ in block.answers:
-                for command, _ in answer.waiting:
-                    self._say(refused(command, told))
-            for command, _ in block.refusals:
-                self._say(refused(command, LOG_DAMAGED))
-            for ticket in block.confirms:
-                self._say(Confirmed(ticket, valid=False))
-        self._in_flight = self._pending = None
+        self._say(Alarm(reason))
+        self._commits.abandon()
         for command in self._intake.empty():
             self._say(refused(command, LOG_DAMAGED))
 
@@ -521,6 +450,8 @@ class Owner:
         self._say(PhaseChanged(phase, self.epoch))
 
     def _say(self, effect: Effect) -> None:
+        if isinstance(effect, Replied):
+            self._unanswered -= 1
         self._effects.append(effect)
 
     def _new_id(self) -> int:

@@ -14,19 +14,22 @@ from typing import Any
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.creations import HOLE_REASON
 from chapar_sourcing.domain import DOCUMENT_BYTES_MAX, Document, Domain, Key, Refused, Stored, When, decode, encode
-from chapar_sourcing.owner.blocks import ANSWER_KIND, Answer, AnswerId, Block, Change, Decided, answer_key
+from chapar_sourcing.owner.blocks import (
+    ANSWER_KIND,
+    ENTRY_FRAME_BYTES,
+    Answer,
+    AnswerId,
+    Block,
+    Change,
+    Decided,
+    answer_key,
+)
 from chapar_sourcing.owner.memory import Memory, Slot
 from chapar_sourcing.owner.messages import Bounds, Command, Load, Outcome, Replied
 from chapar_sourcing.positions import Position
+from chapar_sourcing.refusing import DEADLINE_PASSED, ENTRY_TOO_LARGE, REQUEST_EXPIRED, REQUEST_ID_IN_FUTURE
 from chapar_sourcing.requests import FUTURE_MS_MAX, ID_AGE_MS_MAX, request_time_ms, scope_of
 
-NOT_OWNER = "REASON_NOT_OWNER"
-OVERLOADED = "REASON_OVERLOADED"
-DEADLINE_PASSED = "REASON_DEADLINE_PASSED"
-REQUEST_ID_IN_FUTURE = "REASON_REQUEST_ID_IN_FUTURE"
-REQUEST_EXPIRED = "REASON_REQUEST_EXPIRED"
-REQUEST_ID_REUSED = "REASON_REQUEST_ID_REUSED"
-ENTRY_TOO_LARGE = "REASON_ENTRY_TOO_LARGE"
 BUG = "BUG"
 
 
@@ -60,18 +63,22 @@ class Intake:
         self._memory = memory
         self._bounds = bounds
         self.answers: dict[AnswerId, Answer] = {}
-        self.surely_new_after_ms = 0
-        """Ids of a later time than this plus the margin were never answered before memory began: F of the design."""
+        self.surely_new_after_ms: int | None = None
+        """Ids of a later time than this plus the margin were never answered before memory began: F of the design.
+        None: memory began with the log, so that every id that it does not know is new."""
         self._ready: deque[Waiting] = deque()
         self._blocked: dict[Key, list[Waiting]] = {}
         self._loading: dict[int, tuple[Key, ...]] = {}
+        self._on_the_way: set[Key] = set()
         self._failed_loads: list[int] = []
         self._next_load_id = 1
 
     # ---- waiting rooms
 
-    def __len__(self) -> int:
-        return len(self._ready) + sum(len(room) for room in self._blocked.values())
+    @property
+    def ready(self) -> bool:
+        """Whether anybody can move on."""
+        return bool(self._ready)
 
     def hold(self, command: Command) -> None:
         """Takes a command into the waiting room."""
@@ -97,31 +104,34 @@ class Intake:
         self._ready.clear()
         self._blocked.clear()
         self._loading.clear()
+        self._on_the_way.clear()
         return everybody
 
     # ---- loading
 
     def load(self, keys: Sequence[Key], at_least: int) -> Load | None:
         """Asks for the keys that are neither known nor on their way."""
-        on_the_way = {key for load in self._loading.values() for key in load}
-        missing = tuple(dict.fromkeys(k for k in keys if k not in self._memory and k not in on_the_way))
+        missing = tuple(dict.fromkeys(k for k in keys if k not in self._memory and k not in self._on_the_way))
         if not missing:
             return None
         load_id = self._next_load_id
         self._next_load_id += 1
         self._loading[load_id] = missing
+        self._on_the_way.update(missing)
         return Load(load_id, missing, at_least)
 
     def loaded(self, load_id: int, documents: Mapping[Key, Stored]) -> None:
         """Takes in what the store has; whoever waited for it goes on."""
-        for key in self._loading.pop(load_id, ()):
+        keys = self._loading.pop(load_id, ())
+        self._on_the_way.difference_update(keys)
+        for key in keys:
             stored = documents.get(key)
             waiting = self._blocked.pop(key, [])
+            self._ready.extend(waiting)
             if key.kind == ANSWER_KIND:
                 self._found(key, stored, waiting)
             elif key not in self._memory:
                 self._memory.hold(key, self._slot(key, stored))
-            self._ready.extend(waiting)
 
     def load_failed(self, load_id: int) -> None:
         """Remembers to ask again."""
@@ -153,29 +163,37 @@ class Intake:
 
     # ---- deciding
 
-    def advance(self, block: Block, now_ms: int, at_least: int) -> Iterator[Replied | Load]:
-        """Moves everybody on as far as possible: into the block, out with a reply, or to wait for a document."""
+    def advance(self, block: Block, now_ms: int, here_ms: int, at_least: int) -> Iterator[Replied | Load]:
+        """Moves everybody on as far as possible: into the block, out with a reply, or to wait for a document.
+
+        `now_ms` is the time of decisions, `here_ms` the own clock, which deadlines are of.
+        """
         while self._ready and not block.full:
             waiting = self._ready.popleft()
-            yield from self._step(waiting, block, now_ms, at_least)
+            if waiting.command.deadline_ms <= here_ms:
+                yield refused(waiting.command, DEADLINE_PASSED)
+            else:
+                yield from self._step(waiting, block, now_ms, at_least)
 
     def _step(self, waiting: Waiting, block: Block, now_ms: int, at_least: int) -> Iterator[Replied | Load]:
         command = waiting.command
-        if command.deadline_ms <= now_ms:
-            yield refused(command, DEADLINE_PASSED)
-            return
         known = self.answers.get(answer_id_of(command))
+        if known is not None and known.position is None:
+            known.waiting.append((command, True))
+            return
         if known is not None:
-            yield from _repeat(known, command)
+            yield known.reply(command, repeated=True, needs_confirmation=True)
             return
-        made_ms = request_time_ms(command.request_id)
-        if made_ms > now_ms + FUTURE_MS_MAX:
-            yield refused(command, REQUEST_ID_IN_FUTURE, server_time_ms=str(now_ms))
+        refusal = self._refusal_of_age(command, now_ms)
+        if refusal is not None:
+            yield refusal
             return
-        if made_ms < now_ms - ID_AGE_MS_MAX and not self._domain.keeps_answers:
-            yield refused(command, REQUEST_EXPIRED)
+        if self._made_after(command, block.time_ms):
+            # The block has gathered since: only ids within the margin of its own clock are surely new later on.
+            block.full = True
+            self._ready.appendleft(waiting)
             return
-        if made_ms <= self.surely_new_after_ms + FUTURE_MS_MAX and not waiting.looked_up:
+        if not waiting.looked_up and not self._surely_new(command):
             yield from self._wait_for(waiting, [answer_key(answer_id_of(command))], at_least)
             return
         try:
@@ -189,6 +207,25 @@ class Intake:
             yield from self._wait_for(waiting, missing, at_least)
             return
         yield from self._decide(waiting, needs, block)
+
+    def _refusal_of_age(self, command: Command, now_ms: int) -> Replied | None:
+        """Refuses ids that callers made too far from now. A reactor's id has the time of its source: never refused."""
+        if _of_reactor(command):
+            return None
+        if self._made_after(command, now_ms):
+            return refused(command, REQUEST_ID_IN_FUTURE, confirm=True, server_time_ms=str(now_ms))
+        if request_time_ms(command.request_id) < now_ms - ID_AGE_MS_MAX and not self._domain.keeps_answers:
+            return refused(command, REQUEST_EXPIRED, confirm=True)
+        return None
+
+    def _made_after(self, command: Command, time_ms: int) -> bool:
+        return not _of_reactor(command) and request_time_ms(command.request_id) > time_ms + FUTURE_MS_MAX
+
+    def _surely_new(self, command: Command) -> bool:
+        """Whether an id that memory does not know was never answered. A reactor's may be ahead of any clock here."""
+        if self.surely_new_after_ms is None:
+            return True
+        return not _of_reactor(command) and self._made_after(command, self.surely_new_after_ms)
 
     def _wait_for(self, waiting: Waiting, missing: Sequence[Key], at_least: int) -> Iterator[Load]:
         self._blocked.setdefault(missing[0], []).append(waiting)
@@ -207,12 +244,12 @@ class Intake:
                 return
             decided = self._outcome(command, decision, block)
         except TooLarge:
-            yield refused(command, ENTRY_TOO_LARGE)
+            block.refusals.append((command, Outcome(reason=ENTRY_TOO_LARGE)))
             return
         except Exception as error:
             yield Replied(command.ticket, Outcome(reason=BUG, bug=error))
             return
-        if block.entries and block.size + decided.entry.ByteSize() > self._bounds.block_bytes_max:
+        if block.entries and block.size + decided.size > self._bounds.block_bytes_max:
             block.full = True
             self._ready.appendleft(waiting)
             return
@@ -235,11 +272,15 @@ class Intake:
         )
         if isinstance(decision, Refused):
             entry.refusal.CopyFrom(journal.Refusal(reason=decision.reason, detail=decision.detail))
-            return Decided(entry, 0, {})
+            return Decided(entry, self._size(entry), 0, {})
         entry.events.CopyFrom(journal.Events(events=[event.SerializeToString() for event in decision]))
-        if entry.ByteSize() > self._bounds.entry_bytes_max:
+        return Decided(entry, self._size(entry), len(decision), self._changes(decision, block))
+
+    def _size(self, entry: journal.Entry) -> int:
+        size = entry.ByteSize()
+        if size > self._bounds.entry_bytes_max:
             raise TooLarge
-        return Decided(entry, len(decision), self._changes(decision, block))
+        return size + ENTRY_FRAME_BYTES
 
     def _changes(self, events: Sequence[Any], block: Block) -> dict[Key, Change]:
         values: dict[Key, Document | None] = {}
@@ -265,13 +306,6 @@ def encoded(value: Document | None) -> bytes | None:
     return data
 
 
-def _repeat(known: Answer, command: Command) -> Iterator[Replied]:
-    """Answers a repetition: at once when the first answer is durable, with it otherwise."""
-    same_key = known.entry.content_key_id == command.content_key_id
-    if same_key and known.entry.content_hash != command.content_hash:
-        yield refused(command, REQUEST_ID_REUSED)
-    elif known.position is None:
-        known.waiting.append((command, True))
-    else:
-        outcome = known.outcome(replayed=True, unchecked=not same_key)
-        yield Replied(command.ticket, outcome, needs_confirmation=True)
+def _of_reactor(command: Command) -> bool:
+    """Whether the id was derived from an event's place, with the time of that event."""
+    return command.actor.WhichOneof("kind") == "service"

@@ -1,6 +1,13 @@
-"""What the store lacks: durable changes of documents and answers, gathered until a projector takes them."""
+"""What the store lacks: durable changes of documents and answers, gathered until a projector takes them.
+
+Changes are stored in rounds: a round is everything gathered when it begins, in batches of bounded size; the last one
+moves the checkpoint to where the round began. What changes meanwhile is of the next round, so that the checkpoint
+moves on however busy the partition is.
+"""
 
 from __future__ import annotations
+
+from itertools import islice
 
 from chapar_sourcing.domain import Key
 from chapar_sourcing.fold import FoldState
@@ -21,7 +28,10 @@ class Projection:
         self._journal_id = journal_id
         self._generation = generation
         self._confirmed_fold = FoldState()
-        self._dirty: dict[Key, DocumentWrite] = {}
+        self._gathered: dict[Key, DocumentWrite] = {}
+        self._round: dict[Key, DocumentWrite] = {}
+        self._round_fold = FoldState()
+        """What the checkpoint will be when the round is stored."""
         self._taken: ProjectionBatch | None = None
 
     @property
@@ -32,7 +42,7 @@ class Projection:
     @property
     def backlog(self) -> int:
         """Documents and answers that the store does not have yet."""
-        return len(self._dirty) + (len(self._taken.documents) if self._taken else 0)
+        return len(self._gathered) + len(self._round) + (len(self._taken.documents) if self._taken else 0)
 
     def start(self, fold: FoldState) -> None:
         """Begins at the store's checkpoint."""
@@ -40,7 +50,7 @@ class Projection:
 
     def add(self, write: DocumentWrite) -> None:
         """Notes a durable change."""
-        self._dirty[write.key] = write
+        self._gathered[write.key] = write
 
     def add_block(self, block: Block, offset: int, memory: Memory) -> None:
         """Notes the changes of a block that is durable now, and gives the documents their positions."""
@@ -56,15 +66,17 @@ class Projection:
         self.add(DocumentWrite(answer_key(answer_id), answer.position, answer.stored()))
 
     def take(self, fold: FoldState, documents_max: int) -> ProjectionBatch | None:
-        """The next batch, or the one that was taken and not confirmed."""
+        """The next batch, or the one that was taken and not confirmed. `fold`: of everything added so far."""
         if self._taken is not None:
             return self._taken
-        if not self._dirty and fold.offset - self.confirmed < RECORDS_WITHOUT_DOCUMENTS_MAX:
-            return None
-        whole = len(self._dirty) <= documents_max
-        keys = list(self._dirty) if whole else list(self._dirty)[:documents_max]
-        documents = [self._dirty.pop(key) for key in keys]
-        reached = fold if whole else self._confirmed_fold
+        if not self._round:
+            if not self._gathered and fold.offset - self.confirmed < RECORDS_WITHOUT_DOCUMENTS_MAX:
+                return None
+            self._round, self._gathered = self._gathered, self._round
+            self._round_fold = fold
+        keys = list(islice(self._round, documents_max))
+        documents = [self._round.pop(key) for key in keys]
+        reached = self._confirmed_fold if self._round else self._round_fold
         self._taken = ProjectionBatch(documents, Checkpoint(self._journal_id, self._generation, reached))
         return self._taken
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Domain, Key, When, encode
-from chapar_sourcing.fold import LogDamaged
+from chapar_sourcing.fold import FoldState, LogDamaged
 from chapar_sourcing.owner.blocks import Answer, AnswerId
 from chapar_sourcing.owner.memory import Memory
 from chapar_sourcing.owner.projection import Projection
@@ -20,6 +21,15 @@ from chapar_sourcing.ports.journal import JournalRecord
 from chapar_sourcing.ports.store import DocumentWrite
 from chapar_sourcing.positions import Position
 from chapar_sourcing.requests import scope_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Happened:
+    """An event of a block, with the documents that it changes."""
+
+    event: Any
+    position: Position
+    keys: Sequence[Key]
 
 
 class Replay:
@@ -33,6 +43,8 @@ class Replay:
         self._answers = answers
         self._projection = projection
         self._records: deque[tuple[int, bytes]] = deque()
+        self._opened: tuple[int, Sequence[_Happened]] = (-1, ())
+        """The block that was opened last, by its offset: it may wait for its documents more than once."""
         self.at_end = False
         """Whether the last chunk reached the end of the log."""
 
@@ -59,46 +71,69 @@ class Replay:
         """Forgets the chunk."""
         self._records.clear()
 
-    def missing(self, block: journal.Block) -> list[Key]:
-        """Documents that the block changes and memory does not know."""
-        return [
-            key
-            for entry in block.entries
-            for data in entry.events.events
-            for key in self._domain.touches(self._parse(data))
-            if key not in self._memory
-        ]
+    def missing(self, offset: int, block: journal.Block) -> list[Key]:
+        """Documents that the block changes and memory does not know. Raises `LogDamaged`."""
+        return [key for one in self._open(offset, block) for key in one.keys if key not in self._memory]
 
     def apply(self, offset: int, block: journal.Block) -> None:
         """Evolves documents and notes answers. Raises `LogDamaged` when the rules cannot follow the log."""
-        changed: set[Key] = set()
-        place = 0
-        for entry in block.entries:
-            first = Position(offset, place)
-            for data in entry.events.events:
-                try:
-                    changed.update(self._evolve(self._parse(data), Position(offset, place), block.time_ms))
-                except Exception as error:
-                    raise LogDamaged(f"the event at {offset}/{place} cannot be applied: {error!r}") from error
-                place += 1
-            answer = Answer(entry, block.time_ms, first)
-            answer_id = (scope_of(entry.actor), entry.request_id)
-            self._answers[answer_id] = answer
-            self._projection.add_answer(answer_id, answer)
+        changed: dict[Key, None] = {}
+        for one in self._open(offset, block):
+            try:
+                changed.update(dict.fromkeys(self._evolve(one, block.time_ms)))
+            except Exception as error:
+                raise _unfollowable(one.position, error) from error
         for key in changed:
             slot = self._memory.slot(key)
             assert slot is not None, "a changed document is in memory"
             after = None if slot.value is None else encode(slot.value)
             self._projection.add(DocumentWrite(key, slot.position, after))
+        self._note_answers(offset, block)
 
-    def _parse(self, data: bytes) -> Any:
-        return self._domain.event_type.FromString(data)
+    def _note_answers(self, offset: int, block: journal.Block) -> None:
+        first = 0
+        for entry in block.entries:
+            try:
+                answer_id = (scope_of(entry.actor), entry.request_id)
+            except ValueError as error:
+                raise _unfollowable(Position(offset, first), error) from error
+            answer = Answer(entry, block.time_ms, Position(offset, first))
+            self._answers[answer_id] = answer
+            self._projection.add_answer(answer_id, answer)
+            first += len(entry.events.events)
 
-    def _evolve(self, event: Any, position: Position, time_ms: int) -> Iterator[Key]:
-        for key in self._domain.touches(event):
+    def _open(self, offset: int, block: journal.Block) -> Sequence[_Happened]:
+        if self._opened[0] != offset:
+            events = (data for entry in block.entries for data in entry.events.events)
+            self._opened = offset, [self._happened(data, Position(offset, n)) for n, data in enumerate(events)]
+        return self._opened[1]
+
+    def _happened(self, data: bytes, position: Position) -> _Happened:
+        try:
+            event = self._domain.event_type.FromString(data)
+            return _Happened(event, position, self._domain.touches(event))
+        except Exception as error:
+            raise _unfollowable(position, error) from error
+
+    def _evolve(self, one: _Happened, time_ms: int) -> Iterator[Key]:
+        for key in one.keys:
             slot = self._memory.slot(key)
             assert slot is not None, "replay loads what it changes"
-            if position > slot.position:
-                slot.value = self._domain.evolve(key, slot.value, event, When(time_ms))
-                slot.position = position
+            if one.position > slot.position:
+                slot.value = self._domain.evolve(key, slot.value, one.event, When(time_ms))
+                slot.position = one.position
                 yield key
+
+
+def past_checkpoint(fold: FoldState, records: Sequence[JournalRecord]) -> Sequence[JournalRecord]:
+    """The records after a checkpoint, of a read that began with the last record that counts up to it.
+
+    Raises `LogDamaged` where the log does not hold that record: it was cut, or cut and grew again.
+    """
+    if not records or not fold.ends_with(records[0].offset, records[0].data):
+        raise LogDamaged(f"the log does not hold what the checkpoint says of offset {fold.valid_offset}: it was cut")
+    return [record for record in records if record.offset > fold.offset]
+
+
+def _unfollowable(position: Position, error: Exception) -> LogDamaged:
+    return LogDamaged(f"the event at {position.offset}/{position.event_index} cannot be applied: {error!r}")

@@ -1,0 +1,497 @@
+"""Group commit: what a block takes in, what its acknowledgement means, and how an unknown outcome ends."""
+
+from __future__ import annotations
+
+from chapar.sourcing.journal.v1 import journal_pb2 as journal
+from chapar_sourcing.owner import Append, AppendSucceeded, Bounds, OwnerPhase
+
+from .accounts import add, need_all, note_key, refuse
+from .rig import NOW_MS, Rig, owning, successor
+
+
+def sent(rig: Rig, *names: str) -> list[int]:
+    """Commands to these accounts, decided and sent in one block."""
+    tickets = [rig.send(add(name)) for name in names]
+    rig.load_all()
+    rig.flush()
+    return tickets
+
+
+# ---- what a block takes in
+
+
+def test_one_block_is_in_flight_and_the_next_fills_meanwhile() -> None:
+    rig = owning()
+    sent(rig, "a", "b")
+    sent(rig, "a")
+    sent(rig, "c")
+    assert len(rig.appends) == 1
+    assert len(rig.block().entries) == 2
+    rig.land()
+    rig.flush()
+    assert len(rig.block().entries) == 2
+
+
+def test_nothing_is_told_before_its_block_is_durable() -> None:
+    rig = owning()
+    (ticket,) = sent(rig, "a")
+    assert ticket not in rig.replies
+    assert rig.count("a") == 1
+    offset = rig.land()
+    reply = rig.replies[ticket]
+    assert not reply.needs_confirmation
+    assert reply.outcome.position is not None
+    assert reply.outcome.position.offset == offset
+    assert not reply.outcome.replayed
+
+
+def test_each_command_is_told_where_its_first_event_stands() -> None:
+    rig = owning()
+    rig.send(need_all(["a", "b"]))
+    rig.load_all()
+    rig.flush()
+    rig.land()
+    tickets = [rig.send(add("a", events=2)), rig.send(add("b", events=3)), rig.send(add("a"))]
+    rig.load_all()
+    rig.flush()
+    rig.land()
+    positions = [rig.outcome(ticket).position for ticket in tickets]
+    assert [place.event_index for place in positions if place] == [0, 2, 5]
+
+
+def test_blocks_carry_the_chain_and_a_clock_that_never_goes_back() -> None:
+    rig = owning()
+    rig.now_ms += 5_000
+    sent(rig, "a")
+    first = rig.block()
+    rig.land()
+    rig.now_ms -= 30_000
+    before = rig.owner.fold
+    sent(rig, "a")
+    second = rig.block()
+    assert (second.sequence, second.previous_hash) == (2, before.hash)
+    assert second.time_ms >= first.time_ms == NOW_MS + 5_000
+
+
+def test_a_new_owner_with_a_slow_clock_goes_on_from_the_time_of_the_log() -> None:
+    first = owning()
+    first.now_ms += 3_600_000
+    first.done(add("a"))
+    second = successor(first)
+    second.now_ms = NOW_MS
+    second.take_over()
+    second.done(add("a"))
+    assert second.live_blocks[0].block.time_ms == NOW_MS + 3_600_000
+
+
+def test_a_block_holds_so_many_entries() -> None:
+    rig = owning(bounds=Bounds(entries_max=3))
+    tickets = sent(rig, "a", "b", "c", "d")
+    assert len(rig.block().entries) == 3
+    rig.land()
+    assert [rig.reason(ticket) for ticket in tickets] == ["", "", "", None]
+    rig.flush()
+    rig.land()
+    assert rig.reason(tickets[3]) == ""
+
+
+def test_a_block_holds_so_many_bytes() -> None:
+    rig = owning(bounds=Bounds(block_bytes_max=4_000))
+    for _ in range(3):
+        rig.send(add("a", text="x" * 1_500))
+    rig.load_all()
+    rig.flush()
+    assert len(rig.block().entries) == 2
+    assert len(rig.appends[0].data) < 4_200
+    rig.land()
+    rig.flush()
+    assert len(rig.block().entries) == 1
+    rig.land()
+    assert rig.count("a") == 3
+
+
+def test_an_entry_that_is_too_large_is_refused_and_changes_nothing() -> None:
+    rig = owning(bounds=Bounds(entry_bytes_max=1_000))
+    ticket = rig.send(add("a", text="x" * 1_000))
+    rig.load_all()
+    assert rig.reason(ticket) == "REASON_ENTRY_TOO_LARGE"
+    assert rig.count("a") == 0
+    assert not rig.owner.undurable
+
+
+def test_a_journaled_refusal_that_is_too_large_is_refused_too() -> None:
+    from .accounts import Accounts
+
+    rig = owning(bounds=Bounds(entry_bytes_max=1_000), domain=Accounts(journals_refusals=True))
+    ticket = rig.send(refuse("a", text="x" * 1_000))
+    rig.load_all()
+    assert rig.reason(ticket) == "REASON_ENTRY_TOO_LARGE"
+
+
+def test_a_document_that_grows_too_large_is_refused() -> None:
+    rig = owning(bounds=Bounds(entry_bytes_max=200_000, block_bytes_max=400_000))
+    ticket = rig.send(add("a", note="x" * 70_000))
+    rig.load_all()
+    assert rig.reason(ticket) == "REASON_ENTRY_TOO_LARGE"
+
+
+def test_a_refusal_of_size_waits_for_the_state_that_it_rests_on() -> None:
+    rig = owning(bounds=Bounds(entry_bytes_max=1_000))
+    sent(rig, "a")
+    ticket = rig.send(add("a", text="x" * 1_000))
+    assert ticket not in rig.replies
+    rig.land()
+    assert rig.reason(ticket) == "REASON_ENTRY_TOO_LARGE"
+
+
+# ---- acknowledgements
+
+
+def test_an_acknowledgement_below_the_expected_offset_is_an_alarm() -> None:
+    rig = owning()
+    (ticket,) = sent(rig, "a")
+    block = rig.appends.pop()
+    rig.give(AppendSucceeded(block.append_id, rig.owner.fold.offset))
+    assert rig.owner.phase is OwnerPhase.ALARMED
+    assert "below" in rig.alarm
+    assert rig.reason(ticket) == "REASON_OUTCOME_UNKNOWN"
+
+
+def test_a_gap_of_void_records_is_read_and_passed() -> None:
+    rig = owning()
+    rig.log.claimed_by_another(epoch=0)
+    (ticket,) = sent(rig, "a")
+    rig.land(skipping=2)
+    assert ticket not in rig.replies
+    rig.read()
+    assert rig.reason(ticket) == ""
+    assert rig.owner.phase is OwnerPhase.OWNING
+    assert rig.done(add("a")).reason == ""
+
+
+def test_a_gap_with_a_higher_claim_means_that_nothing_was_applied() -> None:
+    rig = owning()
+    rig.log.claimed_by_another()
+    (ticket,) = sent(rig, "a")
+    waiting = rig.send(add("b"))
+    asked = rig.ask(append=True)
+    rig.land()
+    rig.read()
+    assert rig.owner.phase is OwnerPhase.DEPOSED
+    assert rig.reason(ticket) == rig.reason(waiting) == "REASON_NOT_OWNER"
+    assert rig.confirmed[asked] is False
+    assert rig.count("a") == 0
+    assert rig.log.folded().sequence == 0
+
+
+def test_a_gap_is_read_again_until_it_ends_at_the_own_block() -> None:
+    rig = owning()
+    (ticket,) = sent(rig, "a")
+    rig.log.claimed_by_another(epoch=0)
+    block = rig.appends.pop()
+    rig.give(AppendSucceeded(block.append_id, rig.log.end))
+    rig.read()
+    assert ticket not in rig.replies
+    rig.log.append(block.data)
+    rig.tick()
+    rig.fail_read()
+    rig.tick()
+    rig.read()
+    assert rig.reason(ticket) == ""
+
+
+def test_a_block_that_is_not_where_it_was_acknowledged_is_an_alarm() -> None:
+    rig = owning()
+    (ticket,) = sent(rig, "a")
+    block = rig.appends.pop()
+    rig.log.claimed_by_another(epoch=0)
+    offset = rig.log.claimed_by_another(epoch=0)
+    rig.give(AppendSucceeded(block.append_id, offset))
+    rig.read()
+    assert "is not there" in rig.alarm
+    assert rig.reason(ticket) == "REASON_OUTCOME_UNKNOWN"
+
+
+def test_an_unknown_offset_is_looked_for_in_the_log() -> None:
+    rig = owning()
+    (ticket,) = sent(rig, "a")
+    rig.land(known=False)
+    assert ticket not in rig.replies
+    rig.read()
+    assert rig.reason(ticket) == ""
+
+
+def test_a_negative_offset_is_an_unknown_one() -> None:
+    rig = owning()
+    (ticket,) = sent(rig, "a")
+    block = rig.appends.pop()
+    rig.log.append(block.data)
+    rig.give(AppendSucceeded(block.append_id, -1))
+    rig.read()
+    assert rig.reason(ticket) == ""
+
+
+def test_a_block_that_landed_twice_counts_once() -> None:
+    rig = owning()
+    sent(rig, "a")
+    block = rig.appends[0]
+    rig.land()
+    rig.log.append(block.data)
+    sent(rig, "a")
+    rig.land()
+    rig.read()
+    assert rig.count("a") == 2
+    assert rig.owner.phase is OwnerPhase.OWNING
+
+
+def test_answers_to_appends_long_gone_change_nothing() -> None:
+    rig = owning()
+    rig.give(AppendSucceeded(999, 0))
+    assert rig.owner.phase is OwnerPhase.OWNING
+    assert not rig.alarm
+
+
+# ---- certain failure
+
+
+def test_a_block_that_certainly_failed_is_sent_again_as_it_was() -> None:
+    rig = owning()
+    (ticket,) = sent(rig, "a")
+    failed = rig.fail_append(certain=True)
+    assert ticket not in rig.replies
+    rig.tick()
+    again = rig.appends[0]
+    assert (again.data, again.fresh_producer) == (failed.data, True)
+    rig.land()
+    assert rig.reason(ticket) == ""
+    assert rig.owner.epoch == 1
+
+
+# ---- unknown outcome
+
+
+def test_without_a_fresh_heartbeat_a_doubtful_owner_does_nothing() -> None:
+    rig = owning()
+    (ticket,) = sent(rig, "a")
+    rig.doubt()
+    later = rig.send(add("b"))
+    rig.now_ms += 5_001
+    rig.tick()
+    rig.flush()
+    assert rig.owner.phase is OwnerPhase.DOUBTFUL
+    assert not rig.reads
+    assert not rig.appends
+    assert ticket not in rig.replies
+    assert later not in rig.replies
+    rig.heartbeat_ms = rig.now_ms
+    rig.tick()
+    assert rig.owner.phase is OwnerPhase.READING
+
+
+def test_a_sleeper_does_not_claim_with_the_heartbeat_of_before_its_sleep() -> None:
+    rig = owning()
+    sent(rig, "a")
+    rig.doubt()
+    rig.tick()
+    assert rig.owner.phase is OwnerPhase.READING
+    rig.now_ms += 60_000
+    rig.read()
+    assert rig.owner.phase is OwnerPhase.DOUBTFUL
+    assert not rig.appends
+    rig.tick()
+    assert not rig.reads
+    rig.heartbeat_ms = rig.now_ms
+    rig.tick()
+    rig.finish_taking_over()
+
+
+def test_a_heartbeat_is_judged_by_the_own_clock_not_by_the_time_of_the_log() -> None:
+    ahead = owning()
+    ahead.now_ms += 3_600_000
+    ahead.done(add("a"))
+    rig = successor(ahead)
+    rig.now_ms = rig.heartbeat_ms = NOW_MS
+    rig.take_over()
+    sent(rig, "a")
+    rig.doubt()
+    rig.tick()
+    assert rig.owner.phase is OwnerPhase.READING
+
+
+def test_a_doubtful_block_that_landed_is_acknowledged() -> None:
+    rig = owning()
+    (ticket,) = sent(rig, "a")
+    lost = rig.doubt()
+    rig.log.append(lost.data)
+    rig.tick()
+    rig.finish_taking_over()
+    assert rig.reason(ticket) == ""
+    assert rig.count("a") == 1
+    assert rig.owner.epoch == 2
+
+
+def test_a_doubtful_block_that_lands_before_the_next_claim_is_acknowledged() -> None:
+    rig = owning()
+    (ticket,) = sent(rig, "a")
+    lost = rig.doubt()
+    rig.tick()
+    rig.read()
+    assert ticket not in rig.replies
+    rig.log.append(lost.data)
+    rig.finish_taking_over()
+    assert rig.reason(ticket) == ""
+    assert rig.count("a") == 1
+
+
+def test_a_doubtful_block_is_decided_anew_once_the_next_claim_is_folded() -> None:
+    rig = owning()
+    (ticket,) = sent(rig, "a")
+    lost = rig.doubt()
+    rig.tick()
+    rig.finish_taking_over()
+    rig.flush()
+    again = rig.block()
+    assert again.epoch == 2
+    assert again.entries[0].request_id == journal.Record.FromString(lost.data).block.entries[0].request_id
+    rig.log.append(lost.data)
+    rig.land()
+    rig.read()
+    assert rig.reason(ticket) == ""
+    assert rig.count("a") == 1
+    assert rig.log.folded().sequence == 1
+
+
+def test_a_doubtful_owner_steps_down_before_a_higher_claim() -> None:
+    rig = owning()
+    (ticket,) = sent(rig, "a")
+    next_one = rig.send(add("a"))
+    lost = rig.doubt()
+    rig.log.claimed_by_another()
+    rig.log.append(lost.data)
+    rig.tick()
+    rig.read()
+    assert rig.owner.phase is OwnerPhase.DEPOSED
+    assert rig.reason(ticket) == rig.reason(next_one) == "REASON_NOT_OWNER"
+    assert len(rig.seen(Append)) == 2
+
+
+def test_a_doubtful_block_that_landed_before_a_higher_claim_is_acknowledged() -> None:
+    rig = owning()
+    (ticket,) = sent(rig, "a")
+    lost = rig.doubt()
+    rig.log.append(lost.data)
+    rig.log.claimed_by_another()
+    rig.tick()
+    rig.read()
+    assert rig.owner.phase is OwnerPhase.DEPOSED
+    assert rig.reason(ticket) == ""
+
+
+def test_the_block_after_a_doubtful_one_that_landed_is_kept() -> None:
+    rig = owning()
+    sent(rig, "a")
+    next_one = rig.send(add("a"))
+    lost = rig.doubt()
+    rig.log.append(lost.data)
+    rig.tick()
+    rig.finish_taking_over()
+    rig.flush()
+    assert rig.block().epoch == 2
+    rig.land()
+    assert rig.reason(next_one) == ""
+    assert rig.count("a") == 2
+
+
+def test_a_doubt_about_the_claim_of_a_doubt_ends_the_same_way() -> None:
+    rig = owning()
+    (ticket,) = sent(rig, "a")
+    rig.doubt()
+    rig.tick()
+    rig.read()
+    lost_claim = rig.fail_append(certain=False)
+    assert rig.owner.phase is OwnerPhase.DOUBTFUL
+    rig.tick()
+    rig.read()
+    assert ticket not in rig.replies
+    rig.land()
+    rig.log.append(lost_claim.data)
+    rig.read()
+    assert rig.owner.phase is OwnerPhase.OWNING
+    rig.flush()
+    rig.land()
+    assert rig.reason(ticket) == ""
+    assert rig.count("a") == 1
+
+
+# ---- undo
+
+
+def test_undo_takes_back_both_blocks_and_their_new_documents() -> None:
+    rig = owning()
+    rig.done(add("a"))
+    rig.send(add("a", note="one"))
+    rig.flush()
+    rig.send(add("a", note="two"))
+    rig.send(add("new"))
+    rig.load_all()
+    assert rig.count("a") == 3
+    rig.doubt()
+    rig.tick()
+    rig.log.claimed_by_another()
+    rig.read()
+    assert rig.count("a") == 1
+    assert rig.count("new") == 0
+    assert rig.owner.peek(note_key("a", 2)) == (False, None)
+    assert rig.owner.peek(note_key("a", 3)) == (False, None)
+
+
+def test_what_was_undone_is_decided_again_in_its_order() -> None:
+    rig = owning()
+    tickets = sent(rig, "a", "a")
+    tickets.append(rig.send(add("a")))
+    rig.doubt()
+    tickets.append(rig.send(add("a")))
+    rig.tick()
+    rig.finish_taking_over()
+    rig.flush()
+    rig.land()
+    places = [rig.outcome(ticket).position for ticket in tickets]
+    assert [place.event_index for place in places if place] == [0, 1, 2, 3]
+    assert rig.count("a") == 4
+
+
+def test_a_document_that_arrives_after_an_undo_is_what_the_store_has() -> None:
+    first = owning()
+    first.done(add("a", note="kept"))
+    first.project()
+    rig = successor(first)
+    rig.take_over()
+    sent(rig, "b")
+    rig.send(add("a"))
+    rig.doubt()
+    rig.tick()
+    rig.read()
+    rig.load_all()
+    rig.finish_taking_over()
+    rig.load_all()
+    rig.flush()
+    rig.land()
+    assert rig.count("a") == 2
+    assert rig.count("b") == 1
+
+
+def test_a_repetition_of_what_was_undone_is_decided_once() -> None:
+    rig = owning()
+    request_id = rig.new_id()
+    first = rig.send(add("a"), request_id=request_id)
+    rig.load_all()
+    rig.flush()
+    again = rig.send(add("a"), request_id=request_id)
+    rig.doubt()
+    rig.tick()
+    rig.finish_taking_over()
+    rig.flush()
+    rig.land()
+    assert rig.count("a") == 1
+    assert [rig.outcome(ticket).replayed for ticket in (first, again)] == [False, True]
+    assert rig.outcome(first).position == rig.outcome(again).position
