@@ -10,10 +10,11 @@ from typing import Any
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar_sourcing.adapters.memory import MemoryStore
 from chapar_sourcing.creations import HOLE_REASON
+from chapar_sourcing.domain import Documents, Refused
 from chapar_sourcing.hosting import HostPorts, HostRules, Topic
 from chapar_sourcing.ports import Unavailable
 from chapar_sourcing.reactions import Advance, Outgoing, Source, Submit
-from chapar_sourcing.refusing import NOT_OWNER, REQUEST_ID_IN_FUTURE, EngineRefused
+from chapar_sourcing.refusing import NOT_OWNER, UNAVAILABLE, EngineRefused
 from chapar_sourcing.requests import make_request_id
 
 from .notebook import Command, Event, Notebook
@@ -210,18 +211,24 @@ async def test_what_had_not_arrived_at_a_crash_is_sent_again() -> None:
 
 
 async def test_after_a_command_that_was_not_decided_none_is() -> None:
+    class Stumbling(Notebook):
+        """Is away for the second command."""
+
+        def decide(self, documents: Documents, command: Any, now_ms: int) -> Sequence[Any] | Refused:
+            return Refused(UNAVAILABLE) if command.text == "b" else super().decide(documents, command, now_ms)
+
     book = book_at(1)
-    async with running(World()) as process:
-
-        def command(text: str, made_ms: int) -> peer.SubmittedCommand:
-            data = Command(book=book, text=text).SerializeToString()
-            request_id = make_request_id(made_ms, text.encode() * 10)
-            return peer.SubmittedCommand(request_id=request_id, source="notebook/0", command=data)
-
-        now_ms = process.host.now_ms
-        commands = [command("a", now_ms), command("b", now_ms + 60_000), command("c", now_ms)]
+    async with running(World(), rules=HostRules(Stumbling())) as process:
+        commands = [
+            peer.SubmittedCommand(
+                request_id=make_request_id(process.host.now_ms, text.encode() * 10),
+                source="notebook/0",
+                command=Command(book=book, text=text).SerializeToString(),
+            )
+            for text in "abc"
+        ]
         reasons = await process.host.submit_commands(1, commands)
-        assert reasons == ["", REQUEST_ID_IN_FUTURE, REQUEST_ID_IN_FUTURE]
+        assert reasons == ["", UNAVAILABLE, UNAVAILABLE]
         assert await process.texts(book) == ["a"]
 
 
