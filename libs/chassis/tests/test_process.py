@@ -9,6 +9,7 @@ import shutil
 import signal
 import sqlite3
 import sys
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +20,11 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from chapar.sourcing.journal.v1.journal_pb2 import StreamRecord
+from chapar_chassis.ports import open_reading_stream
 from chapar_chassis.secrets import Secrets, create_installation
+from chapar_chassis.settings import CommonSettings
+from chapar_sourcing.partitions import partition_of
 
 from .rig import PATIENCE_SECONDS, Client, Failed, eventually
 
@@ -49,7 +54,17 @@ class Running:
 
     process: asyncio.subprocess.Process
     client: Client
-    ready: dict[str, Any]
+    lines: list[dict[str, Any]]
+    """What it logged; complete at its end."""
+
+    def logged(self, event: str) -> dict[str, Any]:
+        """The first log line of an event."""
+        return next(line for line in self.lines if line["event"] == event)
+
+    @property
+    def ready(self) -> dict[str, Any]:
+        """The line that said where it serves."""
+        return self.logged("ready")
 
     async def end(self, number: int) -> int:
         """Sends a signal and waits for the end; returns the exit status."""
@@ -72,14 +87,15 @@ async def finished(environ: dict[str, str], *arguments: str) -> tuple[int | None
     return process.returncode, output.decode(), errors.decode()
 
 
-async def until_ready(process: asyncio.subprocess.Process) -> dict[str, Any]:
+async def until_ready(process: asyncio.subprocess.Process) -> list[dict[str, Any]]:
     """Reads its log up to the line that says ready."""
     assert process.stdout is not None
+    lines: list[dict[str, Any]] = []
     async with asyncio.timeout(START_SECONDS):
         while line := await process.stdout.readline():
-            event: dict[str, Any] = json.loads(line)
-            if event["event"] == "ready":
-                return event
+            lines.append(json.loads(line))
+            if lines[-1]["event"] == "ready":
+                return lines
     raise AssertionError(f"it ended with {await process.wait()}")
 
 
@@ -87,15 +103,17 @@ async def until_ready(process: asyncio.subprocess.Process) -> dict[str, Any]:
 async def started(environ: dict[str, str]) -> AsyncIterator[Running]:
     """A process that is ready; killed at the end, should it still run."""
     process = await begin(environ)
+    lines: list[dict[str, Any]] = []
     try:
-        ready = await until_ready(process)
-        async with grpc.aio.insecure_channel(ready["address"]) as channel:
+        lines += await until_ready(process)
+        async with grpc.aio.insecure_channel(lines[-1]["address"]) as channel:
             token = Secrets(Path(environ["CHAPAR_SECRETS_DIR"])).peer_token()
-            yield Running(process, Client(channel, token), ready)
+            yield Running(process, Client(channel, token), lines)
     finally:
         if process.returncode is None:
             process.kill()
-        await process.communicate()
+        output, _ = await process.communicate()
+        lines += [json.loads(line) for line in output.splitlines()]
 
 
 async def digests(environ: dict[str, str]) -> tuple[int | None, list[dict[str, Any]]]:
@@ -155,6 +173,40 @@ async def test_it_says_where_it_serves_and_that_it_is_ready(environ: dict[str, s
         channel = running.client.channel
         serving = health_pb2.HealthCheckResponse.SERVING
         assert [await health(channel, name) for name in ("live", "ready", "")] == [serving] * 3
+
+
+async def test_a_services_own_peer_methods_and_background_work_run_beside_the_host(environ: dict[str, str]) -> None:
+    async with started(environ) as running:
+        assert await running.client.send("/chapar.toy.peer.v1.BellService/Ring", b"ding") == b"ding4"
+        stranger = Client(running.client.channel, "")
+        outcome = await stranger.send("/chapar.toy.peer.v1.BellService/Ring", b"ding")
+        assert isinstance(outcome, Failed)
+        assert outcome.reason == "REASON_TOKEN_MISSING"
+        await running.end(signal.SIGTERM)
+    assert {"event": "worked", "ready": True}.items() <= running.logged("worked").items()
+
+
+async def test_public_events_and_beats_reach_other_processes(environ: dict[str, str]) -> None:
+    async with started(environ) as running:
+        await running.client.add("c1", 5)
+        settings = CommonSettings.from_environ(environ)
+        stream = await open_reading_stream(settings)
+        try:
+            for topic in ("toy.events.v1", "toy.beats.v1"):
+                partition = partition_of("c1", 4)
+                assert await stream.wait(topic, {partition: 0}, 20_000), topic
+                record = StreamRecord.FromString((await stream.read(topic, partition, 0))[0].data)
+                assert record.HasField("position") == (topic == "toy.events.v1")
+        finally:
+            await stream.close()
+
+
+async def test_what_the_engine_measures_is_served(environ: dict[str, str]) -> None:
+    async with started(environ) as running:
+        await running.client.add("c1", 5)
+        address = running.ready["metrics_address"]
+        page = await asyncio.to_thread(lambda: urllib.request.urlopen(f"http://{address}/metrics", timeout=20).read())
+        assert b'chapar_rpc_seconds_count{code="OK",rpc="/chapar.toy.v1.CounterService/Add"} 1.0' in page
 
 
 async def test_reflection_is_for_development_alone(environ: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
-from grpc_tools import protoc  # type: ignore[import-untyped]
+from grpc_tools import protoc
 
 from chapar.options.v1 import options_pb2  # noqa: F401 - the pool must know the options first.
 from chapar_chassis.api import Accepted, Caller, CommandRpc, QueryRpc, ServiceApi, WatchRule

@@ -25,7 +25,7 @@ from chapar_chassis.digest_command import print_digests
 from chapar_chassis.forwarder import GrpcForwarder, PeerTargets
 from chapar_chassis.owner_server import AddServicer, add_owner, make_refusals, make_server
 from chapar_chassis.parent import end_with_parent, wait_parent_gone
-from chapar_chassis.ports import OwnerPorts, open_owner_ports, published_topics
+from chapar_chassis.ports import OwnerPorts, PublishedTopic, open_owner_ports, published_topics
 from chapar_chassis.position_tokens import PositionTokens
 from chapar_chassis.public_rpcs import ServedBy
 from chapar_chassis.rpc_server import RpcServer
@@ -132,45 +132,29 @@ class OwnerProcess:
         name = service.domain.service
         secrets = Secrets(settings.secrets_dir)
         peer_token, position_key = secrets.peer_token(), secrets.key("position.key")
-        log = make_logger(name, settings.log_level)
-        metrics, tracing = Metrics(CollectorRegistry()), Tracing(name)
-        closing.callback(tracing.close)
+        telling = _telling(name, settings, closing)
         topics = published_topics(name, service.beat_topics)
         ports = await open_owner_ports(settings, name, topics, closing)
-        context = _context(settings, secrets, ports, log)
+        context = _context(settings, secrets, ports, telling.log)
         api = service.api(context)
-        metrics_server = MetricsServer(metrics.registry, settings.metrics_listen)
-        closing.callback(metrics_server.close)
 
-        refusals = make_refusals(name, api, metrics, log)
-        server = make_server(refusals, peer_token, metrics, tracing, log)
+        refusals = make_refusals(name, api, telling.metrics, telling.log)
+        server = make_server(refusals, peer_token, telling.metrics, telling.tracing, telling.log)
         address = server.bind(settings.listen)
         forwarder = GrpcForwarder(ports.host.members, peer_token, refusals)
         closing.push_async_callback(forwarder.close)
         host = OwnerHost(
             HostConfig(service=name, address=str(address), read_policy=service.read_policy),
             ports.host,
-            HostRules(
-                domain=service.domain,
-                reactions=service.reactions(context),
-                topics=[Topic(topic.name, topic.beat_ms) for topic in topics],
-                public_event=_listed(service.public_event),
-                watch=api.watch,
-            ),
-            measures=metrics,
+            _rules(service, context, api, topics),
+            measures=telling.metrics,
             remote=PeerTargets(forwarder, name),
         )
         positions = PositionTokens(position_key, name, host.generation)
-
-        def on_ahead(partition: int, offset: int) -> None:
-            metrics.count("positions_beyond_owner")
-            log.error("position_beyond_owner", partition=partition, offset=offset)
-
-        served_by = ServedBy(host, context.sealer, positions, service.domain.event_type, on_ahead)
-        servicers = service.extra_servicers(context, host)
-        add_owner(server, api, served_by, servicers, development=settings.development)
+        served_by = ServedBy(host, context.sealer, positions, service.domain.event_type, telling.on_ahead)
+        add_owner(server, api, served_by, service.extra_servicers(context, host), development=settings.development)
         background = partial(service.background, context, host)
-        return cls(host, server, background, address, metrics_server.address, settings.parent_pid, log)
+        return cls(host, server, background, address, telling.metrics_address, settings.parent_pid, telling.log)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Serves until `stopping` is set or the parent is gone.
@@ -216,6 +200,41 @@ class OwnerProcess:
             log.info("ready", address=str(self.address), metrics_address=str(self.metrics_address))
         else:
             self._log.info("not_ready", problems=problems)
+
+
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """What the process tells of itself."""
+
+    log: Any
+    metrics: Metrics
+    metrics_address: Address
+    tracing: Tracing
+
+    def on_ahead(self, partition: int, offset: int) -> None:
+        """A client has seen what a confirmed owner has not."""
+        self.metrics.count("positions_beyond_owner")
+        self.log.error("position_beyond_owner", partition=partition, offset=offset)
+
+
+def _telling(name: str, settings: CommonSettings, closing: AsyncExitStack) -> _Telling:
+    metrics, tracing = Metrics(CollectorRegistry()), Tracing(name)
+    closing.callback(tracing.close)
+    server = MetricsServer(metrics.registry, settings.metrics_listen)
+    closing.callback(server.close)
+    return _Telling(make_logger(name, settings.log_level), metrics, server.address, tracing)
+
+
+def _rules(
+    service: OwnerService, context: ServiceContext, api: ServiceApi, topics: Sequence[PublishedTopic]
+) -> HostRules:
+    return HostRules(
+        domain=service.domain,
+        reactions=service.reactions(context),
+        topics=[Topic(topic.name, topic.beat_ms) for topic in topics],
+        public_event=_listed(service.public_event),
+        watch=api.watch,
+    )
 
 
 def _context(settings: CommonSettings, secrets: Secrets, ports: OwnerPorts, log: Any) -> ServiceContext:
