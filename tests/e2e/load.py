@@ -32,7 +32,7 @@ class Arena:
         people = list(await asyncio.gather(*(stage.person(f"p{n}") for n in range(PEOPLE))))
         for person in people:
             person.read()
-            await person.until(lambda person=person: person.updates, "a connection")
+            await person.until(lambda person=person: person.updates[1:], "an inbox")
         group = await people[0].client.messaging.create_group("همه", [person.user_id for person in people[1:]])
         arena = cls(stage, people, group)
         for person in people:

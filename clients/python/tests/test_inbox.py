@@ -165,6 +165,16 @@ async def test_a_reset_shows_what_is_unread_on_a_new_device(inbox: Inbox, script
     ]
 
 
+async def test_a_reset_later_shows_new_conversations_from_their_beginning(inbox: Inbox, script: Script) -> None:
+    reading = asyncio.create_task(messages(inbox, 2))
+    script.history["g"] = [text(1, "g"), text(2, "g")]
+    row = messaging.InboxRow(conversation_id="g", head_sequence=2, read_sequence=2, first_visible_sequence=1)
+    await script.connected(1)
+    script.frame(inbox=True, reset=messaging.InboxSnapshot())
+    script.frame(inbox=True, reset=messaging.InboxSnapshot(rows=[row]))
+    assert await reading == [1, 2]
+
+
 async def test_a_reset_with_more_than_a_page_is_completed_from_the_inbox(inbox: Inbox, script: Script) -> None:
     reading = asyncio.create_task(take(inbox, 2))
     script.rows = [messaging.InboxRow(conversation_id=name, first_visible_sequence=1) for name in ("a", "b")]

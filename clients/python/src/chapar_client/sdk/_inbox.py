@@ -256,14 +256,14 @@ class Inbox:
         rows = list(snapshot.rows)
         if snapshot.more:
             rows = [row async for row in self._messaging.inbox_rows()]
-        behind = self._sequences.reset(rows)
+        behind = self._sequences.reset(rows, fresh=self._cursor is None)
         yield InboxReset(tuple(rows))
         for conversation_id in behind:
             async for update in self._pull(conversation_id):
                 yield update
 
     async def _repair(self, rows: Sequence[messaging.InboxRow]) -> AsyncGenerator[InboxUpdate, None]:
-        for conversation_id in self._sequences.reset(rows):
+        for conversation_id in self._sequences.reset(rows, fresh=False):
             async for update in self._pull(conversation_id):
                 yield update
 

@@ -46,15 +46,16 @@ class Sequences:
         if conversation_id not in self._applied or sequence > self._applied[conversation_id]:
             self._applied[conversation_id] = self._changed[conversation_id] = sequence
 
-    def reset(self, rows: Iterable[messaging.InboxRow]) -> list[str]:
+    def reset(self, rows: Iterable[messaging.InboxRow], *, fresh: bool) -> list[str]:
         """Takes in an inbox as a whole; answers the conversations with messages that are new here.
 
-        In a conversation never seen on this device, what its user has read elsewhere counts as taken in.
+        On a fresh device, one that never had an inbox, what its user has read elsewhere counts as taken in. Later, a
+        conversation that the device does not know is a new one and is shown from its first visible message.
         """
         behind = []
         for row in rows:
             floor = row.first_visible_sequence - 1
-            if row.conversation_id not in self._applied:
+            if fresh and row.conversation_id not in self._applied:
                 floor = max(floor, row.read_sequence)
             self.advance(row.conversation_id, max(floor, 0))
             if row.head_sequence > self._applied[row.conversation_id]:
