@@ -26,7 +26,7 @@ from chapar_chassis.secrets import Secrets, create_installation
 from chapar_chassis.settings import CommonSettings
 from chapar_sourcing.partitions import partition_of
 
-from .rig import PATIENCE_SECONDS, Client, Failed, eventually
+from .rig import COUNTERS, PATIENCE_SECONDS, Client, Failed, eventually
 
 HERE = Path(__file__).parent
 COMMAND = (sys.executable, "-m", "tests.toy_process")
@@ -65,6 +65,11 @@ class Running:
     def ready(self) -> dict[str, Any]:
         """The line that said where it serves."""
         return self.logged("ready")
+
+    async def metrics(self) -> str:
+        """Its metrics, as a collector reads them."""
+        page = f"http://{self.ready['metrics_address']}/metrics"
+        return await asyncio.to_thread(lambda: urllib.request.urlopen(page, timeout=20).read().decode())
 
     async def end(self, number: int) -> int:
         """Sends a signal and waits for the end; returns the exit status."""
@@ -204,9 +209,7 @@ async def test_public_events_and_beats_reach_other_processes(environ: dict[str, 
 async def test_what_the_engine_measures_is_served(environ: dict[str, str]) -> None:
     async with started(environ) as running:
         await running.client.add("c1", 5)
-        address = running.ready["metrics_address"]
-        page = await asyncio.to_thread(lambda: urllib.request.urlopen(f"http://{address}/metrics", timeout=20).read())
-        assert b'chapar_rpc_seconds_count{code="OK",rpc="/chapar.toy.v1.CounterService/Add"} 1.0' in page
+        assert f'chapar_rpc_seconds_count{{code="OK",rpc="{COUNTERS}/Add"}} 1.0' in await running.metrics()
 
 
 async def test_reflection_is_for_development_alone(environ: dict[str, str]) -> None:
@@ -298,12 +301,15 @@ async def test_a_process_ends_when_its_parent_is_killed(environ: dict[str, str])
     await eventually(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text())
 
 
-async def test_calls_under_way_end_well_and_later_ones_are_turned_away(environ: dict[str, str]) -> None:
+async def test_a_call_under_way_ends_well_and_later_ones_are_turned_away(environ: dict[str, str]) -> None:
     async with started(environ) as running:
-        adding = [asyncio.create_task(running.client.add(f"c{n}", 1)) for n in range(50)]
-        await adding[0]
+        reading = asyncio.create_task(running.client.value("slow"))
+        under_way = f'chapar_rpc_running{{rpc="{COUNTERS}/GetCounter"}} 1.0'
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while under_way not in await running.metrics():
+                pass
         running.process.send_signal(signal.SIGTERM)
-        assert await asyncio.gather(*adding) == [1] * 50
+        assert await reading == 0
         assert await asyncio.wait_for(running.process.wait(), PATIENCE_SECONDS) == 0
         late = await running.client.add("c1", 1, timeout=1)
         assert isinstance(late, Failed)

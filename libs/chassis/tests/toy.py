@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Sequence
 from importlib.resources import files
@@ -22,6 +23,8 @@ PROTOS = HERE.parents[2] / "protos"
 PACKAGE = "chapar.toy.v1"
 SERVICES = (f"{PACKAGE}.CounterService", f"{PACKAGE}.CounterOperatorService")
 LIMIT = 100
+SLOW_MS = 1_500
+"""How long reading the counter "slow" takes."""
 
 
 def _load() -> None:
@@ -119,6 +122,9 @@ async def finish_add(request: Any, caller: Caller, accepted: Accepted, view: Vie
 async def get_counter(request: Any, caller: Caller, view: View) -> Any:
     if request.counter_id == "broken":
         raise KeyError("swordfish")
+    if request.counter_id == "slow":
+        with contextlib.suppress(TimeoutError):
+            await view.wait_until(Key("counter", "never"), bool, deadline_ms=view.now_ms + SLOW_MS)
     return GetCounterResponse(value=await value_of(view, request.counter_id))
 
 
