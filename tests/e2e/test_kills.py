@@ -44,8 +44,9 @@ async def arena(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("kills")
     on_kafka = request.param == "kafka"
     with broker(folder) if on_kafka else nullcontext("") as kafka:
-        async with Stage(folder, kafka=kafka) as stage:
-            yield await Arena.open(stage)
+        with (folder / "services.log").open("w", encoding="utf-8") as log:
+            async with Stage(folder, kafka=kafka, on_line=lambda line: print(line.text, file=log, flush=True)) as stage:
+                yield await Arena.open(stage)
         disagreeing = {service: said for service, (same, said) in (await stage.digests()).items() if not same}
     assert disagreeing == {}
     if not on_kafka:
@@ -61,5 +62,6 @@ async def test_nothing_acknowledged_is_lost_doubled_or_reordered(arena: Arena, s
             await arena.stage.up.kill_and_wait(service)
             assert arena.stage.up.starts(service) == before + 1
             await arena.more(ACKNOWLEDGED_BETWEEN_KILLS)
-    assert await arena.problems() == []
+    problems = await arena.problems()
+    assert not problems, "\n".join(problems)
     assert recorder.acknowledged > KILLS * ACKNOWLEDGED_BETWEEN_KILLS

@@ -155,6 +155,8 @@ class Supervisor:
         finally:
             if not watching.done():
                 watching.cancel()
+        if self._keepers:
+            self._write_addresses()
         async with self._changed:
             self._starts[service] += 1
             self._changed.notify_all()
@@ -174,6 +176,9 @@ class Supervisor:
             except ServiceFailed as error:
                 self._on_line(LogLine(service, f"(up) {error}"))
                 self._children[service].kill()
+                if service != GATEWAY:
+                    # Somebody may have taken its port meanwhile; owners are found wherever they listen.
+                    self.addresses.pop(service, None)
 
     def _write_addresses(self) -> None:
         """For `chapar status` and the operators' commands: who listens where."""
