@@ -7,7 +7,8 @@ the other one's partition, where the watch is, that the other is. Either failing
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import AsyncExitStack
 
 from chapar.gateway.v1 import gateway_pb2 as api
 from chapar.presence.peer.v1 import peer_pb2 as leases
@@ -23,6 +24,9 @@ CHECK_TIMEOUT_MS = 5_000
 INTERESTS_MAX = 200
 _REFUSALS = {"PERMISSION_DENIED", "NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION"}
 """Statuses that say no, rather than not now."""
+ASKED_AT_ONCE = 8
+"""Interests of one subscription that owners are asked about at the same time: whoever changes their interests as fast
+as they can keeps no more than that busy."""
 REFUSALS_MAX = 5
 """So often in a row an interest is refused before it ends, within about a second: presence learns of memberships a
 moment after messaging has decided them."""
@@ -46,19 +50,19 @@ class PresenceInterests:
         self._show = show
         self._random = random
         self._tasks = tasks
+        self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
         self._watches: dict[tuple[str, str], asyncio.Task[None]] = {}
         """By (user, conversation)."""
 
-    def replace(self, interests: Iterable[api.PresenceInterest]) -> set[str]:
-        """Watches these from now on; returns the users who are no longer wanted. One conversation a user is enough."""
+    def replace(self, interests: Iterable[api.PresenceInterest]) -> Collection[str]:
+        """Watches these from now on; returns whose presence is wanted. One conversation a user is enough."""
         wanted = {interest.user_id: interest.conversation_id for interest in interests}
-        before = {user_id for user_id, _ in self._watches}
         for key in [key for key in self._watches if wanted.get(key[0]) != key[1]]:
             self._watches.pop(key).cancel()
         for user_id, conversation_id in wanted.items():
             if (user_id, conversation_id) not in self._watches:
                 self._begin(user_id, conversation_id)
-        return before - set(wanted)
+        return wanted.keys()
 
     def leave(self, conversation_id: str) -> None:
         """Ends what rests on a conversation that the subscription's user has left."""
@@ -81,8 +85,7 @@ class PresenceInterests:
         refusals = 0
         while True:
             try:
-                allowed = await self._is_member(conversation_id)
-                allowed = allowed and await self._attach(user_id, conversation_id, backoff)
+                allowed = await self._ask_and_show(user_id, conversation_id, backoff)
             except ForwardFailed as failure:
                 allowed = failure.status.code.name not in _REFUSALS
             refusals = 0 if allowed else refusals + 1
@@ -91,6 +94,13 @@ class PresenceInterests:
             await asyncio.sleep(backoff.next_s())
         self._watches.pop((user_id, conversation_id), None)
         self._show_ended(user_id)
+
+    async def _ask_and_show(self, user_id: str, conversation_id: str, backoff: Backoff) -> bool:
+        """One try; False when it was refused. Others are asked about once this one's owner has answered."""
+        async with AsyncExitStack() as asking:
+            await asking.enter_async_context(self._asking)
+            allowed = await self._is_member(conversation_id)
+            return allowed and await self._attach(user_id, conversation_id, backoff, asking.aclose)
 
     async def _is_member(self, conversation_id: str) -> bool:
         partition = partition_of(self._user_id, self._partitions)
@@ -102,8 +112,13 @@ class PresenceInterests:
         )
         return leases.CheckMembershipResponse.FromString(forwarded.response).member
 
-    async def _attach(self, user_id: str, conversation_id: str, backoff: Backoff) -> bool:
-        """Shows presence until the watch ends; False when the owner refused it at once."""
+    async def _attach(
+        self, user_id: str, conversation_id: str, backoff: Backoff, answered: Callable[[], Awaitable[None]]
+    ) -> bool:
+        """Shows presence until the watch ends; False when the owner refused it at once.
+
+        `answered` is called with each response, for the owner's first answer ends the asking.
+        """
         request = peer.WatchRequest(
             partition=partition_of(user_id, self._partitions),
             key=user_id,
@@ -113,6 +128,7 @@ class PresenceInterests:
         shown = False
         async with watching(self._forwarder, SERVICE, request) as responses:
             async for response in responses:
+                await answered()
                 match response.WhichOneof("kind"):
                     case "reset":
                         data = response.reset

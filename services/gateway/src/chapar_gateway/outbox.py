@@ -8,6 +8,7 @@ nothing queues: changes of the inbox become one Gap, and of each user only the l
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 
 from chapar.gateway.v1 import gateway_pb2 as api
 
@@ -65,14 +66,19 @@ class Outbox:
         else:
             self._enqueue(frame, now_ms, counts=True)
 
-    def forget_presence(self, user_id: str) -> None:
-        """Drops what is kept of a user whose presence is no longer wanted."""
-        self._latest.pop(user_id, None)
+    def keep_presence(self, user_ids: Collection[str]) -> None:
+        """Drops what is kept of all users but these: nobody wants it any more."""
+        for user_id in self._latest.keys() - user_ids:
+            del self._latest[user_id]
 
     def acknowledge(self, frame: int, now_ms: int) -> None:
-        """Takes back the credit of all frames up to `frame`, and queues what was held back for want of it."""
+        """Takes back the credit of all written frames up to `frame`, and queues what was held back for want of it.
+
+        What still waits here cannot have been taken in, whatever a client says: the credit bounds the queue.
+        """
         progressed = False
-        while self._unacknowledged and self._unacknowledged[0][0] <= frame:
+        last = min(frame, self._last_frame - len(self._queue))
+        while self._unacknowledged and self._unacknowledged[0][0] <= last:
             self._unacknowledged_bytes -= self._unacknowledged.popleft()[1]
             progressed = True
         if progressed:

@@ -102,8 +102,7 @@ class Subscription:
     def set_interests(self, interests: Iterable[api.PresenceInterest]) -> None:
         """Shows the presence of these from now on."""
         if self._interests is not None:
-            for user_id in self._interests.replace(interests):
-                self._outbox.forget_presence(user_id)
+            self._outbox.keep_presence(self._interests.replace(interests))
 
     def drain(self, window_ms: int) -> None:
         """Tells the client to come back elsewhere."""
