@@ -14,7 +14,7 @@ from chapar_sourcing.ports import Store, Unavailable
 from chapar_sourcing.shell import OwnerShell
 
 BACKOFF_SECONDS_MIN = 0.05
-BACKOFF_SECONDS_MAX = 5.0
+BACKOFF_SECONDS_MAX = 1.0
 
 
 class Projector:

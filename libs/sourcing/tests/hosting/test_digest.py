@@ -40,7 +40,7 @@ async def test_live_and_refolded_and_stored_digests_are_equal(seed: int) -> None
     rules = HostRules(Notebook(), reactions=[Forwarding()])
 
     def store(step: str, partition: int) -> None:
-        if step in ("write_documents", "write_checkpoint", "load") and draw.random() < 0.3:
+        if step in ("write_documents", "write_checkpoint", "load") and draw.random() < 0.15:
             raise Unavailable("away")
 
     for _ in range(2):
