@@ -182,5 +182,5 @@ async def running_toy(api: ServiceApi | None = None, *, keyring: Keyring | None 
                 address=address,
                 output=output,
             )
-        await server.stop(0)
+        await server.stop(0, turn_away_seconds=0)
         host.stop()

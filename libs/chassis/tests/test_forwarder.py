@@ -52,7 +52,7 @@ class Town:
         server.add_handlers([grpc.method_handlers_generic_handler("owner.Owner", methods)])
         address = server.bind(listen)
         await server.start()
-        self._closing.push_async_callback(server.stop, 0)
+        self._closing.push_async_callback(server.stop, 0, turn_away_seconds=0)
         return str(address)
 
     def announce(self, address: str, epoch: int = 1) -> None:

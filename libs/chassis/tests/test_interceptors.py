@@ -112,7 +112,7 @@ async def guest() -> AsyncIterator[Guest]:
     await hotel.server.start()
     async with grpc.aio.insecure_channel(str(address)) as channel:
         yield Guest(hotel, channel)
-    await hotel.server.stop(0)
+    await hotel.server.stop(0, turn_away_seconds=0)
 
 
 async def test_a_refusal_raised_anywhere_becomes_its_status(guest: Guest) -> None:

@@ -9,9 +9,8 @@ import pytest
 
 from tools.kafka_server import KafkaServer
 
-from .test_process import digests, environ, finished, started
+from .processes import digests, finished, started
 
-__all__ = ["environ"]
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka"), pytest.mark.timeout(240)]
 
 
