@@ -65,7 +65,12 @@ async def begin(environ: dict[str, str], *arguments: str) -> asyncio.subprocess.
 async def finished(environ: dict[str, str], *arguments: str) -> tuple[int | None, str, str]:
     """Runs a process to its end: exit status and both outputs."""
     process = await begin(environ, *arguments)
-    output, errors = await asyncio.wait_for(process.communicate(), START_SECONDS)
+    try:
+        output, errors = await asyncio.wait_for(process.communicate(), START_SECONDS)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     return process.returncode, output.decode(), errors.decode()
 
 
