@@ -30,10 +30,19 @@ class Booked:
     refused: str
 
 
-def valid_entries(records: Sequence[JournalRecord]) -> list[Booked]:
-    """The entries that count, in order."""
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One block that counts, with the hash after it."""
+
+    offset: int
+    block: journal.Block
+    hash: bytes
+
+
+def valid_blocks(records: Sequence[JournalRecord]) -> list[Counted]:
+    """The blocks that count, in order."""
     epoch, writer, sequence, digest = 0, b"", 0, bytes(32)
-    booked: list[Booked] = []
+    blocks: list[Counted] = []
     for stored in records:
         record = journal.Record.FromString(stored.data)
         if record.HasField("claim"):
@@ -47,11 +56,23 @@ def valid_entries(records: Sequence[JournalRecord]) -> list[Booked]:
             if block.previous_hash != digest:
                 raise Violation(f"the block at offset {stored.offset} has another past")
             sequence += 1
-            for entry in block.entries:
-                events = [json.loads(StringValue.FromString(data).value) for data in entry.events.events]
-                booked.append(Booked(stored.offset, entry.actor.user, entry.request_id, events, entry.refusal.reason))
+            blocks.append(Counted(stored.offset, block, hashlib.sha256(digest + stored.data).digest()))
         digest = hashlib.sha256(digest + stored.data).digest()
+    return blocks
+
+
+def valid_entries(records: Sequence[JournalRecord]) -> list[Booked]:
+    """The entries that count, in order."""
+    booked: list[Booked] = []
+    for counted in valid_blocks(records):
+        for entry in counted.block.entries:
+            events = [json.loads(StringValue.FromString(data).value) for data in entry.events.events]
+            booked.append(Booked(counted.offset, _scope(entry.actor), entry.request_id, events, entry.refusal.reason))
     return booked
+
+
+def _scope(actor: journal.Actor) -> str:
+    return f"user {actor.user}" if actor.HasField("user") else f"service {actor.service}"
 
 
 def check_history(world: World, clients: Sequence[Client]) -> None:
@@ -63,9 +84,10 @@ def check_history(world: World, clients: Sequence[Client]) -> None:
         if identity in by_id:
             raise Violation(f"{entry.scope} {entry.request_id.hex()} was decided twice")
         by_id[identity] = entry
+    _check_wishes(booked)
     numbers: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
     for put in (put for client in clients for put in client.puts):
-        found = by_id.get((put.actor, put.request_id))
+        found = by_id.get((_scope(put.actor), put.request_id))
         for outcome in put.answers:
             if outcome.entry is None:
                 # Not journaled: a double of the same try that is still on its way may yet be accepted.
@@ -78,12 +100,33 @@ def check_history(world: World, clients: Sequence[Client]) -> None:
             if outcome.entry.refusal.reason != found.refused:
                 raise Violation(f"{put.tag} got two answers")
         accepted = bool(put.answers) and put.answers[0].entry is not None
-        if found is not None and found.events and accepted and put.answered_ms is not None:
+        if found is not None and found.events and accepted and put.answered_ms is not None and put.marks is None:
             number = found.events[0]["number"]
             assert isinstance(number, int), "the toy numbers its items"
             numbers[put.register].append((put.started_ms, put.answered_ms, number))
     _check_order(numbers)
     _check_reads(numbers, clients)
+    _check_marks(numbers, clients)
+
+
+def _check_wishes(booked: Sequence[Booked]) -> None:
+    """Whatever ids it had on its way, what was wished once happened once."""
+    tags = [str(event["tag"]) for entry in booked for event in entry.events]
+    twice = {tag for tag in tags if tags.count(tag) > 1}
+    if twice:
+        raise Violation(f"wished once and done twice: {twice}")
+
+
+def _check_marks(numbers: dict[str, list[tuple[int, int, int]]], clients: Sequence[Client]) -> None:
+    """An item whose put was acknowledged is there for marks begun later, unless it is one that later puts delete."""
+    for wish in (put for client in clients for put in client.puts):
+        if wish.marks is None or wish.marks % 3 == 2 or not wish.answers:
+            continue
+        there = any(n == wish.marks and answered < wish.started_ms for _, answered, n in numbers[wish.register])
+        first = wish.answers[0]
+        refused = first.reason or (first.entry.refusal.reason if first.entry else "")
+        if there and refused:
+            raise Violation(f"{wish.tag} was refused, and item {wish.marks} of {wish.register} is there")
 
 
 def _check_order(numbers: dict[str, list[tuple[int, int, int]]]) -> None:
@@ -124,19 +167,28 @@ def check_state(world: World, node: Node, domain: Registers) -> None:
 def refolded(records: Sequence[JournalRecord]) -> dict[Key, object]:
     """The documents, by another way than `evolve`: from the items that count."""
     domain = Registers(journals_refusals=False)
-    times = {}
-    for stored in records:
-        record = journal.Record.FromString(stored.data)
-        times[stored.offset] = record.block.time_ms
+    times = {counted.offset: counted.block.time_ms for counted in valid_blocks(records)}
     documents: dict[Key, object] = {}
     for entry in valid_entries(records):
         for event in entry.events:
             message = StringValue(value=json.dumps(event))
             for key in domain.touches(message):
-                if key.kind == "register":
+                item = documents.get(key)
+                if "mark" in event:
+                    assert isinstance(item, Item), "only items are marked"
+                    documents[key] = Item(item.tag, item.marks + 1)
+                elif key.kind == "register":
                     documents[key] = Register(int(str(event["number"])), times[entry.offset])
                 elif key.id.lstrip("0") == str(event["number"]):
                     documents[key] = Item(str(event["tag"]))
                 else:
                     documents[key] = None
     return documents
+
+
+def check_applied(world: World, node: Node) -> None:
+    """The process was told of every block that counts since its checkpoint, once and in order."""
+    told = [(applied.offset, applied.hash) for applied in node.applied]
+    counted = [(c.offset, c.hash) for c in valid_blocks(world.journal.records) if c.offset > node.applied_from]
+    if told != counted:
+        raise Violation(f"{node.name} was told of {len(told)} blocks, and {len(counted)} count")

@@ -11,23 +11,27 @@ from chapar_sourcing.domain import Document, Key
 from chapar_sourcing.owner import Command, Outcome
 from chapar_sourcing.requests import make_request_id
 from tests.simulation.node import Node
-from tests.simulation.toy import Register, put
+from tests.simulation.toy import Register, mark, put
 from tests.simulation.world import Violation, World
 
 REGISTERS = ("a", "b", "c")
 TRY_MS = 400
+NUMBER_MAX = 14
+"""Marks are of items up to this number."""
+REACTOR_SKEWS_MS = (0, -40 * 24 * 3_600_000, 3_600_000)
 RETRIED = frozenset({"REASON_NOT_OWNER", "REASON_OUTCOME_UNKNOWN", "REASON_OVERLOADED", "REASON_DEADLINE_PASSED"})
 
 
 @dataclass(slots=True)
 class Put:
-    """One put, from its first try to its answer."""
+    """One put, or a mark of the item `marks`, from its first try to its answer."""
 
-    actor: str
+    actor: journal.Actor
     request_id: bytes
     register: str
     tag: str
     only_if_even: bool
+    marks: int | None
     started_ms: int
     answered_ms: int | None = None
     answers: list[Outcome] = field(default_factory=list)
@@ -49,14 +53,16 @@ class Get:
 
 
 class Client:
-    """Does one thing after the other."""
+    """Does one thing after the other. A reactor is one whose ids have the time of what it reacts to."""
 
-    def __init__(self, world: World, name: str, nodes: Sequence[Node], wishes: int) -> None:
+    def __init__(self, world: World, name: str, nodes: Sequence[Node], wishes: int, *, reactor: bool = False) -> None:
         self.world = world
         self.name = name
         self._nodes = nodes
         self._left = wishes
-        self._skew_ms = world.random.choice((0, 0, 0, -3_600_000, 4_000, 3_600_000))
+        self._actor = journal.Actor(service=name) if reactor else journal.Actor(user=name)
+        self._skews_ms = REACTOR_SKEWS_MS if reactor else (0, 0, 0, -3_600_000, 4_000, 3_600_000)
+        self._skew_ms = world.random.choice(self._skews_ms)
         self.puts: list[Put] = []
         self.gets: list[Get] = []
         self.reuses = 0
@@ -81,13 +87,16 @@ class Client:
 
     def _put(self) -> None:
         world = self.world
+        if self._actor.HasField("service"):
+            self._skew_ms = world.random.choice(self._skews_ms)
         wish = Put(
-            self.name,
-            self._new_id(),
-            world.random.choice(REGISTERS),
-            f"{self.name}/{len(self.puts)}",
-            world.random.random() < 0.2,
-            world.now_ms,
+            actor=self._actor,
+            request_id=self._new_id(),
+            register=world.random.choice(REGISTERS),
+            tag=f"{self.name}/{len(self.puts)}",
+            only_if_even=world.random.random() < 0.2,
+            marks=world.random.randint(1, NUMBER_MAX) if world.random.random() < 0.3 else None,
+            started_ms=world.now_ms,
         )
         self.puts.append(wish)
         self._current = wish
@@ -109,19 +118,21 @@ class Client:
         if not candidates:
             return
         node = self.world.random.choice(candidates)
-        body = put(wish.register, tag, only_if_even=wish.only_if_even)
-        deadline_ms = self.world.now_ms + TRY_MS
+        if wish.marks is None:
+            body = put(wish.register, tag, only_if_even=wish.only_if_even)
+        else:
+            body = mark(wish.register, wish.marks, tag)
         request_id = wish.request_id
 
-        def command(ticket: int) -> Command:
+        def command(ticket: int, now_ms: int) -> Command:
             return Command(
                 ticket,
-                journal.Actor(user=wish.actor),
+                wish.actor,
                 request_id,
                 hashlib.sha256(body.SerializeToString()).digest(),
                 "key",
                 body,
-                deadline_ms,
+                now_ms + TRY_MS,
             )
 
         if tag == wish.tag:
@@ -133,12 +144,12 @@ class Client:
         self.world.note(f"{self.name} told {outcome.reason or outcome.position} {outcome.replayed}")
         if request_id != wish.request_id or outcome.reason in RETRIED:
             return
-        if outcome.reason == "REASON_REQUEST_ID_IN_FUTURE":
+        if outcome.reason == "REASON_REQUEST_ID_IN_FUTURE" and wish.actor.HasField("user"):
             assert outcome.detail is not None, "the server's time comes with it"
             self._skew_ms = int(outcome.detail["server_time_ms"]) - self.world.now_ms
             wish.request_id = self._new_id()
             return
-        if outcome.reason not in ("", "REASON_ODD"):
+        if outcome.reason not in ("", "REASON_ODD", "REASON_NO_ITEM"):
             raise Violation(f"{self.name} got {outcome.reason}")
         wish.answers.append(outcome)
         if not wish.done:
@@ -146,6 +157,8 @@ class Client:
             self._check_durable(wish, outcome)
             if outcome.entry is not None and self.world.faults.happens("reused_id"):
                 self._send(wish, wish.tag + "!")
+            if self.world.faults.happens("late_repeat"):
+                self.world.soon(100, 20_000, lambda: self._send(wish, wish.tag))
             self.world.soon(0, 200, self.next)
 
     def _check_durable(self, wish: Put, outcome: Outcome) -> None:

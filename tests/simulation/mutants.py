@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Key
@@ -15,16 +16,21 @@ from chapar_sourcing.owner import (
     Confirmed,
     ConfirmRequested,
     DocumentsLoaded,
+    Effect,
+    Load,
     Owner,
     OwnerPhase,
+    ProjectionBatch,
     RecordsRead,
+    Replied,
     Started,
 )
 from chapar_sourcing.owner.blocks import Block
-from chapar_sourcing.owner.intake import answer_id_of
+from chapar_sourcing.owner.intake import Intake, Waiting, answer_id_of
 from chapar_sourcing.owner.messages import Command
 from chapar_sourcing.ports import JournalRecord
 from chapar_sourcing.positions import NOWHERE, Position
+from chapar_sourcing.requests import FUTURE_MS_MAX, request_time_ms
 from tests.simulation.node import Node
 
 
@@ -155,6 +161,108 @@ class IgnoresThatAnotherWasFirst(Owner):
         super()._claimed(claim, valid=valid)
 
 
+class ForgetsTheMargin(Owner):
+    """Takes ids for new that are later than the checkpoint, forgetting that those before may run ahead of it."""
+
+    def _start(self, given: Started) -> None:
+        super()._start(given)
+        if self._intake.surely_new_after_ms is not None:
+            self._intake.surely_new_after_ms -= FUTURE_MS_MAX
+
+
+class TakesReactorsIdsForNew(Owner):
+    """Believes the time of a reactor's id, which is another owner's time."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        self._intake.__class__ = _BelievesReactors
+
+
+class _BelievesReactors(Intake):
+    def _surely_new(self, command: Command) -> bool:
+        after = self.surely_new_after_ms
+        return after is None or request_time_ms(command.request_id) > after + FUTURE_MS_MAX
+
+
+class AsksTheStoreAlone(Owner):
+    """Does not look into memory again after the store had no answer."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        self._intake.__class__ = _AsksTheStoreAlone
+
+
+class _AsksTheStoreAlone(Intake):
+    def _step(self, waiting: Waiting, block: Block, now_ms: int, at_least: int) -> Iterator[Replied | Load]:
+        known = self.answers.get(answer_id_of(waiting.command))
+        if waiting.looked_up and known is not None and known.position is None:
+            del self.answers[answer_id_of(waiting.command)]
+        yield from super()._step(waiting, block, now_ms, at_least)
+
+
+class LoadsFromAnywhere(Owner):
+    """Takes documents from servers that are behind its checkpoint."""
+
+    def _say(self, effect: Effect) -> None:
+        super()._say(replace(effect, at_least=-1) if isinstance(effect, Load) else effect)
+
+
+class BelievesTheBlockInFlight(Owner):
+    """Takes a block that was sent before a read for proof that the read is true."""
+
+    def _confirm(self, given: ConfirmRequested) -> None:
+        block = self._commits.in_flight
+        if self.phase is OwnerPhase.OWNING and block is not None and self._commits.pending is None:
+            block.confirms.append(given.ticket)
+            return
+        super()._confirm(given)
+
+
+class SettlesDoubtByReading(Owner):
+    """Reads to the end, takes what it does not find for failed and goes on without a new claim."""
+
+    def _append_claim(self) -> None:
+        if not self._claims.made or self._claims.epoch != self.fold.epoch:
+            super()._append_claim()
+            return
+        self._intake.put_back(self._undo())
+        self._settle()
+
+
+class ClaimsWithAnOldHeartbeat(Owner):
+    """Claims again whether or not it has heard from the world."""
+
+    def _heartbeat_is_fresh(self) -> bool:
+        return True
+
+
+class TakesAnUnknownOffsetForTheNext(Owner):
+    """Believes that an append whose offset is not known landed where it was expected."""
+
+    def _block_appended(self, block: Block, offset: int | None) -> None:
+        super()._block_appended(block, self.fold.offset + 1 if offset is None else offset)
+
+
+class UndoesTheOlderBlockFirst(Owner):
+    """Takes back the block in flight, then the one that was filled on top of it."""
+
+    def _undo(self) -> Sequence[Command]:
+        commits = self._commits
+        commits.pending, commits.in_flight = commits.in_flight, commits.pending
+        return super()._undo()
+
+
+class MovesTheCheckpointWithEachPart(Owner):
+    """Moves the checkpoint with the first part of a batch that was cut."""
+
+    def take_projection(self, documents_max: int) -> ProjectionBatch | None:
+        batch = super().take_projection(documents_max)
+        if batch is not None and batch.checkpoint.fold.offset == self.confirmed_checkpoint:
+            checkpoint = replace(batch.checkpoint, fold=self.fold)
+            self._projection._taken = replace(batch, checkpoint=checkpoint)
+        return self._projection._taken
+
+
 class WritesTheCheckpointFirst(Node):
     """A projector that moves the checkpoint before the documents."""
 
@@ -178,6 +286,16 @@ OWNERS: tuple[type[Owner], ...] = (
     ForgetsToUndo,
     BelievesItself,
     IgnoresThatAnotherWasFirst,
+    ForgetsTheMargin,
+    TakesReactorsIdsForNew,
+    AsksTheStoreAlone,
+    LoadsFromAnywhere,
+    BelievesTheBlockInFlight,
+    SettlesDoubtByReading,
+    ClaimsWithAnOldHeartbeat,
+    TakesAnUnknownOffsetForTheNext,
+    UndoesTheOlderBlockFirst,
+    MovesTheCheckpointWithEachPart,
 )
 NODES: tuple[type[Node], ...] = (WritesTheCheckpointFirst,)
 

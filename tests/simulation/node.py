@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chapar_sourcing.domain import Document, Key, decode
+from chapar_sourcing.domain import Document, Key, Stored, decode
 from chapar_sourcing.owner import (
     Alarm,
     Append,
+    Applied,
     CheckpointConfirmed,
     Command,
     CommandReceived,
@@ -37,6 +38,9 @@ from tests.simulation.world import Violation, World
 
 Tell = Callable[[Outcome], None]
 READ_RECORDS_MAX = 7
+SKEWS_MS = (-20_000, -1_500, 1_500, 20_000)
+HEARTBEAT_FRESH_MS = 5_000
+CUT_OFF_MS = 7_000
 
 
 @dataclass(slots=True)
@@ -65,7 +69,19 @@ class Node:
         self._flush_planned = False
         self._projecting = False
         self._heartbeat_ms = 0
+        self._cut_off_until_ms = 0
+        self._skew_ms = 0
+        self._claims = 0
+        self.applied: list[Applied] = []
+        """The blocks that this life was told of."""
+        self.applied_from = -1
+        """Offset of the checkpoint that this life began at."""
         self.owner = self._new_owner()
+
+    @property
+    def now_ms(self) -> int:
+        """What this process takes for the time."""
+        return self.world.now_ms + self._skew_ms
 
     # ---- life
 
@@ -77,10 +93,15 @@ class Node:
         self._tells.clear()
         self._readers.clear()
         self._flush_planned = self._projecting = False
-        self._heartbeat_ms = self.world.now_ms
+        crooked = self.world.faults.happens("crooked_clock")
+        self._skew_ms = self.world.random.choice(SKEWS_MS) if crooked else 0
+        self._heartbeat_ms, self._cut_off_until_ms = self.now_ms, 0
+        self._claims = 0
+        checkpoint = self.world.store.checkpoint_of(self._writes_behind())
+        self.applied, self.applied_from = [], checkpoint.fold.offset if checkpoint else -1
         self.owner = self._new_owner()
         self.world.note(f"{self.name} starts")
-        self.give(Started(self.world.store.checkpoint))
+        self.give(Started(checkpoint))
         self._every(50, self._tick)
         self._every(300, self._beat)
         self._every(40, self._project)
@@ -140,8 +161,10 @@ class Node:
 
     def give(self, given: Input) -> None:
         """Feeds the owner and does what it asks for."""
-        for effect in self.owner.handle(given, self.world.now_ms):
+        for effect in self.owner.handle(given, self.now_ms):
             self._do(effect)
+        if self.owner.waiting < 0:
+            raise Violation(f"{self.name} has answered more than it was asked")
         if not self._flush_planned and not isinstance(given, Flush):
             self._flush_planned = True
             self._in_this_life(self.world.random.randint(0, 3), self._flush)
@@ -154,10 +177,16 @@ class Node:
         self.give(Tick(self._heartbeat_ms))
 
     def _beat(self) -> None:
-        self._heartbeat_ms = self.world.now_ms
+        if self._cut_off_until_ms > self.now_ms:
+            return
+        if self.world.faults.happens("cut_off"):
+            self._cut_off_until_ms = self.now_ms + CUT_OFF_MS
+        else:
+            self._heartbeat_ms = self.now_ms
 
-    def submit(self, command: Callable[[int], Command], tell: Tell) -> None:
-        """A client's command; `tell` hears the outcome, unless the process is gone by then."""
+    def submit(self, command: Callable[[int, int], Command], tell: Tell) -> None:
+        """A client's command, made for a ticket and the time here; `tell` hears the outcome, unless the process is
+        gone by then."""
         life = self._life
 
         def arrive() -> None:
@@ -168,7 +197,7 @@ class Node:
                 return
             self._next_ticket += 1
             self._tells[self._next_ticket] = tell
-            self.give(CommandReceived(command(self._next_ticket)))
+            self.give(CommandReceived(command(self._next_ticket, self.now_ms)))
 
         self.world.soon(0, 5, arrive)
 
@@ -182,16 +211,24 @@ class Node:
             if self.paused:
                 self._held.append(arrive)
                 return
-            known, document = self.owner.peek(key)
-            if not known:
-                stored = self.world.store.documents.get(key)
-                if stored is not None and stored.data is not None:
-                    document = decode(self._domain.documents, key, stored.data)
-            self._next_ticket += 1
-            self._readers[self._next_ticket] = Reader(document, tell)
-            self.give(ConfirmRequested(self._next_ticket, append=True))
+            found = self.world.store.load([key], self.owner.confirmed_checkpoint, self._writes_behind())
+            if found is not None:
+                self._in_this_life(self.world.random.randint(0, 30), lambda: self._merge(key, found.get(key), tell))
 
         self.world.soon(0, 5, arrive)
+
+    def _merge(self, key: Key, stored: Stored | None, tell: Callable[[Document | None, bool], None]) -> None:
+        """Memory is looked at after the store, and wins."""
+        known, document = self.owner.peek(key)
+        if not known and stored is not None and stored.data is not None:
+            document = decode(self._domain.documents, key, stored.data)
+        self._next_ticket += 1
+        self._readers[self._next_ticket] = Reader(document, tell)
+        self.give(ConfirmRequested(self._next_ticket, append=True))
+
+    def _writes_behind(self) -> int:
+        """How far the server of the store that answers is behind."""
+        return self.world.random.randint(1, 60) if self.world.faults.happens("server_behind") else 0
 
     # ---- effects
 
@@ -199,6 +236,7 @@ class Node:
         world = self.world
         match effect:
             case Append():
+                self._check_claim()
                 world.journal.append(effect, self._delivery())
             case Read():
                 self._in_this_life(world.random.randint(1, 5), lambda: self._read(effect))
@@ -213,8 +251,21 @@ class Node:
                 self._in_this_life(0, self.crash)
             case PhaseChanged():
                 world.note(f"{self.name} {effect.phase.value} {effect.epoch}")
+            case Applied():
+                if self.applied and self.applied[-1].offset >= effect.offset:
+                    raise Violation(f"{self.name} tells of offset {effect.offset} after {self.applied[-1].offset}")
+                self.applied.append(effect)
             case Alarm():
                 raise Violation(f"{self.name} raised an alarm: {effect.reason}")
+
+    def _check_claim(self) -> None:
+        """A process that claims again, in doubt, has heard from the world lately."""
+        if self.owner.phase is not OwnerPhase.CLAIMING:
+            return
+        self._claims += 1
+        silent_ms = self.now_ms - self._heartbeat_ms
+        if self._claims > 1 and silent_ms > HEARTBEAT_FRESH_MS:
+            raise Violation(f"{self.name} claims again and was cut off for {silent_ms} ms")
 
     def _delivery(self) -> Callable[[Input], None]:
         """How an answer reaches this life of the process, and no later one."""
@@ -243,7 +294,10 @@ class Node:
         if self.world.faults.happens("load_fails"):
             self.give(LoadFailed(effect.load_id))
             return
-        found = self.world.store.load(effect.keys)
+        found = self.world.store.load(effect.keys, effect.at_least, self._writes_behind())
+        if found is None:
+            self.give(LoadFailed(effect.load_id))
+            return
         self._in_this_life(self.world.random.randint(0, 60), lambda: self.give(DocumentsLoaded(effect.load_id, found)))
 
     def _replied(self, effect: Replied) -> None:

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from chapar_sourcing.owner import Owner, OwnerPhase
-from tests.simulation.checks import check_history, check_state
+from tests.simulation.checks import check_applied, check_history, check_state
 from tests.simulation.clients import Client
 from tests.simulation.faults import Rates
 from tests.simulation.node import Node
@@ -37,15 +37,16 @@ def play(seed: int, owner_class: type[Owner] = Owner, node_class: type[Node] = N
     world = World(seed, Rates())
     domain = Registers(journals_refusals=seed % 2 == 0)
     nodes = [node_class(world, f"n{i}", domain, owner_class) for i in range(NODES)]
-    clients = [Client(world, f"c{i}", nodes, WISHES) for i in range(CLIENTS)]
+    clients = [Client(world, f"c{i}", nodes, WISHES, reactor=i == CLIENTS - 1) for i in range(CLIENTS)]
     try:
         _live(world, nodes, clients)
         world.heal()
         _settle(world, nodes, clients, domain)
     except Violation as violation:
         return Played(seed, world.trace_hash, world.faults.fired, str(violation), world.steps)
-    except AssertionError as broken:
-        return Played(seed, world.trace_hash, world.faults.fired, f"assertion: {broken}", world.steps)
+    except Exception as broken:
+        # Nothing else may be raised: an owner that fails takes its process with it.
+        return Played(seed, world.trace_hash, world.faults.fired, f"{type(broken).__name__}: {broken}", world.steps)
     return Played(seed, world.trace_hash, world.faults.fired, "", world.steps)
 
 
@@ -92,6 +93,7 @@ def _settle(world: World, nodes: list[Node], clients: list[Client], domain: Regi
         raise Violation(f"no rest: {[node.owner.phase.value for node in nodes]}, unanswered {waiting}")
     check_history(world, clients)
     check_state(world, owning()[0], domain)
+    check_applied(world, owning()[0])
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from google.protobuf.wrappers_pb2 import StringValue
 
@@ -18,9 +19,10 @@ class Register(Document, frozen=True, array_like=True):
 
 
 class Item(Document, frozen=True, array_like=True):
-    """One item: what was put, and whether it was taken back."""
+    """One item: what was put, and how often it was marked since."""
 
     tag: str
+    marks: int = 0
 
 
 def put(register: str, tag: str, *, only_if_even: bool = False) -> StringValue:
@@ -28,8 +30,16 @@ def put(register: str, tag: str, *, only_if_even: bool = False) -> StringValue:
     return StringValue(value=json.dumps({"register": register, "tag": tag, "even": only_if_even}))
 
 
+def mark(register: str, number: int, tag: str) -> StringValue:
+    """The command to mark an item, if there is one of that number."""
+    return StringValue(value=json.dumps({"register": register, "mark": number, "tag": tag}))
+
+
 class Registers:
-    """Puts are numbered densely; a put may demand that the register is even; every third item deletes the second."""
+    """Puts are numbered densely; a put may demand that the register is even; every third item deletes the second.
+
+    An item is created, and deleted, by events of commands that do not need it; a mark needs the item alone.
+    """
 
     service = "toy"
     command_type = StringValue
@@ -41,10 +51,15 @@ class Registers:
         self.journals_refusals = journals_refusals
 
     def needs(self, command: StringValue) -> Sequence[Key]:
-        return [Key("register", json.loads(command.value)["register"])]
+        wish = json.loads(command.value)
+        return [_item(wish)] if "mark" in wish else [Key("register", wish["register"])]
 
     def decide(self, documents: Documents, command: StringValue, now_ms: int) -> Sequence[StringValue] | Refused:
         wish = json.loads(command.value)
+        if "mark" in wish:
+            if _item(wish) not in documents:
+                return Refused("REASON_NO_ITEM")
+            return [StringValue(value=json.dumps(wish))]
         register = documents.get(Key("register", wish["register"]))
         count = register.count if isinstance(register, Register) else 0
         if wish["even"] and count % 2:
@@ -54,6 +69,8 @@ class Registers:
 
     def touches(self, event: StringValue) -> Sequence[Key]:
         done = json.loads(event.value)
+        if "mark" in done:
+            return [_item(done)]
         keys = [Key("register", done["register"]), Key("item", done["register"], ordered(done["number"]))]
         if done["number"] % 3 == 0:
             keys.append(Key("item", done["register"], ordered(done["number"] - 1)))
@@ -65,4 +82,11 @@ class Registers:
             count = document.count if isinstance(document, Register) else 0
             assert done["number"] == count + 1, "events reach a document in order, none twice"
             return Register(done["number"], when.time_ms)
+        if "mark" in done:
+            assert isinstance(document, Item), "only items are marked"
+            return Item(document.tag, document.marks + 1)
         return Item(done["tag"]) if key.id == ordered(done["number"]) else None
+
+
+def _item(wish: Mapping[str, Any]) -> Key:
+    return Key("item", wish["register"], ordered(wish["mark"]))

@@ -6,14 +6,18 @@ import hashlib
 import heapq
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from chapar_sourcing.domain import Key, Stored
 from chapar_sourcing.owner import Append, AppendFailed, AppendSucceeded, Input
 from chapar_sourcing.ports import Checkpoint, DocumentWrite, JournalRecord
 from tests.simulation.faults import CALM, Faults, Rates
 
+T = TypeVar("T")
+
 ACK_TIMEOUT_MS = 200
+SLOW_ACK_MS = (100, 3_000)
 
 
 class Violation(AssertionError):
@@ -99,7 +103,8 @@ class Journal:
         if self._world.faults.happens("doubled"):
             self._world.soon(0, 500, lambda: self._land(effect.data))
         told = None if self._world.faults.happens("no_offset") else offset
-        self._world.soon(0, 5, lambda: deliver(AppendSucceeded(effect.append_id, told)))
+        least_ms, most_ms = SLOW_ACK_MS if self._world.faults.happens("ack_slow") else (0, 5)
+        self._world.soon(least_ms, most_ms, lambda: deliver(AppendSucceeded(effect.append_id, told)))
 
     def _land(self, data: bytes) -> int:
         step = self._world.random.randint(2, 4) if self._world.faults.happens("offset_gap") else 1
@@ -116,27 +121,43 @@ class Journal:
 
 @dataclass(slots=True)
 class Store:
-    """Guarded documents and a checkpoint that only moves forward."""
+    """Guarded documents and a checkpoint that only moves forward, on servers that may be behind."""
 
-    checkpoint: Checkpoint | None
-    documents: dict[Key, Stored]
-
-    def __init__(self) -> None:
-        self.checkpoint = None
-        self.documents = {}
+    checkpoint: Checkpoint | None = None
+    documents: dict[Key, Stored] = field(default_factory=dict)
+    _now: int = 0
+    """How many writes there were."""
+    _versions: dict[Key, list[tuple[int, Stored]]] = field(default_factory=dict)
+    _checkpoints: list[tuple[int, Checkpoint]] = field(default_factory=list)
 
     def write(self, writes: Sequence[DocumentWrite]) -> None:
         """Stores what is newer."""
         for write in writes:
             stored = self.documents.get(write.key)
             if stored is None or stored.position < write.position:
+                self._now += 1
                 self.documents[write.key] = Stored(write.position, write.data)
+                self._versions.setdefault(write.key, []).append((self._now, self.documents[write.key]))
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Moves forward."""
         if self.checkpoint is None or checkpoint.fold.offset > self.checkpoint.fold.offset:
+            self._now += 1
             self.checkpoint = checkpoint
+            self._checkpoints.append((self._now, checkpoint))
 
-    def load(self, keys: Sequence[Key]) -> Mapping[Key, Stored]:
-        """What there is of the keys."""
-        return {key: self.documents[key] for key in keys if key in self.documents}
+    def checkpoint_of(self, writes_behind: int) -> Checkpoint | None:
+        """The checkpoint as a server has it that lacks the last writes."""
+        return _latest(self._checkpoints, self._now - writes_behind)
+
+    def load(self, keys: Sequence[Key], at_least: int, writes_behind: int) -> Mapping[Key, Stored] | None:
+        """What such a server has of the keys; None when its checkpoint is below the one asked for."""
+        checkpoint = self.checkpoint_of(writes_behind)
+        if (checkpoint.fold.offset if checkpoint else -1) < at_least:
+            return None
+        found = {key: _latest(self._versions.get(key, ()), self._now - writes_behind) for key in keys}
+        return {key: stored for key, stored in found.items() if stored is not None}
+
+
+def _latest(versions: Sequence[tuple[int, T]], until: int) -> T | None:
+    return next((value for version, value in reversed(versions) if version <= until), None)

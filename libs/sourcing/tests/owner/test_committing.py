@@ -495,3 +495,18 @@ def test_a_repetition_of_what_was_undone_is_decided_once() -> None:
     assert rig.count("a") == 1
     assert [rig.outcome(ticket).replayed for ticket in (first, again)] == [False, True]
     assert rig.outcome(first).position == rig.outcome(again).position
+
+
+def test_a_sleeper_does_not_send_a_failed_claim_again() -> None:
+    rig = owning()
+    sent(rig, "a")
+    rig.doubt()
+    rig.tick()
+    rig.read()
+    rig.fail_append(certain=True)
+    rig.now_ms += 60_000
+    rig.tick()
+    assert not rig.appends
+    rig.heartbeat_ms = rig.now_ms
+    rig.tick()
+    rig.finish_taking_over()

@@ -5,9 +5,10 @@ Flows in: `messages.Input`. Flows out: `messages.Effect`. The phases:
     STARTING -> READING -> CLAIMING -> SETTLING -> OWNING -> (DOUBTFUL -> READING ...) -> DEPOSED | ALARMED
 
 READING folds what is in the log; CLAIMING has appended a claim; SETTLING folds up to that claim, after which state is
-complete by construction; OWNING decides. An append that ends without an answer leads to DOUBTFUL: with a fresh own
-heartbeat the owner reads on and claims again, and only when it has folded up to that claim does it know whether the
-lost block is in the log. Nobody is told anything before.
+complete by construction; OWNING decides. An append that ends without an answer leads to DOUBTFUL, and so does a claim
+that failed: with a fresh own heartbeat the owner reads on and claims again, and only when it has folded up to that
+claim does it know whether a lost block is in the log. Nobody is told anything before. A block that certainly failed
+is sent again as it is.
 """
 
 from __future__ import annotations
@@ -298,16 +299,14 @@ class Owner:
         committing = self.phase is OwnerPhase.OWNING and block is not None and given.append_id == block.append_id
         if not claiming and not committing:
             return
-        if given.certain:
+        if committing and given.certain:
             self._append_again = True
         else:
             self._enter(OwnerPhase.DOUBTFUL)
 
     def _send_again(self) -> None:
         block = self._commits.in_flight
-        if self.phase is OwnerPhase.CLAIMING:
-            self._send_claim()
-        elif self.phase is OwnerPhase.OWNING and block is not None:
+        if self.phase is OwnerPhase.OWNING and block is not None:
             block.append_id = self._new_id()
             self._say(Append(block.append_id, block.data, fresh_producer=True))
 
@@ -408,9 +407,6 @@ class Owner:
     def _append_claim(self) -> None:
         self._claims.make(self.fold, self._now_ms)
         self._enter(OwnerPhase.CLAIMING)
-        self._send_claim()
-
-    def _send_claim(self) -> None:
         self._claims.append_id = self._new_id()
         self._say(Append(self._claims.append_id, self._claims.data, fresh_producer=True))
 

@@ -30,7 +30,8 @@ class OwnerPhase(Enum):
     OWNING = "owning"
     """Decides."""
     DOUBTFUL = "doubtful"
-    """An append ended without an answer: waits for a fresh heartbeat, then claims again to learn its fate."""
+    """An append ended without an answer, or a claim failed: waits for a fresh heartbeat, then claims again to learn
+    the fate of what was in flight."""
     DEPOSED = "deposed"
     """Another has claimed: nothing is decided here any more."""
     ALARMED = "alarmed"
