@@ -46,6 +46,8 @@ PublicEvent: TypeAlias = Callable[[Any, When], "tuple[str, Message] | Sequence[t
 
 GRACE_SECONDS = 5.0
 """How long calls under way may still take when the process ends."""
+RECLAIM_AFTER_MS = 1_000
+"""How long the one member of an installation waits before it takes a partition over again."""
 READINESS_SECONDS = 0.25
 
 
@@ -144,7 +146,9 @@ class OwnerProcess:
         forwarder = GrpcForwarder(ports.host.members, peer_token, refusals)
         closing.push_async_callback(forwarder.close)
         host = OwnerHost(
-            HostConfig(service=name, address=str(address), read_policy=service.read_policy),
+            HostConfig(
+                service=name, address=str(address), read_policy=service.read_policy, reclaim_after_ms=RECLAIM_AFTER_MS
+            ),
             ports.host,
             _rules(service, context, api, topics),
             measures=telling.metrics,

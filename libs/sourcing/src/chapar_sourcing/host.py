@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
@@ -48,15 +49,13 @@ class OwnerHost:
         self._heartbeat = Heartbeat(ports.members, self._clock, self._owner_clock, self._measures)
         owned = range(ports.journal.partitions) if config.owned is None else config.owned
         targets = HostTargets(self, remote)
-        self._partitions = {
-            number: OwnedPartition(
-                number=number, config=config, ports=ports, rules=rules, clock=self._clock,
-                owner_clock=self._owner_clock, heartbeat=self._heartbeat, measures=self._measures, targets=targets,
-                randomness=randomness,
-            )
-            for number in owned
-        }  # fmt: skip
-        may_beat = {number: partition.may_beat for number, partition in self._partitions.items()}
+        self._made: Callable[[int], OwnedPartition] = lambda number: OwnedPartition(
+            number=number, config=config, ports=ports, rules=rules, clock=self._clock,
+            owner_clock=self._owner_clock, heartbeat=self._heartbeat, measures=self._measures, targets=targets,
+            randomness=randomness,
+        )  # fmt: skip
+        self._partitions = {number: self._made(number) for number in owned}
+        may_beat = {number: partial(self._may_beat, number) for number in owned}
         self._beats = Beats(rules.topics, may_beat, ports.stream, self._clock, self._owner_clock)
         self._stopping = asyncio.Event()
 
@@ -76,8 +75,7 @@ class OwnerHost:
                 ]
                 beats = tasks.create_task(self._beats.run(), name="beats")
                 lives = [
-                    tasks.create_task(partition.run(), name=f"partition-{number}")
-                    for number, partition in self._partitions.items()
+                    tasks.create_task(self._live(number), name=f"partition-{number}") for number in self._partitions
                 ]
                 await self._stopping.wait()
                 beats.cancel()
@@ -174,6 +172,19 @@ class OwnerHost:
         return await self._partition(partition).digest()
 
     # ---- inside
+
+    async def _live(self, number: int) -> None:
+        """Owns a partition until `stop`: one that was deposed by a late claim of its own is taken over again."""
+        await self._partitions[number].run()
+        while self.config.reclaim_after_ms is not None and not self._stopping.is_set():
+            self._measures.count("partitions_reclaimed")
+            await self._clock.sleep(self.config.reclaim_after_ms / 1000)
+            if not self._stopping.is_set():
+                self._partitions[number] = self._made(number)
+                await self._partitions[number].run()
+
+    def _may_beat(self, number: int, topic: str) -> bool:
+        return self._partitions[number].may_beat(topic)
 
     def _partition(self, number: int) -> OwnedPartition:
         partition = self._partitions.get(number)

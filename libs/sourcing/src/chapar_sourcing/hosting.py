@@ -37,6 +37,9 @@ class HostConfig:
     projection_documents_max: int = 2_000
     read_wait_ms_max: int = 5_000
     """How long a read waits for a partition that is still being taken over."""
+    reclaim_after_ms: int | None = None
+    """How long a deposed owner waits before it starts anew; None: it never does. For the one member of an
+    installation, which is deposed by nobody but a late claim of its own."""
     stream_hole_ms_max: int = 30_000
     """How long a hole in a stream may stay before it is an alarm."""
     drain_ms_max: int = 10_000

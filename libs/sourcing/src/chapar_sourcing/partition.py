@@ -93,7 +93,7 @@ class OwnedPartition:
     # ---- its life
 
     async def run(self) -> None:
-        """Owns and serves until `stop`, then ends in order."""
+        """Owns and serves until `stop`, then ends in order; or until it is deposed and is to start anew."""
         async with asyncio.TaskGroup() as tasks:
             number = self.number
             shell = tasks.create_task(self.shell.run(), name=f"owner-{number}")
@@ -101,7 +101,10 @@ class OwnedPartition:
             announcing = tasks.create_task(self._announce(), name=f"announce-{number}")
             projector = tasks.create_task(self._projector.run(), name=f"projector-{number}")
             followers = tasks.create_task(self._followers.run(), name=f"followers-{number}")
-            await self._stopping.wait()
+            if not await self._asked_to_stop():
+                for task in (announcing, followers, projector, rows, shell):
+                    task.cancel()
+                return
             announcing.cancel()
             followers.cancel()
             await asyncio.wait((followers,))
@@ -110,6 +113,20 @@ class OwnedPartition:
             await projector
             rows.cancel()
             shell.cancel()
+
+    async def _asked_to_stop(self) -> bool:
+        """True once `stop` was called; False once deposed, where such an owner starts anew."""
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        deposed = asyncio.ensure_future(
+            self.shell.phase_changed.until(lambda: self.shell.owner.phase is OwnerPhase.DEPOSED)
+        )
+        waited = {stopping} if self._config.reclaim_after_ms is None else {stopping, deposed}
+        try:
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            return self._stopping.is_set()
+        finally:
+            stopping.cancel()
+            deposed.cancel()
 
     def stop(self) -> None:
         """Begins the orderly end."""

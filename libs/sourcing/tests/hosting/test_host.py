@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.adapters.memory import MemoryJournal, MemoryStore
 from chapar_sourcing.digest import digest_of, refold, stored_documents
 from chapar_sourcing.ports import AppendUnknown, Unavailable
@@ -101,6 +102,22 @@ async def test_a_deposed_owner_answers_nobody() -> None:
         assert not deposed.host.ready
         assert (await deposed.write(book_at(0), "much too late")).reason == NOT_OWNER
         assert await successor.texts(book_at(0)) == ["of the successor"]
+
+
+async def test_the_only_member_takes_over_again_after_a_late_claim_of_its_own() -> None:
+    world = World()
+    async with running(world, reclaim_after_ms=20) as process:
+        await process.write(book_at(0), "before")
+        epoch = process.host.health()[0].epoch
+        late = journal.Claim(epoch=epoch + 1, writer=bytes(range(16)), folded_offset=-1, folded_hash=bytes(32))
+        world.log.append(0, journal.Record(claim=late).SerializeToString())
+        refused = await process.write(book_at(0), "into the claim")
+        assert refused.reason == NOT_OWNER
+        await eventually(lambda: process.host.health()[0].epoch == epoch + 2 and process.host.ready)
+        await process.write(book_at(0), "after")
+        assert await process.texts(book_at(0)) == ["before", "after"]
+        assert process.measures.counters["partitions_reclaimed"] == 1
+        await process.end()
 
 
 @pytest.mark.parametrize("asks", ["again", "refused"])
