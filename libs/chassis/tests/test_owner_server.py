@@ -209,14 +209,16 @@ async def test_answers_say_how_far_the_partition_was(running: Toy) -> None:
     assert await running.value("c1", metadata=(*AS_USER, ("chapar-position-bin", tokens.make(partition, offset)))) == 1
 
 
-async def test_an_owner_behind_what_the_client_saw_is_not_the_owner(running: Toy) -> None:
+async def test_a_confirmed_owner_behind_what_a_client_saw_decides_nothing_more(running: Toy) -> None:
     await running.add("c1", 1)
     tokens = PositionTokens(POSITION_KEY, "toy", running.host.generation)
     ahead = (*AS_USER, ("chapar-position-bin", tokens.make(partition_of("c1", PARTITIONS), 1_000_000)))
     refused(await running.value("c1", metadata=ahead), grpc.StatusCode.UNAVAILABLE, "REASON_NOT_OWNER")
-    refused(await running.add("c1", 1, metadata=ahead), grpc.StatusCode.UNAVAILABLE, "REASON_NOT_OWNER")
     alarms = [line for line in running.lines() if line["event"] == "ahead"]
-    assert [line["offset"] for line in alarms] == [1_000_000] * 2, "a confirmed owner that is behind says so"
+    assert [line["offset"] for line in alarms] == [1_000_000], "a confirmed owner that is behind says so"
+    assert not running.host.ready
+    refused(await running.value("c1"), grpc.StatusCode.UNAVAILABLE, "REASON_LOG_DAMAGED")
+    refused(await running.add("c1", 1), grpc.StatusCode.UNAVAILABLE, "REASON_LOG_DAMAGED")
 
 
 async def test_a_forged_position_says_nothing(running: Toy) -> None:

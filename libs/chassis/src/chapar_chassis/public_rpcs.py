@@ -134,6 +134,8 @@ class _Method:
         await self._read(caller, lambda view: view.get(Key("", caller.key)))
         if self._by.host.offset(caller.partition) < seen:
             self._by.on_ahead(caller.partition, seen)
+            here = self._by.host.offset(caller.partition)
+            self._by.host.raise_alarm(caller.partition, f"a client has seen offset {seen}, the log ends at {here}")
             raise CallRefused(NOT_OWNER)
 
     async def _read(self, caller: Caller, reader: Callable[[View], Awaitable[T]]) -> T:

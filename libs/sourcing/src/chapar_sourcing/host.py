@@ -171,6 +171,10 @@ class OwnerHost:
         """Digest of what the owner holds, memory over store, at one offset. Raises `EngineRefused`, `Unavailable`."""
         return await self._partition(partition).digest()
 
+    def raise_alarm(self, partition: int, reason: str) -> None:
+        """Somebody has proof that the log lost records: nothing more is decided there until an operator has looked."""
+        self._partition(partition).shell.raise_alarm(reason)
+
     # ---- inside
 
     async def _live(self, number: int) -> None:
