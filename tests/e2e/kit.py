@@ -45,7 +45,8 @@ async def raw_call(
     options = (("grpc.http2.bdp_probe", 0), ("grpc.max_send_message_length", -1))
     async with grpc.aio.insecure_channel(address, options=options) as channel:
         try:
-            answer = await channel.unary_unary(path)(content, metadata=metadata, timeout=timeout_s)
+            method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
+            answer = await method(content, metadata=metadata, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             return _outcome(error)
         return Outcome(Status.OK, answer=answer)

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from chapar.messaging.v1 import messaging_pb2 as messaging
 from chapar_client.demo import Person, Stage, eventually
 from chapar_client.sdk import ChaparError
 from tests.e2e.history import Line, Paid, Recorder, Sent, Shown, check_cards, check_money, check_room, check_shown
@@ -31,8 +32,7 @@ class Arena:
         """Signs everybody in, with money and a group of all."""
         people = list(await asyncio.gather(*(stage.person(f"p{n}") for n in range(PEOPLE))))
         for person in people:
-            person.read()
-            await person.until(lambda person=person: person.updates[1:], "an inbox")
+            await person.read_from_now()
         group = await people[0].client.messaging.create_group("همه", [person.user_id for person in people[1:]])
         arena = cls(stage, people, group)
         for person in people:
@@ -149,7 +149,7 @@ class Arena:
             await person.stop_reading()
             shown = len(person.updates)
             person.read()
-            await person.until(lambda shown=shown: person.updates[shown:], "a connection", timeout_s=SETTLE_S_MAX)
+            await person.hears_more(than=shown)
 
     async def _sign_in(self, ending: asyncio.Event) -> None:
         number = 0
@@ -161,9 +161,9 @@ class Arena:
             number += 1
 
 
-def _shown(message: object) -> Shown:
-    card = message.payment_card.transfer_id if message.HasField("payment_card") else message.text  # type: ignore[attr-defined]
-    return Shown(message.sequence, message.sender_user_id, card)  # type: ignore[attr-defined]
+def _shown(message: messaging.Message) -> Shown:
+    text = message.payment_card.transfer_id if message.HasField("payment_card") else message.text
+    return Shown(message.sequence, message.sender_user_id, text)
 
 
 async def _history(person: Person, room: str) -> list[Shown]:

@@ -98,16 +98,23 @@ def requests(world: World) -> dict[str, tuple[Message, Status, str, str]]:
     precondition = Status.FAILED_PRECONDITION
     me, friend, stranger = (person.user_id for person in (world.me, world.friend, world.stranger))
 
-    def send(conversation_id: str, text: str = "x", **more: object) -> messaging.SendMessageRequest:
+    def send(
+        conversation_id: str, text: str = "x", *, request_id: str | None = None, reply_to_sequence: int = 0
+    ) -> messaging.SendMessageRequest:
         return messaging.SendMessageRequest(
-            **{"request_id": fresh_id(), "conversation_id": conversation_id, "text": text} | more
+            request_id=fresh_id() if request_id is None else request_id,
+            conversation_id=conversation_id,
+            text=text,
+            reply_to_sequence=reply_to_sequence,
         )
 
     def pay(payee: str, amount: int, memo: str = "") -> payments.TransferRequest:
         return payments.TransferRequest(request_id=fresh_id(), payee_user_id=payee, amount_rials=amount, memo=memo)
 
-    def history(conversation_id: str, **more: object) -> messaging.ListMessagesRequest:
-        return messaging.ListMessagesRequest(conversation_id=conversation_id, **more)
+    def history(conversation_id: str, *, page_size: int = 0, from_sequence: int = 0) -> messaging.ListMessagesRequest:
+        return messaging.ListMessagesRequest(
+            conversation_id=conversation_id, page_size=page_size, from_sequence=from_sequence
+        )
 
     def create(conversation_id: str, title: str = "t", members: tuple[str, ...] = ()) -> messaging.CreateGroupRequest:
         return messaging.CreateGroupRequest(
@@ -117,7 +124,7 @@ def requests(world: World) -> dict[str, tuple[Message, Status, str, str]]:
     def add(conversation_id: str, user_id: str) -> messaging.AddMemberRequest:
         return messaging.AddMemberRequest(request_id=fresh_id(), conversation_id=conversation_id, user_id=user_id)
 
-    def role(user_id: str, given: int) -> messaging.SetMemberRoleRequest:
+    def role(user_id: str, given: messaging.Role.ValueType) -> messaging.SetMemberRoleRequest:
         return messaging.SetMemberRoleRequest(
             request_id=fresh_id(), conversation_id=world.mine, user_id=user_id, role=given
         )
@@ -195,7 +202,7 @@ def requests(world: World) -> dict[str, tuple[Message, Status, str, str]]:
             messaging.RemoveMemberRequest(request_id=fresh_id(), conversation_id=world.mine, user_id=stranger),
             missing, "REASON_NOT_A_MEMBER", MESSAGING,
         ),
-        "a role that is none": (role(friend, 0), bad, "REASON_ROLE_INVALID", MESSAGING),
+        "a role that is none": (role(friend, messaging.ROLE_UNSPECIFIED), bad, "REASON_ROLE_INVALID", MESSAGING),
         "an owner who leaves": (
             messaging.LeaveGroupRequest(request_id=fresh_id(), conversation_id=world.mine),
             precondition, "REASON_OWNER_MUST_HAND_OVER", MESSAGING,

@@ -56,9 +56,9 @@ async def subscribed(
     stage: Stage, metadata: tuple[tuple[str, str], ...], cursor: gateway.InboxCursor | None = None
 ) -> AsyncIterator[RawStream]:
     async with grpc.aio.insecure_channel(stage.up.gateway_address) as channel:
-        call = channel.unary_stream(SUBSCRIBE, response_deserializer=Frame.FromString)(
-            gateway.SubscribeRequest(cursor=cursor).SerializeToString(), metadata=metadata
-        )
+        subscribe: grpc.aio.UnaryStreamMultiCallable[bytes, Frame]
+        subscribe = channel.unary_stream(SUBSCRIBE, response_deserializer=Frame.FromString)
+        call = subscribe(gateway.SubscribeRequest(cursor=cursor).SerializeToString(), metadata=metadata)
         yield RawStream(call)
         call.cancel()
 
@@ -117,7 +117,7 @@ async def test_a_stale_or_impossible_cursor_gets_a_reset_never_silence(stage: St
 
 async def test_a_reader_that_does_not_acknowledge_gets_a_gap_and_others_notice_nothing(stage: Stage) -> None:
     slow, fast = await asyncio.gather(stage.person("کند"), stage.person("تند"))
-    fast.read()
+    await fast.read_from_now()
     room = slow.with_(fast)
     async with subscribed(stage, await bearer(slow)) as stream:
         hello = (await stream.until(is_kind("reset")))[0].hello
@@ -231,7 +231,7 @@ async def test_anothers_subscription_cannot_be_acknowledged(stage: Stage) -> Non
 
 async def test_live_and_history_show_the_same_message(stage: Stage) -> None:
     one, other = await asyncio.gather(stage.person("الف"), stage.person("ب"))
-    other.read()
+    await other.read_from_now()
     await one.say(one.with_(other), "یکی")
     live: messaging.Message = await other.message(one.with_(other), 1)
     told = await other.client.messaging.list_messages(one.with_(other))

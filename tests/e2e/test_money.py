@@ -23,6 +23,10 @@ def cards(person: Person, room: str) -> list[messaging.PaymentCard]:
     return [message.payment_card for message in person.messages(room) if message.HasField("payment_card")]
 
 
+async def carded(person: Person, room: str) -> None:
+    await person.until(lambda: cards(person, room), "a card")
+
+
 async def holds(person: Person, rials: int) -> None:
     async def so() -> bool:
         return await balance(person) == rials
@@ -33,7 +37,7 @@ async def holds(person: Person, rials: int) -> None:
 async def test_money_is_brought_in_paid_and_shown_on_a_card_once(stage: Stage) -> None:
     payer, payee = await asyncio.gather(stage.person("پردازنده"), stage.person("گیرنده"))
     for person in (payer, payee):
-        person.read()
+        await person.read_from_now()
     assert await balance(payer) == 0
     assert await stage.cash_in(payer, 1_000_000) == 1_000_000
     room = payer.with_(payee)
@@ -41,7 +45,7 @@ async def test_money_is_brought_in_paid_and_shown_on_a_card_once(stage: Stage) -
     paid = await payer.client.payments.transfer(payee.user_id, 400_000, memo="کتاب")
     assert paid.balance_rials == 600_000
     for person in (payer, payee):
-        await person.until(lambda person=person: cards(person, room), "the card")
+        await carded(person, room)
     await payer.say(room, "رسید؟")
     for person in (payer, payee):
         await person.message(room, 3)
@@ -56,7 +60,7 @@ async def test_money_is_brought_in_paid_and_shown_on_a_card_once(stage: Stage) -
 
 async def test_the_card_opens_the_conversation_of_two_who_never_talked(stage: Stage) -> None:
     payer, payee = await asyncio.gather(stage.person("پردازنده"), stage.person("گیرنده"))
-    payee.read()
+    await payee.read_from_now()
     await stage.cash_in(payer, 1_000)
     paid = await payer.client.payments.transfer(payee.user_id, 1_000)
     room = payer.with_(payee)

@@ -17,8 +17,7 @@ pytestmark = E2E
 async def two(stage: Stage) -> tuple[Person, Person]:
     one, other = await asyncio.gather(stage.person("الف"), stage.person("ب"))
     for person in (one, other):
-        person.read()
-        await person.until(lambda person=person: person.updates, "a connection")
+        await person.read_from_now()
     return one, other
 
 

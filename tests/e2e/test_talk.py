@@ -15,7 +15,7 @@ pytestmark = E2E
 async def people(stage: Stage, *names: str) -> list[Person]:
     found = list(await asyncio.gather(*(stage.person(name) for name in names)))
     for person in found:
-        person.read()
+        await person.read_from_now()
     return found
 
 
@@ -91,7 +91,7 @@ async def test_a_message_reaches_all_devices_of_both(stage: Stage) -> None:
     one, tablet = await stage.person("الف", phone=phone), await stage.person("الف", phone=phone)
     other = await stage.person("ب")
     for person in (one, tablet, other):
-        person.read()
+        await person.read_from_now()
     room = one.with_(other)
     await one.say(room, "به همه")
     for person in (one, tablet, other):

@@ -12,6 +12,7 @@ from chapar_client.sdk import (
     ChaparError,
     Client,
     Inbox,
+    InboxReset,
     InboxUpdate,
     MessageReceived,
     PresenceChanged,
@@ -45,8 +46,13 @@ class Person:
         await self.stop_reading()
         await self.client.close()
 
+    async def read_from_now(self) -> None:
+        """Starts to read a fresh inbox; from here on every message is shown, also one's own."""
+        self.read()
+        await self.until(lambda: any(isinstance(update, InboxReset) for update in self.updates), "the inbox")
+
     def read(self, interests: Sequence[PresenceInterest] = ()) -> None:
-        """Starts to read the inbox."""
+        """Starts to read the inbox; on a device that never did, from what is unread."""
         self._inbox = self.client.inbox(interests)
         self._reading = asyncio.create_task(self._read(self._inbox), name=f"{self.name} reads")
 
@@ -57,6 +63,10 @@ class Person:
             await asyncio.wait([self._reading])
             await self._inbox.aclose()
             self._reading = self._inbox = None
+
+    async def hears_more(self, than: int = 0) -> None:
+        """Waits until more updates than so many have come, such as the first, a connection."""
+        await self.until(lambda: self.updates[than:], f"update {than + 1}")
 
     async def reading_ended(self) -> None:
         """Waits until reading ends by itself; `ended` says why."""

@@ -53,7 +53,7 @@ class Story:
         """Five people sign in at once."""
         people = list(await asyncio.gather(*(self.stage.person(name) for name in CAST)))
         for person in people:
-            person.read()
+            await person.read_from_now()
         self.tell(f"{len(people)} people signed in: " + ", ".join(isolated(person.name) for person in people))
         return people
 

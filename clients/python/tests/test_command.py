@@ -1,0 +1,164 @@
+"""The command line: what it prints, what it never prints, how it exits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import grpc
+import pytest
+from client_fakes import FakeGateway, Refusal, session
+from typer.testing import CliRunner, Result
+
+from chapar.identity.v1 import identity_pb2 as identity
+from chapar.messaging.v1 import messaging_pb2 as messaging
+from chapar.payments.v1 import payments_pb2 as payments
+from chapar_client.cli import app
+from chapar_client.cli._reasons import described
+from chapar_client.sdk import Refused, StateStore
+
+FRIEND = "b" * 26
+ROOM = f"d.{FRIEND}.{'u' * 26}"
+
+
+class Terminal:
+    """Runs `chapar` against a fake gateway, with a profile that is signed in."""
+
+    def __init__(self, gateway: FakeGateway, home: Path) -> None:
+        self.gateway = gateway
+        self._environment = {"CHAPAR_HOME": str(home), "CHAPAR_GATEWAY": gateway.address, "COLUMNS": "200"}
+
+    async def run(self, *arguments: str, typed: str = "") -> Result:
+        runner = CliRunner()
+        return await asyncio.to_thread(runner.invoke, app, arguments, input=typed, env=self._environment)
+
+
+def answers(message: object):
+    async def serve(_request: object, _metadata: object) -> object:
+        if isinstance(message, Refusal):
+            raise message
+        return message
+
+    return serve
+
+
+@pytest.fixture
+async def terminal(gateway: FakeGateway, tmp_path: Path) -> Terminal:
+    state = StateStore(tmp_path / "profiles" / "default")
+    await state.open_session(session())
+    await state.close()
+    gateway.answers["GetUser"] = answers(identity.GetUserResponse(user_id=FRIEND, name="\x1b[31mرضا\u202e"))
+    return Terminal(gateway, tmp_path)
+
+
+async def test_login_normalises_the_phone_asks_for_the_code_and_keeps_the_session(terminal: Terminal) -> None:
+    tokens = identity.Tokens(access_token="secret-access", access_expire_time_ms=2**50, refresh_token="secret-refresh")
+    done = identity.CompleteSignInResponse(user_id="a" * 26, session_id="s", tokens=tokens, new_user=True)
+    terminal.gateway.answers |= {
+        "StartSignIn": answers(identity.StartSignInResponse(challenge_id="s0001.c")),
+        "CompleteSignIn": answers(done),
+    }
+    result = await terminal.run("login", "0912 123 4567", "--profile", "new", typed="123456\n")
+    assert result.exit_code == 0
+    started = identity.StartSignInRequest.FromString(terminal.gateway.sent("StartSignIn")[0])
+    assert started.phone == "+989121234567"
+    assert "a" * 26 in result.output
+    assert "secret" not in result.output
+
+
+async def test_pay_takes_toman_and_shows_toman(terminal: Terminal) -> None:
+    terminal.gateway.answers["Transfer"] = answers(payments.TransferResponse(transfer_id="t", balance_rials=5_000))
+    result = await terminal.run("pay", FRIEND, "۱۲٬۵۰۰")
+    assert result.exit_code == 0
+    request = payments.TransferRequest.FromString(terminal.gateway.sent("Transfer")[0])
+    assert request.amount_rials == 125_000
+    assert "12,500 toman" in result.output
+    assert "500 toman" in result.output
+
+
+async def test_history_of_a_hostile_writer_cannot_steer_the_terminal(terminal: Terminal) -> None:
+    message = messaging.Message(
+        conversation_id=ROOM, sequence=1, sender_user_id=FRIEND, text="\x1b]0;owned\x07[red]not markup[/red]"
+    )
+    terminal.gateway.answers["ListMessages"] = answers(messaging.ListMessagesResponse(messages=[message]))
+    result = await terminal.run("history", FRIEND)
+    assert result.exit_code == 0
+    assert "\x1b" not in result.output
+    assert "\x07" not in result.output
+    assert "\u202e" not in result.output
+    assert "[red]not markup[/red]" in result.output
+
+
+async def test_json_has_one_object_a_line_with_rials_named(terminal: Terminal) -> None:
+    terminal.gateway.answers["GetWallet"] = answers(payments.GetWalletResponse(balance_rials=70, line_sequence=2))
+    result = await terminal.run("wallet", "--json")
+    assert json.loads(result.stdout) == {"balance_rials": 70, "line_sequence": 2}
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "words"),
+    [
+        (
+            Refusal(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                "REASON_FUNDS_INSUFFICIENT",
+                domain="payments.chapar",
+                balance_rials="70",
+            ),
+            1,
+            "holds 7 toman",
+        ),
+        (Refusal(grpc.StatusCode.UNAUTHENTICATED, "REASON_SESSION_REVOKED"), 3, "chapar login"),
+        (Refusal(grpc.StatusCode.INTERNAL, "REASON_INTERNAL", incident_id="abc"), 7, "abc"),
+    ],
+)
+async def test_errors_are_one_line_with_a_documented_code(
+    terminal: Terminal, failure: Refusal, code: int, words: str
+) -> None:
+    terminal.gateway.answers["Transfer"] = answers(failure)
+    result = await terminal.run("pay", FRIEND, "1")
+    assert result.exit_code == code
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("pay", FRIEND, "a lot"), 2),
+        (("send", "nobody", "x"), 2),
+        (("wallet", "--profile", "../elsewhere"), 2),
+        (("wallet", "--profile", "empty"), 3),
+        (("status",), 2),
+        (("verify-log",), 2),
+    ],
+)
+async def test_wrong_input_is_refused_before_any_call(
+    terminal: Terminal, arguments: tuple[str, ...], code: int
+) -> None:
+    result = await terminal.run(*arguments)
+    assert result.exit_code == code
+    assert terminal.gateway.requests == []
+
+
+async def test_a_lost_answer_is_said_to_be_unknown_and_settled_later(terminal: Terminal) -> None:
+    terminal.gateway.answers["Transfer"] = answers(Refusal(grpc.StatusCode.UNAVAILABLE))
+    result = await terminal.run("pay", FRIEND, "1", "--timeout", "0.5")
+    assert result.exit_code == 5
+    assert "chapar pending" in result.stderr
+    terminal.gateway.answers["Transfer"] = answers(payments.TransferResponse(transfer_id="t"))
+    result = await terminal.run("pending", "--finish", "--json")
+    assert json.loads(result.stdout)["outcome"] == "done"
+    assert len(set(terminal.gateway.sent("Transfer"))) == 1
+    assert (await terminal.run("pending", "--json")).stdout == ""
+
+
+def test_every_reason_of_the_services_has_a_line_of_its_own() -> None:
+    bare = []
+    for module, domain in ((identity, "identity"), (messaging, "messaging"), (payments, "payments")):
+        for name in list(module.Reason.keys())[1:]:
+            refusal = Refused(name, {"balance_rials": "0"}, domain=f"{domain}.chapar", status=grpc.StatusCode.NOT_FOUND)
+            if described(refusal)[1].startswith("refused"):
+                bare.append(name)
+    assert bare == []
