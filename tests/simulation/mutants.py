@@ -194,9 +194,9 @@ class AsksTheStoreAlone(Owner):
 
 class _AsksTheStoreAlone(Intake):
     def _step(self, waiting: Waiting, block: Block, now_ms: int, at_least: int) -> Iterator[Replied | Load]:
-        known = self.answers.get(answer_id_of(waiting.command))
+        known = self.answers.get(waiting.answer_id)
         if waiting.looked_up and known is not None and known.position is None:
-            del self.answers[answer_id_of(waiting.command)]
+            del self.answers[waiting.answer_id]
         yield from super()._step(waiting, block, now_ms, at_least)
 
 

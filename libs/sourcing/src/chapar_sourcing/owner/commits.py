@@ -37,7 +37,8 @@ class Commits:
     @property
     def entries(self) -> int:
         """Commands that are in a block."""
-        return sum(len(block.entries) for block in (self.pending, self.in_flight) if block is not None)
+        pending, in_flight = self.pending, self.in_flight
+        return (len(pending.entries) if pending else 0) + (len(in_flight.entries) if in_flight else 0)
 
     def open(self, now_ms: int) -> Block:
         """The block that fills. Its clock is that of its first entry, and never behind the block before."""

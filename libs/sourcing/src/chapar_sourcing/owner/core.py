@@ -44,7 +44,6 @@ from chapar_sourcing.owner.messages import (
     OwnerPhase,
     PhaseChanged,
     ProjectionBatch,
-    Read,
     ReadFailed,
     RecordsRead,
     Replied,
@@ -52,7 +51,8 @@ from chapar_sourcing.owner.messages import (
     Tick,
 )
 from chapar_sourcing.owner.projection import Projection
-from chapar_sourcing.owner.replay import Replay, past_checkpoint
+from chapar_sourcing.owner.reading import Reading
+from chapar_sourcing.owner.replay import Replay
 from chapar_sourcing.positions import Position
 from chapar_sourcing.refusing import LOG_DAMAGED, NOT_OWNER, OVERLOADED
 
@@ -88,10 +88,7 @@ class Owner:
         self._claims = Claims(address, generation, new_writer)
         self._unanswered = 0
         """Commands received and not replied to."""
-        self._reading: Read | None = None
-        self._proving = False
-        """The log has yet to show the record that the checkpoint ends with."""
-        self._read_again = False
+        self._reading = Reading(self._say, self._new_id)
         self._append_again = False
         self._next_id = 1
         self._here_ms = 0
@@ -192,7 +189,7 @@ class Owner:
             case AppendFailed():
                 self._append_failed(given)
             case ReadFailed():
-                self._read_failed(given)
+                self._reading.failed(given)
             case LoadFailed():
                 self._intake.load_failed(given.load_id)
             case Started():
@@ -206,7 +203,7 @@ class Owner:
             if given.checkpoint.generation != self._generation:
                 raise LogDamaged(f"the store is of generation {given.checkpoint.generation}, not {self._generation}")
             self.fold = given.checkpoint.fold
-            self._proving = self.fold.valid_offset >= 0
+            self._reading.begin_at_checkpoint(self.fold)
             self._projection.start(given.checkpoint.fold)
             self._intake.surely_new_after_ms = given.checkpoint.fold.time_ms
         self._enter(OwnerPhase.READING)
@@ -237,9 +234,7 @@ class Owner:
             self._say(reply)
         for load in self._intake.load_again(self.confirmed_checkpoint):
             self._say(load)
-        if self._read_again and self._reading is not None:
-            self._read_again = False
-            self._say(self._reading)
+        self._reading.tick()
         if self._append_again:
             self._append_again = False
             self._send_again()
@@ -313,32 +308,13 @@ class Owner:
     # ---- reading the log
 
     def _read(self, up_to: int | None, *, later: bool = False) -> None:
-        """Reads on: now, or on the next tick when the end was reached and what is wanted was not there yet."""
-        assert self._reading is None, "one read at a time"
-        from_offset = self.fold.valid_offset if self._proving else self.fold.offset + 1
-        self._reading = Read(self._new_id(), from_offset, up_to)
-        if later:
-            self._read_again = True
-        else:
-            self._say(self._reading)
-
-    def _read_failed(self, given: ReadFailed) -> None:
-        if self._reading is None or self._reading.read_id != given.read_id:
-            return
-        if given.out_of_range:
-            raise LogDamaged(
-                f"the log ends before offset {self._reading.from_offset}: it was cut, or the store is newer"
-            )
-        self._read_again = True
+        self._reading.ask(self.fold, up_to, later=later)
 
     def _records(self, given: RecordsRead) -> None:
-        if self._reading is None or self._reading.read_id != given.read_id or self.phase in _ENDED:
-            return
-        self._reading = None
-        records = past_checkpoint(self.fold, given.records) if self._proving else given.records
-        self._proving = False
-        self._replay.take(records, given.at_end)
-        self._go_on_replaying()
+        records = None if self.phase in _ENDED else self._reading.answered(given, self.fold)
+        if records is not None:
+            self._replay.take(records, given.at_end)
+            self._go_on_replaying()
 
     def _loaded(self, given: DocumentsLoaded) -> None:
         try:

@@ -12,25 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
-from chapar_sourcing.creations import HOLE_REASON
-from chapar_sourcing.domain import DOCUMENT_BYTES_MAX, Document, Domain, Key, Refused, Stored, When, decode, encode
-from chapar_sourcing.owner.blocks import (
-    ANSWER_KIND,
-    ENTRY_FRAME_BYTES,
-    Answer,
-    AnswerId,
-    Block,
-    Change,
-    Decided,
-    answer_key,
-)
+from chapar_sourcing.domain import Domain, Key, Stored, decode
+from chapar_sourcing.owner.blocks import ANSWER_KIND, Answer, AnswerId, Block, answer_key
+from chapar_sourcing.owner.deciding import Decider
 from chapar_sourcing.owner.memory import Memory, Slot
 from chapar_sourcing.owner.messages import Bounds, Command, Load, Outcome, Replied
 from chapar_sourcing.positions import Position
-from chapar_sourcing.refusing import DEADLINE_PASSED, ENTRY_TOO_LARGE, REQUEST_EXPIRED, REQUEST_ID_IN_FUTURE
+from chapar_sourcing.refusing import DEADLINE_PASSED, REQUEST_EXPIRED, REQUEST_ID_IN_FUTURE
 from chapar_sourcing.requests import FUTURE_MS_MAX, ID_AGE_MS_MAX, request_time_ms, scope_of
-
-BUG = "BUG"
 
 
 def answer_id_of(command: Command) -> AnswerId:
@@ -48,11 +37,8 @@ class Waiting:
     """A command on its way; `looked_up`: the store was asked for its id and had no answer."""
 
     command: Command
+    answer_id: AnswerId
     looked_up: bool = False
-
-
-class TooLarge(Exception):
-    """An entry or a document would outgrow its bound."""
 
 
 class Intake:
@@ -62,6 +48,7 @@ class Intake:
         self._domain = domain
         self._memory = memory
         self._bounds = bounds
+        self._decider = Decider(domain, memory, bounds)
         self.answers: dict[AnswerId, Answer] = {}
         self.surely_new_after_ms: int | None = None
         """Ids of a later time than this plus the margin were never answered before memory began: F of the design.
@@ -82,11 +69,11 @@ class Intake:
 
     def hold(self, command: Command) -> None:
         """Takes a command into the waiting room."""
-        self._ready.append(Waiting(command))
+        self._ready.append(Waiting(command, answer_id_of(command)))
 
     def put_back(self, commands: Sequence[Command]) -> None:
         """Takes commands back whose block was undone, before all others and in their order."""
-        self._ready.extendleft(Waiting(command) for command in reversed(commands))
+        self._ready.extendleft(Waiting(command, answer_id_of(command)) for command in reversed(commands))
 
     def drop_late(self, now_ms: int) -> Iterator[Replied]:
         """Lets go of everybody whose deadline has passed."""
@@ -177,7 +164,7 @@ class Intake:
 
     def _step(self, waiting: Waiting, block: Block, now_ms: int, at_least: int) -> Iterator[Replied | Load]:
         command = waiting.command
-        known = self.answers.get(answer_id_of(command))
+        known = self.answers.get(waiting.answer_id)
         if known is not None and known.position is None:
             known.waiting.append((command, True))
             return
@@ -194,13 +181,11 @@ class Intake:
             self._ready.appendleft(waiting)
             return
         if not waiting.looked_up and not self._surely_new(command):
-            yield from self._wait_for(waiting, [answer_key(answer_id_of(command))], at_least)
+            yield from self._wait_for(waiting, [answer_key(waiting.answer_id)], at_least)
             return
-        try:
-            needs = self._domain.needs(command.body)
-            assert len(needs) <= self._bounds.needs_max, "a command needs more documents than it may"
-        except Exception as error:
-            yield Replied(command.ticket, Outcome(reason=BUG, bug=error))
+        needs = self._decider.needs(command)
+        if isinstance(needs, Outcome):
+            yield Replied(command.ticket, needs)
             return
         missing = [key for key in needs if key not in self._memory]
         if missing:
@@ -235,75 +220,21 @@ class Intake:
 
     def _decide(self, waiting: Waiting, needs: Sequence[Key], block: Block) -> Iterator[Replied]:
         command = waiting.command
-        documents = {key: slot.value for key in needs if (slot := self._memory.slot(key)) and slot.value is not None}
-        try:
-            decision = self._domain.decide(documents, command.body, block.time_ms)
-            if isinstance(decision, Refused) and not self._journals(decision):
-                outcome = Outcome(reason=decision.reason, detail=dict(decision.detail))
-                block.refusals.append((command, outcome))
-                return
-            decided = self._outcome(command, decision, block)
-        except TooLarge:
-            block.refusals.append((command, Outcome(reason=ENTRY_TOO_LARGE)))
-            return
-        except Exception as error:
-            yield Replied(command.ticket, Outcome(reason=BUG, bug=error))
+        decided = self._decider.decide(command, needs, block)
+        if isinstance(decided, Outcome):
+            if decided.bug is None:
+                block.refusals.append((command, decided))
+            else:
+                yield Replied(command.ticket, decided)
             return
         if block.entries and block.size + decided.size > self._bounds.block_bytes_max:
             block.full = True
             self._ready.appendleft(waiting)
             return
         answer = Answer(decided.entry, block.time_ms, waiting=[(command, False)])
-        self.answers[answer_id_of(command)] = answer
-        block.add(self._memory, answer_id_of(command), answer, decided)
+        self.answers[waiting.answer_id] = answer
+        block.add(self._memory, waiting.answer_id, answer, decided)
         block.full = len(block.entries) >= self._bounds.entries_max
-
-    def _journals(self, decision: Refused) -> bool:
-        """Whether a refusal stays for ever. A hole never does: the same command is sent again once it is filled."""
-        return self._domain.journals_refusals and decision.reason != HOLE_REASON
-
-    def _outcome(self, command: Command, decision: Sequence[Any] | Refused, block: Block) -> Decided:
-        entry = journal.Entry(
-            request_id=command.request_id,
-            content_hash=command.content_hash,
-            content_key_id=command.content_key_id,
-            actor=command.actor,
-            trace_parent=command.trace_parent,
-        )
-        if isinstance(decision, Refused):
-            entry.refusal.CopyFrom(journal.Refusal(reason=decision.reason, detail=decision.detail))
-            return Decided(entry, self._size(entry), 0, {})
-        entry.events.CopyFrom(journal.Events(events=[event.SerializeToString() for event in decision]))
-        return Decided(entry, self._size(entry), len(decision), self._changes(decision, block))
-
-    def _size(self, entry: journal.Entry) -> int:
-        size = entry.ByteSize()
-        if size > self._bounds.entry_bytes_max:
-            raise TooLarge
-        return size + ENTRY_FRAME_BYTES
-
-    def _changes(self, events: Sequence[Any], block: Block) -> dict[Key, Change]:
-        values: dict[Key, Document | None] = {}
-        last: dict[Key, int] = {}
-        when = When(block.time_ms)
-        for place, event in enumerate(events, start=block.events):
-            for key in self._domain.touches(event):
-                if key not in values:
-                    slot = self._memory.slot(key)
-                    values[key] = slot.value if slot else None
-                values[key] = self._domain.evolve(key, values[key], event, when)
-                last[key] = place
-        return {key: Change(value, last[key], encoded(value)) for key, value in values.items()}
-
-
-def encoded(value: Document | None) -> bytes | None:
-    """A document's bytes within their bound; None stays None."""
-    if value is None:
-        return None
-    data = encode(value)
-    if len(data) > DOCUMENT_BYTES_MAX:
-        raise TooLarge
-    return data
 
 
 def _of_reactor(command: Command) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Domain, Key, When, encode
-from chapar_sourcing.fold import FoldState, LogDamaged
+from chapar_sourcing.fold import LogDamaged
 from chapar_sourcing.owner.blocks import Answer, AnswerId
 from chapar_sourcing.owner.memory import Memory
 from chapar_sourcing.owner.projection import Projection
@@ -123,16 +123,6 @@ class Replay:
                 slot.value = self._domain.evolve(key, slot.value, one.event, When(time_ms))
                 slot.position = one.position
                 yield key
-
-
-def past_checkpoint(fold: FoldState, records: Sequence[JournalRecord]) -> Sequence[JournalRecord]:
-    """The records after a checkpoint, of a read that began with the last record that counts up to it.
-
-    Raises `LogDamaged` where the log does not hold that record: it was cut, or cut and grew again.
-    """
-    if not records or not fold.ends_with(records[0].offset, records[0].data):
-        raise LogDamaged(f"the log does not hold what the checkpoint says of offset {fold.valid_offset}: it was cut")
-    return [record for record in records if record.offset > fold.offset]
 
 
 def _unfollowable(position: Position, error: Exception) -> LogDamaged:
