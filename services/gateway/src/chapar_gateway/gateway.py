@@ -132,7 +132,7 @@ class Gateway:
             random=outside.random,
         )
         guard = GuardInterceptor(outside.refusals, outside.metrics, outside.tracing, outside.log)
-        server = make_server(calls, [UnknownMethods(outside.refusals), guard])
+        server = make_server(calls, [UnknownMethods(outside.refusals), guard], self._settings)
         if self._settings.development:
             names = {name.split("/")[1] for name in table}
             server.add_reflection(sorted(names))

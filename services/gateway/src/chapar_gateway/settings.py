@@ -18,6 +18,12 @@ class GatewaySettings(CommonSettings):
     """Calls in flight at once."""
     subscriptions_max: Annotated[int, Variable("CHAPAR_SUBSCRIPTIONS_MAX", whole_number(1, 1_000_000))] = 10_000
     """Subscriptions open at once."""
+    connections_max: Annotated[int, Variable("CHAPAR_CONNECTIONS_MAX", whole_number(1, 1_000_000))] = 20_000
+    """Connections a listener takes at once, as far as the process may open files."""
+    handshake_ms: Annotated[int, Variable("CHAPAR_HANDSHAKE_MS", whole_number(100, 120_000))] = 10_000
+    """A connection that has not begun to speak HTTP/2 by then is closed."""
+    connection_idle_ms: Annotated[int, Variable("CHAPAR_CONNECTION_IDLE_MS", whole_number(100, 86_400_000))] = 300_000
+    """A connection without calls for so long is closed; clients come back without noticing."""
     drain_window_ms: Annotated[int, Variable("CHAPAR_DRAIN_WINDOW_MS", whole_number(0, 600_000))] = 5_000
     """Clients spread their reconnects over this after a drain."""
     drain_grace_ms: Annotated[int, Variable("CHAPAR_DRAIN_GRACE_MS", whole_number(0, 60_000))] = 5_000
