@@ -11,7 +11,7 @@ import grpc.aio
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from chapar_client.demo import Person
+from chapar_client.demo import Person, eventually
 from chapar_client.sdk import Refused
 
 E2E = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("e2e"), pytest.mark.timeout(180)]
@@ -66,6 +66,16 @@ def _outcome(error: grpc.aio.AioRpcError) -> Outcome:
 async def bearer(person: Person) -> tuple[tuple[str, str], ...]:
     """The metadata of a person's session."""
     return (("authorization", f"Bearer {(await person.client.session()).access_token}"),)
+
+
+async def listed(person: Person, room: str, head: int) -> None:
+    """Waits until a person's inbox has heard of the message `head`: it follows conversations within moments."""
+
+    async def heard() -> bool:
+        row = await person.row(room)
+        return row is not None and row.head_sequence >= head
+
+    await eventually(heard, f"message {head} in the inbox of {person.name}")
 
 
 async def state_of(person: Person) -> dict[str, Any]:

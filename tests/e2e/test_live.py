@@ -16,7 +16,7 @@ from chapar_chassis.secrets import Secrets
 from chapar_chassis.tokens import AccessTokenSigner
 from chapar_client.demo import Stage
 from chapar_client.sdk import Client, Connected, InboxReset, StateStore
-from tests.e2e.kit import E2E, Status, bearer, raw_call
+from tests.e2e.kit import E2E, Status, bearer, listed, raw_call
 
 pytestmark = E2E
 
@@ -79,6 +79,7 @@ async def test_limits_are_told_to_anybody(stage: Stage) -> None:
 async def test_a_fresh_stream_says_hello_and_resets_and_numbers_its_frames(stage: Stage) -> None:
     one, other = await asyncio.gather(stage.person("الف"), stage.person("ب"))
     await one.say(one.with_(other), "سلام")
+    await listed(one, one.with_(other), 1)
     async with subscribed(stage, await bearer(one)) as stream:
         frames = await stream.until(is_kind("reset"))
         assert [frame.frame for frame in frames] == list(range(1, len(frames) + 1))
@@ -108,6 +109,7 @@ async def test_a_cursor_is_resumed_without_a_reset(stage: Stage) -> None:
 async def test_a_stale_or_impossible_cursor_gets_a_reset_never_silence(stage: Stage) -> None:
     one, other = await asyncio.gather(stage.person("الف"), stage.person("ب"))
     await other.say(one.with_(other), "سلام")
+    await listed(one, one.with_(other), 1)
     for epoch, n in ((0, 1), (1, 10**15), (10**15, 1), (-1, -1)):
         async with subscribed(stage, await bearer(one), gateway.InboxCursor(epoch=epoch, n=n)) as stream:
             frames = await stream.until(is_kind("reset"))

@@ -64,7 +64,9 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
         return serve
 
     def _stream(self, inner: Any, method: str) -> Any:
-        async def serve(request: Any, context: Any) -> AsyncIterator[Any]:
+        # Not a generator: one that waits for its reader when the call ends is closed late, by another task, whose
+        # context never had the span.
+        async def serve(request: Any, context: Any) -> None:
             async with self._guarded(method, context), self._as_stream():
                 responses = inner(request, context)
                 if not hasattr(responses, "__aiter__"):
@@ -72,7 +74,7 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
                     return
                 try:
                     async for response in responses:
-                        yield response
+                        await context.write(response)
                 finally:
                     await responses.aclose()
 
