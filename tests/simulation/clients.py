@@ -35,11 +35,14 @@ class Put:
     started_ms: int
     answered_ms: int | None = None
     answers: list[Outcome] = field(default_factory=list)
+    tries: int = 0
+    """How often it was sent under its present id."""
+    given_up: bool = False
 
     @property
     def done(self) -> bool:
-        """Whether it was answered."""
-        return self.answered_ms is not None
+        """Whether it was answered, or given up."""
+        return self.answered_ms is not None or self.given_up
 
 
 @dataclass(slots=True)
@@ -118,6 +121,7 @@ class Client:
         if not candidates:
             return
         node = self.world.random.choice(candidates)
+        wish.tries += 1
         if wish.marks is None:
             body = put(wish.register, tag, only_if_even=wish.only_if_even)
         else:
@@ -142,12 +146,12 @@ class Client:
 
     def _told(self, wish: Put, request_id: bytes, outcome: Outcome) -> None:
         self.world.note(f"{self.name} told {outcome.reason or outcome.position} {outcome.replayed}")
-        if request_id != wish.request_id or outcome.reason in RETRIED:
+        if request_id != wish.request_id or wish.given_up or outcome.reason in RETRIED:
             return
         if outcome.reason == "REASON_REQUEST_ID_IN_FUTURE" and wish.actor.HasField("user"):
             assert outcome.detail is not None, "the server's time comes with it"
             self._skew_ms = int(outcome.detail["server_time_ms"]) - self.world.now_ms
-            wish.request_id = self._new_id()
+            self._sent_too_early(wish)
             return
         if outcome.reason not in ("", "REASON_ODD", "REASON_NO_ITEM"):
             raise Violation(f"{self.name} got {outcome.reason}")
@@ -159,6 +163,15 @@ class Client:
                 self._send(wish, wish.tag + "!")
             if self.world.faults.happens("late_repeat"):
                 self.world.soon(100, 20_000, lambda: self._send(wish, wish.tag))
+            self.world.soon(0, 200, self.next)
+
+    def _sent_too_early(self, wish: Put) -> None:
+        """A first and only try takes a new id. Another one may still be on its way, and be in time when it arrives:
+        then nobody knows how the wish ends."""
+        if wish.tries == 1:
+            wish.request_id, wish.tries = self._new_id(), 0
+        elif not wish.done:
+            wish.given_up = True
             self.world.soon(0, 200, self.next)
 
     def _check_durable(self, wish: Put, outcome: Outcome) -> None:
