@@ -88,6 +88,7 @@ def test_a_block_holds_so_many_entries() -> None:
     rig = owning(bounds=Bounds(entries_max=3))
     tickets = sent(rig, "a", "b", "c", "d")
     assert len(rig.block().entries) == 3
+    assert rig.count("d") == 1
     rig.land()
     assert [rig.reason(ticket) for ticket in tickets] == ["", "", "", None]
     rig.flush()
@@ -260,7 +261,8 @@ def test_a_block_that_certainly_failed_is_sent_again_as_it_was() -> None:
     failed = rig.fail_append(certain=True)
     assert ticket not in rig.replies
     rig.tick()
-    again = rig.appends[0]
+    rig.tick()
+    (again,) = rig.appends
     assert (again.data, again.fresh_producer) == (failed.data, True)
     rig.land()
     assert rig.reason(ticket) == ""
@@ -510,3 +512,63 @@ def test_a_sleeper_does_not_send_a_failed_claim_again() -> None:
     rig.heartbeat_ms = rig.now_ms
     rig.tick()
     rig.finish_taking_over()
+
+
+def test_the_next_claim_is_folded_up_to_however_long_that_takes() -> None:
+    rig = owning()
+    (ticket,) = sent(rig, "a")
+    lost = rig.doubt()
+    rig.tick()
+    rig.read()
+    rig.log.claimed_by_another(epoch=0)
+    rig.log.append(lost.data)
+    rig.land()
+    rig.read(records_max=1)
+    assert rig.owner.phase is OwnerPhase.SETTLING
+    assert ticket not in rig.replies
+    rig.finish_taking_over()
+    assert rig.reason(ticket) == ""
+
+
+def test_an_own_claim_of_before_the_last_one_deposes_nobody() -> None:
+    rig = owning()
+    sent(rig, "a")
+    rig.doubt()
+    rig.tick()
+    rig.read()
+    first_claim = rig.fail_append(certain=False)
+    rig.tick()
+    rig.read()
+    rig.fail_append(certain=False)
+    rig.log.append(first_claim.data)
+    rig.tick()
+    rig.finish_taking_over()
+    assert rig.owner.epoch == 3
+
+
+def test_an_unknown_offset_is_looked_for_until_it_is_found() -> None:
+    rig = owning()
+    (ticket,) = sent(rig, "a")
+    block = rig.appends.pop()
+    rig.give(AppendSucceeded(block.append_id, None))
+    rig.log.claimed_by_another(epoch=0)
+    rig.read()
+    assert not rig.alarm
+    rig.log.append(block.data)
+    rig.tick()
+    rig.read()
+    assert rig.reason(ticket) == ""
+
+
+def test_a_block_has_the_clock_of_its_first_entry() -> None:
+    rig = owning()
+    rig.ask(append=True)
+    rig.now_ms += 700
+    first = rig.send(add("a"))
+    rig.load_all()
+    rig.now_ms += 700
+    rig.send(add("a"))
+    rig.flush()
+    assert rig.block().time_ms == NOW_MS + 700
+    rig.land()
+    assert rig.outcome(first).time_ms == NOW_MS + 700

@@ -212,3 +212,22 @@ def test_a_claim_without_a_writer_is_an_alarm() -> None:
 
 def test_only_so_much_of_the_past_is_remembered() -> None:
     assert len(grown(RECENT_MAX * 2).recent) == RECENT_MAX
+
+
+def test_a_reader_that_remembers_only_the_last_record_judges_claims_by_it() -> None:
+    state = replace(grown(3), recent=())
+    with pytest.raises(LogDamaged, match="folded another log"):
+        verdict(state, claim(2, B, at=replace(state, hash=b"?" * 32)))
+
+
+def test_a_state_knows_the_last_record_that_counted() -> None:
+    first, later = claim(1), grown(2)
+    assert folded(first).ends_with(0, first)
+    assert not folded(first).ends_with(1, first)
+    assert not folded(first).ends_with(0, claim(1, B))
+    last = block(grown(1))
+    assert later.ends_with(later.offset, last)
+    assert not later.ends_with(later.offset, block(grown(1), time_ms=1))
+    forgetful = replace(later, recent=())
+    assert forgetful.ends_with(later.offset, b"anything")
+    assert not forgetful.ends_with(later.offset - 1, last)

@@ -51,7 +51,6 @@ class Claims:
         self._writers.add(self._writer)
         self.epoch = fold.epoch + 1
         self.seen = False
-        self.offset = None
         claim = journal.Claim(
             epoch=self.epoch,
             writer=self._writer,
@@ -78,6 +77,6 @@ class Claims:
         return Standing.LOST if valid and self.made and claim.writer not in self._writers else Standing.UNCHANGED
 
     def expect_at(self, fold: FoldState) -> None:
-        """Raises `LogDamaged` where the latest claim is not in the log and should be."""
-        if not self.seen and self.offset is not None and fold.offset >= self.offset:
+        """The latest claim was not seen yet. Raises `LogDamaged` where it should have been."""
+        if self.offset is not None and fold.offset >= self.offset:
             raise LogDamaged(f"our claim was acknowledged at offset {self.offset} and is not there")

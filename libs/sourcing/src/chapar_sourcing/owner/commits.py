@@ -41,11 +41,11 @@ class Commits:
         return (len(pending.entries) if pending else 0) + (len(in_flight.entries) if in_flight else 0)
 
     def open(self, now_ms: int) -> Block:
-        """The block that fills. Its clock is that of its first entry, and never behind the block before."""
+        """The block that fills. Its clock is that of its first entry; `now_ms` never goes back."""
         if self.pending is None:
             self.pending = Block(now_ms)
         if not self.pending.entries:
-            self.pending.time_ms = max(now_ms, self.in_flight.time_ms if self.in_flight else 0)
+            self.pending.time_ms = now_ms
         return self.pending
 
     def decide(self, now_ms: int, here_ms: int) -> None:
@@ -119,7 +119,6 @@ class Commits:
         """Takes both blocks back: they are not durable and never will be. Returns their commands in order."""
         blocks = [block for block in (self.pending, self.in_flight) if block is not None]
         self.pending = self.in_flight = None
-        self.sought, self.sought_at = False, None
         commands: list[Command] = []
         for block in blocks:
             block.undo(self._memory)
