@@ -49,6 +49,7 @@ def test_characters_are_counted_as_people_see_them(text: str, count: int) -> Non
         ("a\x1bb", "REASON_TEXT_INVALID"),
         ("a\r\nb", "REASON_TEXT_INVALID"),
         ("a\x7fb", "REASON_TEXT_INVALID"),
+        ("a\x9b2Jb", "REASON_TEXT_INVALID"),
         ("x" * 4_097 + "\x00", "REASON_TEXT_TOO_LONG"),
         ("خط یک\nخط\tدو", None),
         (f"نمی{ZWNJ}دانم {FAMILY} \u200fRTL", None),
@@ -69,6 +70,7 @@ def test_a_text_is_judged(text: str, problem: str | None) -> None:
         ("", False),
         (ZWNJ, False),
         ("a\nb", False),
+        ("a\x9b2Jb", False),
     ],
 )
 def test_a_title_is_judged(title: str, good: bool) -> None:

@@ -96,6 +96,12 @@ def test_cash_in_is_accepted_or_refused_by_the_first_rule_that_fails(
         (1, "omid", False, "م" * 129, "REASON_USER_UNKNOWN"),
         (1, "sara", False, "م" * 129, "REASON_PAYEE_IS_PAYER"),
         (0, "sara", False, "م" * 129, "REASON_AMOUNT_INVALID"),
+        (1, "omid", True, "م" * 128 + "\x1b", "REASON_MEMO_TOO_LONG"),
+        (1, "omid", True, "\x1b[2J", "REASON_MEMO_INVALID"),
+        (1, "omid", True, "a\x00", "REASON_MEMO_INVALID"),
+        (1, "omid", True, "a\nb", "REASON_MEMO_INVALID"),
+        (1, "omid", True, "\x9b2J", "REASON_MEMO_INVALID"),
+        (1, "omid", True, "نان\u200cها \u200fRTL", ""),
     ],
 )
 def test_form_of_a_transfer_has_the_documented_precedence(
@@ -114,6 +120,8 @@ def test_form_of_a_transfer_has_the_documented_precedence(
         (1, "r", False, "REASON_USER_UNKNOWN"),
         (1, "", False, "REASON_REFERENCE_INVALID"),
         (0, "", False, "REASON_AMOUNT_INVALID"),
+        (1, "r\n", True, "REASON_REFERENCE_INVALID"),
+        (1, "\x1b[2J", True, "REASON_REFERENCE_INVALID"),
     ],
 )
 def test_form_of_a_cash_in_has_the_documented_precedence(

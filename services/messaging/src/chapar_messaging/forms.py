@@ -13,7 +13,8 @@ TITLE_BYTES_MAX: Final = 4 * 1024
 
 _CHARACTER = regex.compile(r"\X")
 _NOTHING_TO_SEE = regex.compile(r"[\s\p{Cf}]*+")
-_CONTROLS = frozenset(map(chr, (*range(32), 127)))
+_CONTROLS = frozenset(map(chr, (*range(32), *range(127, 160))))
+"""All of Unicode's: what moves a terminal's cursor may also be one character above 127."""
 _CONTROLS_IN_TEXTS = _CONTROLS - frozenset("\n\t")
 
 

@@ -71,6 +71,7 @@ _LINES: Mapping[str, str] = {
     "REASON_AMOUNT_INVALID": "an amount is more than nothing and at most 100,000,000,000 toman",
     "REASON_PAYEE_IS_PAYER": "you cannot pay yourself",
     "REASON_MEMO_TOO_LONG": "a memo has at most 128 characters",
+    "REASON_MEMO_INVALID": "a memo is one line without control characters",
     "REASON_BALANCE_LIMIT": "the wallet would hold more than it may",
     "REASON_REFERENCE_INVALID": "a reference has 1 to 64 characters",
 }

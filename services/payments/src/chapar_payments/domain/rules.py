@@ -1,12 +1,14 @@
 """When payments refuses. The order of the checks is the documented precedence of reasons.
 
-A transfer: AMOUNT_INVALID, PAYEE_IS_PAYER, USER_UNKNOWN, MEMO_TOO_LONG, FUNDS_INSUFFICIENT. A cash-in: AMOUNT_INVALID,
-REFERENCE_INVALID, USER_UNKNOWN, BALANCE_LIMIT. What can be seen in the request alone (all but the last of each) is
-refused before anything is journaled; `decide` checks again what it can see. Credits of other partitions are never
-refused for their content: that money has left its payer and must arrive.
+A transfer: AMOUNT_INVALID, PAYEE_IS_PAYER, USER_UNKNOWN, MEMO_TOO_LONG, MEMO_INVALID, FUNDS_INSUFFICIENT. A cash-in:
+AMOUNT_INVALID, REFERENCE_INVALID, USER_UNKNOWN, BALANCE_LIMIT. What can be seen in the request alone (all but the last
+of each) is refused before anything is journaled; `decide` checks again what it can see. Credits of other partitions are
+never refused for their content: that money has left its payer and must arrive.
 """
 
 from __future__ import annotations
+
+import unicodedata
 
 from chapar.payments.journal.v1 import journal_pb2 as journal
 from chapar_payments.domain.documents import Wallet
@@ -28,14 +30,14 @@ def amount_is_valid(amount_rials: int) -> bool:
     return 1 <= amount_rials <= AMOUNT_RIALS_MAX
 
 
-def memo_is_valid(memo: str) -> bool:
-    """Whether a memo is short enough; none is fine."""
-    return len(memo) <= MEMO_CHARACTERS_MAX
+def is_on_one_line(text: str) -> bool:
+    """Whether a text has no control characters, which would act on whatever shows it; line breaks are some, too."""
+    return not any(unicodedata.category(character) == "Cc" for character in text)
 
 
 def reference_is_valid(reference: str) -> bool:
-    """Whether an operator's reference is there and short enough."""
-    return 1 <= len(reference) <= REFERENCE_CHARACTERS_MAX
+    """Whether an operator's reference is there, short enough and on one line."""
+    return 1 <= len(reference) <= REFERENCE_CHARACTERS_MAX and is_on_one_line(reference)
 
 
 def transfer_form_refusal(
@@ -48,8 +50,10 @@ def transfer_form_refusal(
         return Refused("REASON_PAYEE_IS_PAYER")
     if not payee_is_genuine:
         return Refused("REASON_USER_UNKNOWN")
-    if not memo_is_valid(memo):
+    if len(memo) > MEMO_CHARACTERS_MAX:
         return Refused("REASON_MEMO_TOO_LONG")
+    if not is_on_one_line(memo):
+        return Refused("REASON_MEMO_INVALID")
     return None
 
 

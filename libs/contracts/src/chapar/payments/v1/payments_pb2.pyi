@@ -39,9 +39,11 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_BALANCE_LIMIT: _Reason.ValueType  # 6
     """The wallet would hold more than it may."""
     REASON_REFERENCE_INVALID: _Reason.ValueType  # 7
-    """The operator's reference is empty or longer than 64 characters."""
+    """The operator's reference is empty, longer than 64 characters or has control characters."""
     REASON_PAGE_INVALID: _Reason.ValueType  # 8
     """The page token or page size is not one this service made or takes."""
+    REASON_MEMO_INVALID: _Reason.ValueType  # 9
+    """The memo has control characters; line breaks and tabs are some."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why payments refuses."""
@@ -60,9 +62,11 @@ REASON_MEMO_TOO_LONG: Reason.ValueType  # 5
 REASON_BALANCE_LIMIT: Reason.ValueType  # 6
 """The wallet would hold more than it may."""
 REASON_REFERENCE_INVALID: Reason.ValueType  # 7
-"""The operator's reference is empty or longer than 64 characters."""
+"""The operator's reference is empty, longer than 64 characters or has control characters."""
 REASON_PAGE_INVALID: Reason.ValueType  # 8
 """The page token or page size is not one this service made or takes."""
+REASON_MEMO_INVALID: Reason.ValueType  # 9
+"""The memo has control characters; line breaks and tabs are some."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _LineKind:
@@ -106,7 +110,7 @@ class TransferRequest(_message.Message):
     amount_rials: _builtins.int
     """Integer rials, 1 to 1,000,000,000,000."""
     memo: _builtins.str
-    """For payer and payee; at most 128 characters (Unicode code points)."""
+    """For payer and payee; at most 128 characters (Unicode code points) on one line, none of them control characters."""
     def __init__(
         self,
         *,
@@ -305,7 +309,7 @@ class CashInRequest(_message.Message):
     amount_rials: _builtins.int
     """Integer rials, 1 to 1,000,000,000,000."""
     reference: _builtins.str
-    """The operator's own reference, 1 to 64 characters; it is kept for ever, so no personal data."""
+    """The operator's own reference, 1 to 64 characters on one line; it is kept for ever, so no personal data."""
     def __init__(
         self,
         *,
