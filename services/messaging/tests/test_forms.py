@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import time
+
 import pytest
+import regex
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chapar_messaging.forms import characters, is_title, text_problem
 
@@ -26,6 +31,24 @@ FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"
 )
 def test_characters_are_counted_as_people_see_them(text: str, count: int) -> None:
     assert characters(text) == count
+
+
+KINDS_OF_CHARACTERS = (
+    "\U0001f1ee\U0001f1f7a\u0301\u200d\U0001f468\U0001f3fb\u0915\u094d\u0903\u0600\u1100\u1161\uac00\r\n\ufe0f"
+)
+
+
+@given(st.text(KINDS_OF_CHARACTERS, max_size=30))
+def test_counting_agrees_with_the_rules_of_unicode(text: str) -> None:
+    assert characters(text) == len(regex.findall(r"\X", text))
+
+
+def test_half_flags_in_a_row_take_no_longer_to_count_than_letters() -> None:
+    """A library that looks at each from the first one takes a hundred times as long, and everybody waits for it."""
+    started = time.process_time()
+    for _ in range(20):
+        assert text_problem("\U0001f1ee" * 8_192) is None
+    assert time.process_time() - started < 0.75
 
 
 @pytest.mark.parametrize(
