@@ -69,7 +69,6 @@ class SkipsTheGap(Owner):
     def _block_appended(self, block: Block, offset: int | None) -> None:
         if offset is not None and offset > self.fold.offset + 1:
             self._fold_own(block, offset)
-            self._decide()
             return
         super()._block_appended(block, offset)
 

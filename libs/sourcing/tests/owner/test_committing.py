@@ -23,6 +23,7 @@ def sent(rig: Rig, *names: str) -> list[int]:
 def test_one_block_is_in_flight_and_the_next_fills_meanwhile() -> None:
     rig = owning()
     sent(rig, "a", "b")
+    assert rig.owner.undurable
     sent(rig, "a")
     sent(rig, "c")
     assert len(rig.appends) == 1
@@ -264,6 +265,7 @@ def test_a_block_that_certainly_failed_is_sent_again_as_it_was() -> None:
     rig.tick()
     (again,) = rig.appends
     assert (again.data, again.fresh_producer) == (failed.data, True)
+    assert again.append_id != failed.append_id
     rig.land()
     assert rig.reason(ticket) == ""
     assert rig.owner.epoch == 1
@@ -316,6 +318,7 @@ def test_a_heartbeat_is_judged_by_the_own_clock_not_by_the_time_of_the_log() -> 
     rig.take_over()
     sent(rig, "a")
     rig.doubt()
+    rig.now_ms += 5_000
     rig.tick()
     assert rig.owner.phase is OwnerPhase.READING
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Stored
 from chapar_sourcing.fold import FoldState
-from chapar_sourcing.owner import Append, AppendSucceeded, OwnerPhase, Read
+from chapar_sourcing.owner import Append, AppendSucceeded, Applied, DocumentsLoaded, OwnerPhase, Read
 from chapar_sourcing.ports import Checkpoint
 from chapar_sourcing.positions import Position
 
@@ -73,6 +73,7 @@ def test_nothing_is_decided_before_the_own_claim_is_folded() -> None:
     rig.flush()
     assert ticket not in rig.replies
     assert not rig.appends
+    assert not rig.loads
     rig.read()
     rig.load_all()
     rig.flush()
@@ -475,3 +476,33 @@ def test_an_alarmed_owner_does_not_send_again_what_failed() -> None:
     assert rig.reason(ticket) == "REASON_OUTCOME_UNKNOWN"
     rig.tick()
     assert not rig.appends
+
+
+def test_a_deposed_owner_follows_its_successor_no_further() -> None:
+    first = owning()
+    rig = successor(first)
+    rig.start()
+    rig.read()
+    rig.land()
+    third = successor(rig)
+    third.take_over()
+    third.done(add("a"))
+    rig.read()
+    assert rig.owner.phase is OwnerPhase.DEPOSED
+    assert not rig.loads
+    assert not rig.seen(Applied)
+
+
+def test_an_alarmed_owner_follows_the_log_no_further() -> None:
+    first = owning()
+    first.done(add("a"))
+    first.done(add("b"))
+    rig = successor(first)
+    rig.start()
+    rig.read()
+    rig.load(stored={account_key("a"): Stored(Position(0, 0), b"\xc1")})
+    assert rig.owner.phase is OwnerPhase.ALARMED
+    rig.give(DocumentsLoaded(99, {}))
+    assert not rig.seen(Applied)
+    assert not rig.loads
+    assert not rig.owner.undurable

@@ -272,7 +272,6 @@ class Owner:
             raise LogDamaged(f"a block was acknowledged at offset {offset}, below {expected}: the log was cut")
         if offset == expected:
             self._fold_own(block, offset)
-            self._decide()
         else:
             self._commits.sought, self._commits.sought_at = True, offset
             self._read(offset)
