@@ -24,7 +24,7 @@ CHECK_TIMEOUT_MS = 5_000
 INTERESTS_MAX = 200
 _REFUSALS = {"PERMISSION_DENIED", "NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION"}
 """Statuses that say no, rather than not now."""
-ASKED_AT_ONCE = 8
+ASKED_AT_ONCE = 16
 """Interests of one subscription that owners are asked about at the same time: whoever changes their interests as fast
 as they can keeps no more than that busy."""
 REFUSALS_MAX = 5
