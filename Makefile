@@ -47,4 +47,4 @@ sim-mutants: setup ## show that each planted bug is caught, and by which seed
 bench: setup ## first figures: fold, owner in process, end to end
 	@$(PY) -m bench.run
 
-ci: check verify test test-kafka test-kills ## what CI runs
+ci: check verify test demo test-kafka test-kills ## what CI runs
