@@ -12,7 +12,7 @@ class Rates:
     """Probabilities of each fault."""
 
     ack_lost: float = 0.03
-    ack_slow: float = 0.03
+    ack_slow: float = 0.08
     lands_late: float = 0.03
     never_lands: float = 0.02
     rejected: float = 0.02
@@ -24,8 +24,8 @@ class Rates:
     server_behind: float = 0.2
     crash: float = 0.004
     pause: float = 0.006
-    takeover: float = 0.004
-    cut_off: float = 0.01
+    takeover: float = 0.006
+    cut_off: float = 0.04
     crooked_clock: float = 0.5
     projector_stops: float = 0.05
     projector_rests: float = 0.9

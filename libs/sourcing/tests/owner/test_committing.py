@@ -399,6 +399,10 @@ def test_the_block_after_a_doubtful_one_that_landed_is_kept() -> None:
     lost = rig.doubt()
     rig.log.append(lost.data)
     rig.tick()
+    rig.read()
+    assert rig.owner.phase is OwnerPhase.CLAIMING
+    rig.flush()
+    assert len(rig.appends) == 1
     rig.finish_taking_over()
     rig.flush()
     assert rig.block().epoch == 2

@@ -300,7 +300,7 @@ class Owner:
 
     def _send_again(self) -> None:
         block = self._commits.in_flight
-        if self.phase is OwnerPhase.OWNING and block is not None:
+        if block is not None:
             block.append_id = self._new_id()
             self._say(Append(block.append_id, block.data, fresh_producer=True))
 
