@@ -166,6 +166,23 @@ async def test_an_id_from_the_future_corrects_the_clock_and_takes_a_new_id(
     assert await client.pending() == []
 
 
+async def test_an_id_from_the_future_is_not_replaced_while_an_earlier_try_may_still_be_decided(
+    client: Client, gateway: FakeGateway
+) -> None:
+    server_ms = int(time.time() * 1000) - 3_600_000
+    too_early = Refusal(
+        grpc.StatusCode.FAILED_PRECONDITION, "REASON_REQUEST_ID_IN_FUTURE", server_time_ms=str(server_ms)
+    )
+    gateway.answers["Transfer"] = after(
+        [Refusal(grpc.StatusCode.UNAVAILABLE), too_early], payments.TransferResponse(transfer_id="twice")
+    )
+    with pytest.raises(OutcomeUnknown) as caught:
+        await client.payments.transfer("payee", 10)
+    [pending] = await client.pending()
+    assert pending.request_id == caught.value.request_id
+    assert len(set(gateway.sent("Transfer"))) == 1
+
+
 async def test_an_expired_token_is_refreshed_once_for_all_calls_that_wait(client: Client, gateway: FakeGateway) -> None:
     async def wallet(_request, metadata):
         if metadata["authorization"] != "Bearer access-2":

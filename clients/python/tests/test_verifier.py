@@ -162,6 +162,16 @@ def test_records_of_a_deposed_owner_are_void_and_explained(log: Log, tmp_path: P
     assert report.totals["cash_in_rials"] == 500
 
 
+def test_a_block_before_any_claim_does_not_count(log: Log, tmp_path: Path) -> None:
+    log.execute("DELETE FROM journal WHERE partition = 0")
+    log.offset[0], log.digest[0] = -1, bytes(32)
+    unowned = journal.Block(epoch=0, sequence=1, previous_hash=bytes(32), entries=[log.entry(cash_in(1000))])
+    log.put(0, journal.Record(block=unowned), counts=False)
+    report = verified(tmp_path)
+    assert report.totals["cash_in_rials"] == 0
+    assert list(report.partitions[0].voids.values()) == [1]
+
+
 def test_a_changed_byte_breaks_the_chain(log: Log, tmp_path: Path) -> None:
     log.block(0, log.entry(cash_in(1000)))
     log.block(0, log.entry(sent(400, balance=600)))

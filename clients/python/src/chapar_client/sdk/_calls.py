@@ -87,6 +87,10 @@ class Calls:
             except Refused as refusal:
                 if refusal.reason == "REASON_REQUEST_ID_IN_FUTURE" and correction + 1 < _CORRECTIONS_MAX:
                     await self._correct_clock(refusal)
+                    if attempt.ambiguous:
+                        # A copy of an earlier try may still be decided once its time has come: no new id beside it.
+                        told = "an earlier try may still be decided"
+                        raise OutcomeUnknown(told, request_id=pending.request_id, reason=refusal.reason) from None
                     pending = await self._stored(method, request, replaces=pending.request_id)
                     continue
                 if not (isinstance(refusal, SignedOut) and attempt.ambiguous):

@@ -84,8 +84,8 @@ class Chain:
         return self._digests.get(offset, bytes(32))
 
     def _block(self, offset: int, block: journal.Block, data: bytes) -> Iterator[Entry]:
-        if (block.epoch, block.writer) != (self.epoch, self.writer):
-            self.voids["block of an owner that was deposed"] += 1
+        if (block.epoch, block.writer) != (self.epoch, self.writer) or not self.claims:
+            self.voids["block of a writer that does not own the partition"] += 1
             return
         if self.writer_since < block.sequence <= self.sequence:
             self.voids["block that was written twice"] += 1
