@@ -17,6 +17,7 @@ from chapar_chassis.settings import Address
 from chapar_chassis.telemetry import Metrics, Tracing
 from chapar_chassis.tokens import AccessTokenVerifier
 from chapar_gateway.admission import Admission
+from chapar_gateway.bodies import Bodies
 from chapar_gateway.calls import Calls, UnknownMethods
 from chapar_gateway.leases import RENEW_MS, Leases, renew_through
 from chapar_gateway.live import Live
@@ -131,8 +132,9 @@ class Gateway:
             partitions=self._settings.partitions,
             random=outside.random,
         )
+        bodies = Bodies(waiting_max=self._settings.bodies_max, wait_ms=self._settings.body_ms)
         guard = GuardInterceptor(outside.refusals, outside.metrics, outside.tracing, outside.log)
-        server = make_server(calls, [UnknownMethods(outside.refusals), guard], self._settings)
+        server = make_server(calls, [UnknownMethods(outside.refusals), guard, bodies], self._settings)
         if self._settings.development:
             names = {name.split("/")[1] for name in table}
             server.add_reflection(sorted(names))

@@ -24,6 +24,10 @@ class GatewaySettings(CommonSettings):
     """A connection that has not begun to speak HTTP/2 by then is closed."""
     connection_idle_ms: Annotated[int, Variable("CHAPAR_CONNECTION_IDLE_MS", whole_number(100, 86_400_000))] = 300_000
     """A connection without calls for so long is closed; clients come back without noticing."""
+    bodies_max: Annotated[int, Variable("CHAPAR_BODIES_MAX", whole_number(1, 100_000))] = 1_000
+    """Requests a listener waits for at once, each of up to 256 KiB."""
+    body_ms: Annotated[int, Variable("CHAPAR_BODY_MS", whole_number(100, 120_000))] = 10_000
+    """A request must be here so long after its call has begun."""
     drain_window_ms: Annotated[int, Variable("CHAPAR_DRAIN_WINDOW_MS", whole_number(0, 600_000))] = 5_000
     """Clients spread their reconnects over this after a drain."""
     drain_grace_ms: Annotated[int, Variable("CHAPAR_DRAIN_GRACE_MS", whole_number(0, 60_000))] = 5_000
