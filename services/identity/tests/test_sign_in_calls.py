@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from chapar.identity.v1 import identity_pb2 as api
 from chapar_chassis.tokens import AccessToken
+from chapar_identity.api.sign_in import START_SECONDS_MIN
 
 from .installation import Identity, World
 
@@ -49,6 +52,12 @@ async def test_a_repeated_start_gets_the_same_challenge_and_sends_no_second_code
     assert identity.replayed
     await identity.sign_in(OTHER_PHONE)
     assert len([sent_to for sent_to, _ in identity.world.codes.sent if sent_to == PHONE]) == 1
+
+
+async def test_no_start_is_answered_before_the_time_that_hides_whether_the_phone_is_known(identity: Identity) -> None:
+    started = time.monotonic()
+    await identity.start(PHONE)
+    assert time.monotonic() - started >= START_SECONDS_MIN
 
 
 async def test_a_repeated_completion_gets_the_same_tokens(identity: Identity) -> None:
