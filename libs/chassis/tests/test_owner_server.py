@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
+from prometheus_client import generate_latest
 
 from chapar_chassis.position_tokens import PositionTokens
 from chapar_chassis.public_rpcs import ServedBy, public_handlers
@@ -121,6 +122,15 @@ async def test_a_process_without_the_peer_token_is_turned_away(running: Toy) -> 
         refused(await running.add("c1", 1), grpc.StatusCode.UNAUTHENTICATED, reason)
         watch = "/chapar.sourcing.peer.v1.OwnerService/Watch"
         refused(await running.send(watch, b""), grpc.StatusCode.UNAUTHENTICATED, reason)
+
+
+async def test_a_strangers_name_for_a_method_reaches_no_log_and_no_metric(running: Toy) -> None:
+    running.peer_token = ""
+    outcome = await running.send("/stranger.Service/Swordfish", b"")
+    assert isinstance(outcome, Failed)
+    assert outcome.code is grpc.StatusCode.UNIMPLEMENTED
+    assert "Swordfish" not in running.output.getvalue()
+    assert b"Swordfish" not in generate_latest(running.metrics.registry)
 
 
 @pytest.mark.parametrize("metadata", [(), AS_USER[:1], AS_USER[1:], AS_OPERATOR, (("chapar-user", "a b"), AS_USER[1])])
