@@ -314,7 +314,9 @@ def main() -> None:
         caught = next((played for seed in seeds if (played := play(seed, owner, node)).violation), None)
         missed += caught is None
         told = f"seed {caught.seed}: {caught.violation[:90]}" if caught else "NOT CAUGHT"
-        print(f"{planted.__name__:28} {told}", flush=True)
+        print(f"{planted.__name__:34} {told}", flush=True)
+    planted_in_all = len(OWNERS) + len(NODES)
+    print(f"{planted_in_all - missed} of {planted_in_all} caught within {len(seeds)} seeds; some need up to 500")
     sys.exit(missed)
 
 

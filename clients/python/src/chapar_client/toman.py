@@ -11,6 +11,8 @@ from chapar_client.sdk import InvalidInput
 
 RIALS_A_TOMAN = 10
 LABEL = "toman"
+TOMAN_MAX = 10**14
+"""More than all the money there is: beyond it a number is a slip of the finger."""
 
 _DIGITS = str.maketrans("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩٫", "01234567890123456789.")
 _LABELS = re.compile(r"\s*(toman|tomans|تومان|تومن)$", re.IGNORECASE)
@@ -32,4 +34,6 @@ def parsed_toman(text: str) -> int:
     if matched is None:
         raise InvalidInput(f"not an amount of toman: {text!r} (write it as 12500, 12,500 or ۱۲٬۵۰۰)")
     toman = int(re.sub(r"\D", "", matched["toman"]))
+    if toman > TOMAN_MAX:
+        raise InvalidInput(f"{text.strip()} is more toman than there are")
     return toman * RIALS_A_TOMAN + int(matched["tenth"] or 0)

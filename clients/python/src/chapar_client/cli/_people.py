@@ -6,6 +6,7 @@ import re
 
 from chapar.messaging.v1 import messaging_pb2 as messaging
 from chapar_client.sdk import Client, InvalidInput, Refused, direct_conversation_id, other_member
+from chapar_client.terminal import isolated, isolated_lines
 from chapar_client.toman import shown_toman
 
 _USER_ID = re.compile(r"[a-z2-7]{26}")
@@ -53,15 +54,15 @@ class Names:
                 self._conversations[conversation_id] = await self._title(conversation_id)
         return self._conversations[conversation_id]
 
-    async def content(self, message: messaging.Message) -> str:
-        """What a message says, in one text. Not yet safe for a terminal."""
+    async def content(self, message: messaging.Message, indent: str) -> str:
+        """What a message says, ready for a terminal: what others wrote is isolated, lines after the first indented."""
         match message.WhichOneof("content"):
             case "text":
-                return message.text
+                return isolated_lines(message.text, indent)
             case "payment_card":
                 card = message.payment_card
                 payer, payee = await self.user(card.payer_user_id), await self.user(card.payee_user_id)
-                return f"{payer} paid {payee} {shown_toman(card.amount_rials)}"
+                return f"{isolated(payer)} paid {isolated(payee)} {shown_toman(card.amount_rials)}"
             case _:
                 return "(erased)"
 

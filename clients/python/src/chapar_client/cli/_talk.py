@@ -22,7 +22,7 @@ from chapar_client.sdk import (
     PresenceInterest,
     direct_conversation_id,
 )
-from chapar_client.terminal import column, isolated, isolated_lines
+from chapar_client.terminal import column, isolated
 
 Who = Annotated[str, typer.Argument(help="@username, user id or conversation id.")]
 _NAME_COLUMNS = 16
@@ -62,7 +62,7 @@ async def show_message(output: Output, names: Names, message: messaging.Message,
     answer = f"(re {message.reply_to_sequence}) " if message.reply_to_sequence else ""
     head = f"{clock(message.create_time_ms)}  {place}{sender} {message.sequence:>4}  {answer}"
     style = "green" if message.HasField("payment_card") else ""
-    output.show(head + isolated_lines(await names.content(message), " " * 8), style=style)
+    output.show(head + await names.content(message, " " * 8), style=style)
 
 
 def tail(

@@ -42,7 +42,8 @@ def _show(output: Output, report: ServiceReport) -> None:
     blocks = sum(partition.blocks for partition in report.partitions)
     entries = sum(partition.entries for partition in report.partitions)
     verdict = f"{len(report.findings)} FINDINGS" if report.findings else "sound"
-    money = "".join(f", {name.replace('_', ' ')} {shown_toman(rials)}" for name, rials in report.totals.items())
+    sums = {name.removesuffix("_rials").replace("_", " "): rials for name, rials in report.totals.items()}
+    money = "".join(f", {name} {shown_toman(rials)}" for name, rials in sums.items())
     lines = [f"{report.service:<10} {verdict}: {blocks} blocks, {entries} entries{money}"]
     lines += [f"    partition {finding.partition}: {finding.problem}" for finding in report.findings]
     output.show("\n".join(lines), style="red" if report.findings else "green", **asdict(report))
