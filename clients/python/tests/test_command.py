@@ -67,6 +67,27 @@ async def test_login_normalises_the_phone_asks_for_the_code_and_keeps_the_sessio
     assert "secret" not in result.output
 
 
+async def test_a_wrong_code_is_asked_for_again_within_the_same_sign_in(terminal: Terminal) -> None:
+    tokens = identity.Tokens(access_token="access", access_expire_time_ms=2**50, refresh_token="refresh")
+    done = identity.CompleteSignInResponse(user_id="a" * 26, session_id="s", tokens=tokens)
+
+    async def complete(request: identity.CompleteSignInRequest, _metadata: object) -> object:
+        if request.code != "222222":
+            raise Refusal(
+                grpc.StatusCode.PERMISSION_DENIED, "REASON_CODE_WRONG", domain="identity.chapar", tries_left="4"
+            )
+        return done
+
+    terminal.gateway.answers |= {
+        "StartSignIn": answers(identity.StartSignInResponse(challenge_id="s0001.c")),
+        "CompleteSignIn": complete,
+    }
+    result = await terminal.run("login", "09121234567", "--profile", "new", typed="111111\n222222\n")
+    assert result.exit_code == 0
+    assert "4 tries left" in result.output
+    assert len(terminal.gateway.sent("StartSignIn")) == 1
+
+
 async def test_pay_takes_toman_and_shows_toman(terminal: Terminal) -> None:
     terminal.gateway.answers["Transfer"] = answers(payments.TransferResponse(transfer_id="t", balance_rials=5_000))
     result = await terminal.run("pay", FRIEND, "۱۲٬۵۰۰")

@@ -9,7 +9,7 @@ import typer
 
 from chapar_client.cli._output import Output, clock
 from chapar_client.cli._running import GATEWAY_DEFAULT, Gateway, Json, Profile, run
-from chapar_client.sdk import Client
+from chapar_client.sdk import Client, Refused
 from chapar_client.terminal import column, isolated
 
 sessions = typer.Typer(help="Your open sessions.", no_args_is_help=False)
@@ -28,9 +28,17 @@ def login(
     async def work(client: Client, output: Output) -> None:
         started = await client.identity.start_sign_in(phone)
         output.note("A code of six digits is on its way.")
-        given = code or typer.prompt("Code", err=json)
         name = device or socket.gethostname()[:64] or "terminal"
-        answer = await client.identity.complete_sign_in(started.challenge_id, given.strip(), name)
+        while True:
+            given = code or typer.prompt("Code", err=json)
+            try:
+                answer = await client.identity.complete_sign_in(started.challenge_id, given.strip(), name)
+                break
+            except Refused as refusal:
+                if code or refusal.reason != "REASON_CODE_WRONG":
+                    raise
+                left = refusal.detail.get("tries_left", "")
+                output.note(f"That is not the code{f' ({left} tries left)' if left else ''}.")
         welcome = "Welcome" if answer.new_user else "Welcome back"
         output.show(
             f"{welcome}. You are {answer.user_id}.",
