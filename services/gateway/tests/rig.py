@@ -84,10 +84,11 @@ class Rig:
 
     def begin(
         self, method: str, request: bytes = b"", *, metadata: Any = (), operator: bool = False,
-        timeout: float | None = WAIT_S,
+        timeout: float | None = WAIT_S, wait_for_ready: bool = False,
     ) -> Any:  # fmt: skip
         channel: Any = self.operator if operator else self.public
-        return channel.unary_unary(method)(request, metadata=tuple(metadata), timeout=timeout)
+        how = {"timeout": timeout, "wait_for_ready": wait_for_ready}
+        return channel.unary_unary(method)(request, metadata=tuple(metadata), **how)
 
     async def refused(self, method: str, request: bytes = b"", **how: Any) -> tuple[str, grpc.StatusCode]:
         """Reason and status of a call that must not succeed."""
