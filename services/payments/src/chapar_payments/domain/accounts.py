@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from chapar.payments.journal.v1 import journal_pb2 as journal
 from chapar_payments.domain import documents as d
 from chapar_sourcing.domain import Key
@@ -32,8 +34,12 @@ def moved(amount_rials: int, *, out_of: str, into: str) -> list[journal.Posting]
     ]
 
 
+@lru_cache(maxsize=65_536)
 def key_of(account: str) -> Key:
-    """The document that holds an account's balance. Raises `ValueError` for a name that is none."""
+    """The document that holds an account's balance. Raises `ValueError` for a name that is none.
+
+    Each event asks for the same few names again and again, hot ones all day: the newest are remembered.
+    """
     kind, _, of = account.partition(":")
     match kind:
         case "wallet" if of:

@@ -66,7 +66,11 @@ def evolve(key: Key, document: Document | None, event: journal.Event, when: When
 
 
 def _posted(key: Key, event: journal.Event) -> int:
-    return sum(p.amount_rials for p in event.postings if key_of(p.account) == key)
+    total = 0
+    for posting in event.postings:
+        if key_of(posting.account) == key:
+            total += posting.amount_rials
+    return total
 
 
 def _wallet(key: Key, document: Document | None, event: journal.Event) -> Wallet:
