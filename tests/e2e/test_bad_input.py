@@ -121,6 +121,9 @@ def requests(world: World) -> dict[str, tuple[Message, Status, str, str]]:
             request_id=fresh_id(), conversation_id=conversation_id, title=title, member_user_ids=members
         )
 
+    def delete(conversation_id: str, sequence: int) -> messaging.DeleteMessageRequest:
+        return messaging.DeleteMessageRequest(request_id=fresh_id(), conversation_id=conversation_id, sequence=sequence)
+
     def add(conversation_id: str, user_id: str) -> messaging.AddMemberRequest:
         return messaging.AddMemberRequest(request_id=fresh_id(), conversation_id=conversation_id, user_id=user_id)
 
@@ -192,6 +195,11 @@ def requests(world: World) -> dict[str, tuple[Message, Status, str, str]]:
         ),
         "joining where one is not": (add(world.group, me), missing, "REASON_CONVERSATION_UNKNOWN", MESSAGING),
         "writing between two others": (send(theirs), missing, "REASON_CONVERSATION_UNKNOWN", MESSAGING),
+        "deleting where one is not": (delete(world.group, 1), missing, "REASON_CONVERSATION_UNKNOWN", MESSAGING),
+        "deleting between two others": (delete(theirs, 1), missing, "REASON_CONVERSATION_UNKNOWN", MESSAGING),
+        "deleting number nothing": (delete(world.room, 0), bad, "REASON_SEQUENCE_INVALID", MESSAGING),
+        "deleting beyond the head": (delete(world.room, 2), missing, "REASON_MESSAGE_UNKNOWN", MESSAGING),
+        "deleting from another conversation": (delete(world.mine, 1), missing, "REASON_MESSAGE_UNKNOWN", MESSAGING),
         "marking where one is not": (
             messaging.MarkReadRequest(request_id=fresh_id(), conversation_id=world.group, sequence=1),
             missing, "REASON_CONVERSATION_UNKNOWN", MESSAGING,

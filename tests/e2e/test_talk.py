@@ -6,7 +6,7 @@ import asyncio
 
 from chapar.messaging.v1 import messaging_pb2 as messaging
 from chapar_client.demo import Person, Stage
-from chapar_client.sdk import MembershipChanged, ReadCursorMoved
+from chapar_client.sdk import MembershipChanged, MessageDeleted, ReadCursorMoved
 from tests.e2e.kit import E2E, Status, refused
 
 pytestmark = E2E
@@ -84,6 +84,28 @@ async def test_unread_counts_what_others_said_after_the_read_cursor(stage: Stage
     assert await other.unread(room) == 0, "one's own message reads what was before it"
     await one.message(room, 6)
     assert await one.unread(room) == 1
+
+
+async def test_a_deleted_message_is_gone_for_everybody_and_unread_falls(stage: Stage) -> None:
+    owner, author, reader = await people(stage, "مالک", "نویسنده", "خواننده")
+    room = await owner.client.messaging.create_group("کوه", [author.user_id, reader.user_id])
+    for number in range(1, 5):
+        await author.say(room, f"{number}", reply_to=1 if number == 2 else 0)
+    await reader.message(room, 4)
+    await refused(reader.client.messaging.delete_message(room, 1), "REASON_ROLE_TOO_LOW", Status.PERMISSION_DENIED)
+    await refused(author.client.messaging.delete_message(room, 5), "REASON_MESSAGE_UNKNOWN", Status.NOT_FOUND)
+    await author.client.messaging.delete_message(room, 1)
+    await owner.client.messaging.delete_message(room, 3)
+    await owner.client.messaging.delete_message(room, 1)
+    await reader.until(lambda: MessageDeleted(room, 1, 4) in reader.updates, "the deletion by the author")
+    await author.until(lambda: MessageDeleted(room, 3, 5) in author.updates, "the deletion by the owner")
+    told = [message async for message in reader.client.messaging.history(room)]
+    assert [message.WhichOneof("content") for message in told] == ["deleted", "text", "deleted", "text"]
+    assert (told[1].reply_to_sequence, told[1].reply_to_deleted) == (1, True)
+    assert [message.text for message in told] == ["", "2", "", "4"]
+    assert await reader.unread(room) == 2
+    await reader.client.messaging.mark_read(room, 2)
+    assert await reader.unread(room) == 1
 
 
 async def test_a_message_reaches_all_devices_of_both(stage: Stage) -> None:

@@ -111,6 +111,30 @@ async def test_history_of_a_hostile_writer_cannot_steer_the_terminal(terminal: T
     assert "[red]not markup[/red]" in result.output
 
 
+async def test_what_was_deleted_is_shown_so_and_so_is_its_answer(terminal: Terminal) -> None:
+    deleted = messaging.Message(conversation_id=ROOM, sequence=1, sender_user_id=FRIEND, deleted=True)
+    answer = messaging.Message(
+        conversation_id=ROOM, sequence=2, sender_user_id=FRIEND, text="چه؟", reply_to_sequence=1, reply_to_deleted=True
+    )
+    terminal.gateway.answers["ListMessages"] = answers(messaging.ListMessagesResponse(messages=[answer, deleted]))
+    first, second = (await terminal.run("history", FRIEND)).output.strip().splitlines()
+    assert "(deleted)" in first
+    assert "(re 1, deleted)" in second
+    shown = [json.loads(line) for line in (await terminal.run("history", FRIEND, "--json")).stdout.splitlines()]
+    assert [(one.get("deleted"), one.get("reply_to_deleted"), one.get("text")) for one in shown] == [
+        (True, None, None),
+        (None, True, "چه؟"),
+    ]
+
+
+async def test_deleting_names_conversation_and_number(terminal: Terminal) -> None:
+    terminal.gateway.answers["DeleteMessage"] = answers(messaging.DeleteMessageResponse())
+    result = await terminal.run("delete", ROOM, "7")
+    assert (result.exit_code, result.output.strip()) == (0, "Deleted number 7.")
+    [sent] = map(messaging.DeleteMessageRequest.FromString, terminal.gateway.sent("DeleteMessage"))
+    assert (sent.conversation_id, sent.sequence) == (ROOM, 7)
+
+
 async def test_json_has_one_object_a_line_with_rials_named(terminal: Terminal) -> None:
     terminal.gateway.answers["GetWallet"] = answers(payments.GetWalletResponse(balance_rials=70, line_sequence=2))
     result = await terminal.run("wallet", "--json")

@@ -21,6 +21,7 @@ from chapar_client.sdk import (
     Inbox,
     InboxReset,
     MembershipChanged,
+    MessageDeleted,
     MessageReceived,
     PresenceChanged,
     PresenceEnded,
@@ -290,6 +291,17 @@ async def test_a_gap_that_may_not_be_seen_any_more_is_left(inbox: Inbox, script:
     script.message(1)
     script.message(2)
     assert await reading == [1, 2]
+
+
+async def test_a_deletion_is_told_of_what_was_taken_in_and_of_nothing_else(inbox: Inbox, script: Script) -> None:
+    reading = asyncio.create_task(take(inbox, 4))
+    await script.connected(1)
+    for sequence in (2, 1):
+        deletion = messaging.MessageDeletion(conversation_id=C, sequence=sequence, change_sequence=5 - sequence)
+        script.message(1)
+        script.frame(inbox=True, inbox_event=messaging.InboxEvent(deletion=deletion))
+    script.message(2)
+    assert (await reading)[1:] == [MessageReceived(text(1)), MessageDeleted(C, 1, 4), MessageReceived(text(2))]
 
 
 async def test_presence_and_read_cursors_are_shown(inbox: Inbox, script: Script, gateway: FakeGateway) -> None:

@@ -147,6 +147,15 @@ def send(sender: str, conversation_id: str = DIRECT, *, reply_to: int = 0, numbe
     )
 
 
+def delete(actor: str, sequence: int, conversation_id: str = GROUP) -> journal.Command:
+    """Deleting a message."""
+    return journal.Command(
+        delete_message=journal.DeleteMessage(
+            conversation_id=conversation_id, sequence=sequence, actor_user_id=actor
+        )
+    )  # fmt: skip
+
+
 def create_group(creator: str = ARASH, others: Sequence[str] = (), conversation_id: str = GROUP) -> journal.Command:
     """A group of `creator`."""
     return journal.Command(

@@ -232,7 +232,7 @@ def test_rows_merge_by_number_however_many_bytes_it_takes(numbers: list[int]) ->
         view.advance([Advance(BAHAR, GROUP, fields_of_message(number + 2, number, own=True))])
     [row] = asyncio.run(read_inbox(view, BAHAR))
     highest = max(numbers)
-    assert row == Row(GROUP, highest + 2, highest, highest + 2, 0, highest + 1)
+    assert row == Row(GROUP, highest + 2, highest, highest + 2, 0, highest + 1, highest + 1)
 
 
 def test_a_row_is_live_only_once_membership_is_known() -> None:
@@ -240,7 +240,7 @@ def test_a_row_is_live_only_once_membership_is_known() -> None:
     view.advance([Advance(BAHAR, GROUP, fields_of_message(3, 5, own=False))])
     assert asyncio.run(read_inbox(view, BAHAR)) == []
     view.advance([Advance(BAHAR, GROUP, fields_of_joining(2, 2, 4))])
-    assert asyncio.run(read_inbox(view, BAHAR)) == [Row(GROUP, 3, 5, 0, 2, 2)]
+    assert asyncio.run(read_inbox(view, BAHAR)) == [Row(GROUP, 3, 5, 0, 2, 2, 2)]
     view.advance([Advance(BAHAR, GROUP, fields_of_leaving(9)), Advance(BAHAR, GROUP, fields_of_joining(2, 2, 4))])
     assert asyncio.run(read_inbox(view, BAHAR)) == []
 

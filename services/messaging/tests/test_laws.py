@@ -23,6 +23,7 @@ from .play import (
     Play,
     add,
     create_group,
+    delete,
     leave,
     mark_read,
     post_card,
@@ -36,6 +37,7 @@ places = st.sampled_from([GROUP, GROUP, GROUP, DIRECT])
 roles = st.sampled_from([api.ROLE_MEMBER, api.ROLE_ADMIN, api.ROLE_OWNER])
 commands: st.SearchStrategy[journal.Command] = st.one_of(
     st.builds(send, users, places, reply_to=st.integers(0, 4)),
+    st.builds(delete, users, st.integers(0, 6), places),
     st.builds(add, users, users, places),
     st.builds(remove, users, users, places),
     st.builds(set_role, users, users, roles, places),
@@ -43,7 +45,7 @@ commands: st.SearchStrategy[journal.Command] = st.one_of(
     st.builds(mark_read, users, st.integers(0, 8), places),
     st.builds(post_card, st.integers(0, 3), st.none() | st.integers(0, 2)),
 )
-MOVED_BY = {"member_added", "member_removed", "member_role_changed"}
+MOVED_BY = {"member_added", "member_removed", "member_role_changed", "message_deleted"}
 
 
 def numbers(play: Play, conversation_id: str, kinds: set[str], name: str) -> Sequence[int]:

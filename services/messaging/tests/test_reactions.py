@@ -55,7 +55,9 @@ def test_others_are_told_of_each_coming_and_going() -> None:
     ]
 
 
-@pytest.mark.parametrize("field", ["conversation_opened", "member_role_changed", "message_sent", "read_cursor_moved"])
+@pytest.mark.parametrize(
+    "field", ["conversation_opened", "member_role_changed", "message_sent", "message_deleted", "read_cursor_moved"]
+)
 def test_nothing_else_is_public(field: str) -> None:
     event = journal.Event()
     getattr(event, field).SetInParent()

@@ -26,15 +26,21 @@ async def open_title(sealer: Sealer, conversation_id: str, title: bytes) -> str:
     return content.decode() if content is not None else ""
 
 
-async def shown_message(sealer: Sealer, conversation_id: str, sequence: int, stored: StoredMessage) -> api.Message:
-    """A message as history and live events show it."""
+async def shown_message(
+    sealer: Sealer, conversation_id: str, sequence: int, stored: StoredMessage, *, reply_to_deleted: bool
+) -> api.Message:
+    """A message as history and live events show it: with its text or card, or that it was deleted or erased."""
     shown = api.Message(
         conversation_id=conversation_id,
         sequence=sequence,
         sender_user_id=stored.sender_user_id,
         create_time_ms=stored.create_time_ms,
         reply_to_sequence=stored.reply_to_sequence,
+        reply_to_deleted=reply_to_deleted,
     )
+    if stored.deleted:
+        shown.deleted = True
+        return shown
     if stored.card is not None:
         shown.payment_card.CopyFrom(_shown_card(stored.sender_user_id, stored.card))
         return shown

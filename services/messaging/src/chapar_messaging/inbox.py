@@ -1,7 +1,8 @@
 """Inbox rows: which fields Advances carry, and what a user's inbox makes of them.
 
 A row's fields are written by many Advances in any order, some of them twice; each field keeps the greatest value. So
-every value is encoded big-endian with what decides first. Nothing here waits.
+every value is encoded big-endian with what decides first. Which messages were deleted is one field a block of 256 that
+has any, a bit a message: bits are only ever set, so the greater of two values is the later one. Nothing here waits.
 """
 
 from __future__ import annotations
@@ -10,10 +11,15 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from chapar_messaging.domain.messages.deletions import block_of, deleted_between
+
 HEAD = "head"
 ACTIVITY = "activity"
 OWN = "own"
 MEMBERSHIP = "membership"
+CHANGE = "change"
+DELETED = "deleted/"
+"""Followed by the block's number."""
 
 SEQUENCE_MAX = 10**15
 """No conversation gets this far; a client that says so is wrong."""
@@ -43,6 +49,11 @@ def fields_of_leaving(change_sequence: int) -> Fields:
     return {MEMBERSHIP: _MEMBERSHIP.pack(change_sequence, False, 0)}
 
 
+def fields_of_deletion(change_sequence: int, sequence: int, block_bits: bytes) -> Fields:
+    """What a deletion does to the row of somebody who may see the message; `block_bits`: its block then or later."""
+    return {CHANGE: _NUMBER.pack(change_sequence), f"{DELETED}{block_of(sequence)}": block_bits}
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A conversation that the user is in, as its row and read cursor say."""
@@ -54,6 +65,8 @@ class Row:
     read_sequence: int
     unread_count: int
     first_visible_sequence: int
+    change_sequence: int
+    """Newest change that concerns the user: their membership, or a deletion."""
 
 
 def is_live(fields: Fields) -> bool:
@@ -65,16 +78,27 @@ def is_live(fields: Fields) -> bool:
 
 def row_of(conversation_id: str, fields: Fields, marked_sequence: int) -> Row:
     """A live row as its user sees it; `marked_sequence` is their last MarkRead."""
-    _, _, first_visible = _MEMBERSHIP.unpack(fields[MEMBERSHIP])
+    membership_change, _, first_visible = _MEMBERSHIP.unpack(fields[MEMBERSHIP])
     head = _number(fields, HEAD)
     read = max(_number(fields, OWN), marked_sequence)
+    unread_after = max(read, first_visible - 1)
     return Row(
         conversation_id=conversation_id,
         head_sequence=head if head >= first_visible else 0,
         activity_time_ms=_number(fields, ACTIVITY),
         read_sequence=read,
-        unread_count=max(0, head - max(read, first_visible - 1)),
+        unread_count=max(0, head - unread_after) - _deleted_between(fields, unread_after, head),
         first_visible_sequence=first_visible,
+        change_sequence=max(membership_change, _number(fields, CHANGE)),
+    )
+
+
+def _deleted_between(fields: Fields, after: int, last: int) -> int:
+    """Deleted ones of `after` < message <= `last`; all of them are of others where `after` is not below one's own."""
+    return sum(
+        deleted_between(int(name.removeprefix(DELETED)), bits, after, last)
+        for name, bits in fields.items()
+        if name.startswith(DELETED)
     )
 
 

@@ -63,6 +63,8 @@ class Names:
                 card = message.payment_card
                 payer, payee = await self.user(card.payer_user_id), await self.user(card.payee_user_id)
                 return f"{isolated(payer)} paid {isolated(payee)} {shown_toman(card.amount_rials)}"
+            case "deleted":
+                return "(deleted)"
             case _:
                 return "(erased)"
 
@@ -83,6 +85,8 @@ def message_fields(message: messaging.Message) -> dict[str, object]:
     }
     if message.reply_to_sequence:
         fields["reply_to_sequence"] = message.reply_to_sequence
+    if message.reply_to_deleted:
+        fields["reply_to_deleted"] = True
     match message.WhichOneof("content"):
         case "text":
             fields["text"] = message.text
@@ -96,4 +100,6 @@ def message_fields(message: messaging.Message) -> dict[str, object]:
             }
         case "erased":
             fields["erased"] = True
+        case "deleted":
+            fields["deleted"] = True
     return fields

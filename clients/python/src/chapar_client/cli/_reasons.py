@@ -55,6 +55,8 @@ _LINES: Mapping[str, str] = {
     "REASON_TEXT_EMPTY": "a message needs a text",
     "REASON_TEXT_TOO_LONG": "a message has at most 4,096 characters",
     "REASON_REPLY_TARGET_UNKNOWN": "the message to reply to does not exist: `chapar history` shows the numbers",
+    "REASON_MESSAGE_UNKNOWN": "no such message, or you do not see it: `chapar history` shows the numbers",
+    "REASON_CARD_NOT_DELETABLE": "what was paid stays shown to both sides",
     "REASON_ROLE_TOO_LOW": "your role in this group does not allow it",
     "REASON_NOT_A_GROUP": "a conversation of two cannot be changed: make a group with `chapar groups create`",
     "REASON_GROUP_EXISTS": "this group exists already",

@@ -1,4 +1,4 @@
-"""send, tail, history, inbox, presence."""
+"""send, delete, tail, history, inbox, presence."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from chapar_client.sdk import (
     Disconnected,
     InboxReset,
     MembershipChanged,
+    MessageDeleted,
     MessageReceived,
     PresenceChanged,
     PresenceEnded,
@@ -52,6 +53,24 @@ def send(
     run(work, profile=profile, gateway=gateway, as_json=json, timeout_s=timeout)
 
 
+def delete(
+    who: Who,
+    number: Annotated[int, typer.Argument(min=1, help="The message's number.")],
+    timeout: Timeout = 15.0,
+    profile: Profile = "default",
+    gateway: Gateway = GATEWAY_DEFAULT,
+    json: Json = False,
+) -> None:
+    """Delete a message for everybody: your own, or any in a group that you look after."""
+
+    async def work(client: Client, output: Output) -> None:
+        conversation_id = await conversation_of(client, who)
+        await client.messaging.delete_message(conversation_id, number)
+        output.show(f"Deleted number {number}.", conversation_id=conversation_id, sequence=number, deleted=True)
+
+    run(work, profile=profile, gateway=gateway, as_json=json, timeout_s=timeout)
+
+
 async def show_message(output: Output, names: Names, message: messaging.Message, *, where: bool) -> None:
     """One message: time, conversation, sender, number, text."""
     if output.as_json:
@@ -59,7 +78,8 @@ async def show_message(output: Output, names: Names, message: messaging.Message,
         return
     place = f"{column(await names.conversation(message.conversation_id), _NAME_COLUMNS)} " if where else ""
     sender = column(await names.user(message.sender_user_id), _NAME_COLUMNS)
-    answer = f"(re {message.reply_to_sequence}) " if message.reply_to_sequence else ""
+    target = f"{message.reply_to_sequence}{', deleted' if message.reply_to_deleted else ''}"
+    answer = f"(re {target}) " if message.reply_to_sequence else ""
     head = f"{clock(message.create_time_ms)}  {place}{sender} {message.sequence:>4}  {answer}"
     style = "green" if message.HasField("payment_card") else ""
     output.show(head + await names.content(message, " " * 8), style=style)
@@ -88,6 +108,15 @@ def tail(
                         shown += 1
                         if shown == count:
                             return
+                    case MessageDeleted(conversation_id, sequence) if only in ("", conversation_id):
+                        place = isolated(await names.conversation(conversation_id))
+                        output.show(
+                            f"Number {sequence} in {place} was deleted.",
+                            style="dim",
+                            conversation_id=conversation_id,
+                            sequence=sequence,
+                            deleted=True,
+                        )
                     case InboxReset(rows):
                         output.note(f"{len(rows)} conversations, {sum(row.unread_count for row in rows)} unread")
                     case MembershipChanged(conversation_id, member):

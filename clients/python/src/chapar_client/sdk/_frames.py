@@ -17,6 +17,7 @@ from chapar_client.sdk._updates import (
     InboxReset,
     InboxUpdate,
     MembershipChanged,
+    MessageDeleted,
     MessageReceived,
     PresenceChanged,
     PresenceEnded,
@@ -81,6 +82,11 @@ class Frames:
                 )
             case "read_cursor":
                 yield ReadCursorMoved(event.read_cursor.conversation_id, event.read_cursor.read_sequence)
+            case "deletion":
+                gone = event.deletion
+                # What has not been taken in yet will come as deleted.
+                if gone.sequence <= self.sequences.last(gone.conversation_id):
+                    yield MessageDeleted(gone.conversation_id, gone.sequence, gone.change_sequence)
 
     async def _reset(self, snapshot: messaging.InboxSnapshot, *, fresh: bool) -> AsyncGenerator[InboxUpdate, None]:
         rows = list(snapshot.rows)

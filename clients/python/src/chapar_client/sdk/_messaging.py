@@ -24,6 +24,11 @@ class Messaging:
         request = pb.SendMessageRequest(conversation_id=conversation_id, text=text, reply_to_sequence=reply_to_sequence)
         return await self._calls.call(request, pb.SendMessageResponse, timeout_s=timeout_s)
 
+    async def delete_message(self, conversation_id: str, sequence: int) -> None:
+        """Deletes a text for everybody; deleting it again does no harm."""
+        request = pb.DeleteMessageRequest(conversation_id=conversation_id, sequence=sequence)
+        await self._calls.call(request, pb.DeleteMessageResponse)
+
     async def list_messages(
         self, conversation_id: str, *, from_sequence: int = 0, descending: bool = False, page_size: int = 0
     ) -> pb.ListMessagesResponse:

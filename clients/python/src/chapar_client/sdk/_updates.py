@@ -36,6 +36,15 @@ class MessageReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageDeleted:
+    """A message, not above the last one taken in here, was deleted for everybody; may be told twice."""
+
+    conversation_id: str
+    sequence: int
+    change_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
 class MembershipChanged:
     """The user is in a conversation now, or no longer."""
 
@@ -74,6 +83,7 @@ InboxUpdate = (
     | Disconnected
     | InboxReset
     | MessageReceived
+    | MessageDeleted
     | MembershipChanged
     | ReadCursorMoved
     | PresenceChanged

@@ -6,6 +6,7 @@ from chapar.messaging.v1 import messaging_pb2
 from chapar_chassis.api import CommandRpc, QueryRpc, ServiceApi
 from chapar_chassis.user_ids import UserIds
 from chapar_messaging.api import groups
+from chapar_messaging.api.deleting import prepare_delete_message, reply_delete_message
 from chapar_messaging.api.groups import Groups
 from chapar_messaging.api.reading import INBOX_WATCH, prepare_mark_read, reply_mark_read
 from chapar_messaging.api.sending import Sending
@@ -24,6 +25,7 @@ def messaging_api(sealer: Sealer, user_ids: UserIds) -> ServiceApi:
         reason_enum=messaging_pb2.Reason,
         commands={
             "SendMessage": CommandRpc(prepare=sending.prepare, reply=sending.reply),
+            "DeleteMessage": CommandRpc(prepare=prepare_delete_message, reply=reply_delete_message),
             "CreateGroup": CommandRpc(prepare=group.prepare_create_group, reply=groups.reply_create_group),
             "AddMember": CommandRpc(prepare=group.prepare_add_member, reply=groups.reply_add_member),
             "RemoveMember": CommandRpc(prepare=group.prepare_remove_member, reply=groups.reply_remove_member),

@@ -22,9 +22,14 @@ from chapar_messaging.domain.conversations.documents import (
 from chapar_messaging.domain.conversations.evolve import evolve_conversation, evolve_member
 from chapar_messaging.domain.conversations.needs import needs_about_member, needs_of_create_group, needs_of_leave_group
 from chapar_messaging.domain.messages import decide as messages
+from chapar_messaging.domain.messages.deletions import DELETIONS_KIND, Deletions, deletions_key, evolve_deletions
 from chapar_messaging.domain.messages.documents import MESSAGE_KIND, StoredMessage, message_key
 from chapar_messaging.domain.messages.evolve import evolve_message
-from chapar_messaging.domain.messages.needs import needs_of_post_payment_card, needs_of_send_message
+from chapar_messaging.domain.messages.needs import (
+    needs_of_delete_message,
+    needs_of_post_payment_card,
+    needs_of_send_message,
+)
 from chapar_messaging.domain.read_cursors import decide as read_cursors
 from chapar_messaging.domain.read_cursors.documents import READ_CURSOR_KIND, ReadCursor, read_cursor_key
 from chapar_messaging.domain.read_cursors.evolve import evolve_read_cursor
@@ -36,6 +41,7 @@ DOCUMENT_TYPES: Final[Mapping[str, type[Document]]] = {
     CONVERSATION_KIND: Conversation,
     MEMBER_KIND: Member,
     MESSAGE_KIND: StoredMessage,
+    DELETIONS_KIND: Deletions,
     READ_CURSOR_KIND: ReadCursor,
     CREATION_KIND: CreationMark,
 }
@@ -56,6 +62,8 @@ class MessagingDomain:
         match command.WhichOneof("kind"):
             case "send_message":
                 return needs_of_send_message(command.send_message)
+            case "delete_message":
+                return needs_of_delete_message(command.delete_message)
             case "post_payment_card":
                 return needs_of_post_payment_card(command.post_payment_card, command.creation)
             case "create_group":
@@ -78,6 +86,8 @@ class MessagingDomain:
         match command.WhichOneof("kind"):
             case "send_message":
                 return messages.send_message(documents, command.send_message)
+            case "delete_message":
+                return messages.delete_message(documents, command.delete_message)
             case "post_payment_card":
                 return messages.post_payment_card(documents, command.post_payment_card, command.creation)
             case "create_group":
@@ -111,6 +121,9 @@ class MessagingDomain:
             case "payment_card_posted":
                 posted = event.payment_card_posted
                 return [*_of_message(posted), creation_key(posted.creation)]
+            case "message_deleted":
+                deleted = event.message_deleted
+                return [*_of_message(deleted), deletions_key(deleted.conversation_id, deleted.sequence)]
             case "read_cursor_moved":
                 cursor = event.read_cursor_moved
                 return [read_cursor_key(cursor.user_id, cursor.conversation_id)]
@@ -126,6 +139,8 @@ class MessagingDomain:
                 return evolve_member(document, event, when)
             case "message", StoredMessage() | None:
                 return evolve_message(document, event, when)
+            case "deletions", Deletions() | None:
+                return evolve_deletions(document, event)
             case "read_cursor", ReadCursor() | None:
                 return evolve_read_cursor(document, event)
             case "creation", _:
@@ -138,5 +153,5 @@ def _of_member(event: journal.MemberAdded | journal.MemberRemoved | journal.Memb
     return [conversation_key(event.conversation_id), member_key(event.conversation_id, event.user_id)]
 
 
-def _of_message(event: journal.MessageSent | journal.PaymentCardPosted) -> Sequence[Key]:
+def _of_message(event: journal.MessageSent | journal.PaymentCardPosted | journal.MessageDeleted) -> Sequence[Key]:
     return [conversation_key(event.conversation_id), message_key(event.conversation_id, event.sequence)]

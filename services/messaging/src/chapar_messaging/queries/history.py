@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from chapar.messaging.v1 import messaging_pb2 as api
 from chapar_chassis.api import Caller
 from chapar_messaging.content import shown_message
-from chapar_messaging.domain.messages.documents import MESSAGE_KIND, StoredMessage
+from chapar_messaging.domain.messages.documents import MESSAGE_KIND, StoredMessage, message_in, message_key
 from chapar_messaging.inbox import SEQUENCE_MAX
 from chapar_messaging.queries.conversations import Insight, look_into
 from chapar_messaging.queries.pages import PAGE_INVALID, page_size_of
@@ -67,16 +67,31 @@ class HistoryQueries:
         )
         if [key.id for key, _ in found] != [ordered(sequence) for sequence in wanted]:
             raise HistoryDamaged(f"messages {min(wanted)} to {max(wanted)} of a conversation are not all there")
+        stored_messages = [stored for _, stored in found if isinstance(stored, StoredMessage)]
+        deleted = await deleted_targets(view, conversation_id, stored_messages)
         messages: list[api.Message] = []
         size = 0
-        for sequence, (_, stored) in zip(wanted, found, strict=True):
-            assert isinstance(stored, StoredMessage)
-            message = await shown_message(self._sealer, conversation_id, sequence, stored)
+        for sequence, stored in zip(wanted, stored_messages, strict=True):
+            message = await shown_message(
+                self._sealer,
+                conversation_id,
+                sequence,
+                stored,
+                reply_to_deleted=stored.reply_to_sequence in deleted,
+            )
             size += message.ByteSize()
             if messages and size > PAGE_BYTES_MAX:
                 break
             messages.append(message)
         return messages
+
+
+async def deleted_targets(view: View, conversation_id: str, messages: Sequence[StoredMessage]) -> Collection[int]:
+    """Which of the messages that these answer were deleted."""
+    targets = {message.reply_to_sequence for message in messages} - {0}
+    documents = await view.get(*(message_key(conversation_id, target) for target in targets)) if targets else {}
+    found = {target: message_in(documents, conversation_id, target) for target in targets}
+    return {target for target, message in found.items() if message is not None and message.deleted}
 
 
 def _wanted(request: api.ListMessagesRequest, insight: Insight, size: int) -> range:

@@ -60,6 +60,7 @@ def shown_row(row: Row) -> api.InboxRow:
         read_sequence=row.read_sequence,
         unread_count=row.unread_count,
         first_visible_sequence=row.first_visible_sequence,
+        change_sequence=row.change_sequence,
     )
 
 

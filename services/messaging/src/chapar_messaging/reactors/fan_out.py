@@ -2,7 +2,8 @@
 
 A message reaches those who were in when it was sent, as far as that is still known, and otherwise those who are in
 now and may see it. That is right for both: who has come since must not see it (it is below their first visible one),
-who has gone since need not. What goes out is plain text on its way to those who may read it; it is stored nowhere.
+who has gone since need not. The same holds for its deletion. What goes out is plain text on its way to those who may
+read it; it is stored nowhere, and what was deleted meanwhile goes out as deleted.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from chapar_messaging.domain.conversations.documents import (
     conversation_in,
     conversation_key,
 )
-from chapar_messaging.domain.messages.documents import StoredMessage
-from chapar_messaging.domain.messages.evolve import evolve_message
-from chapar_sourcing.domain import When
+from chapar_messaging.domain.messages.deletions import deletions_in, deletions_key
+from chapar_messaging.domain.messages.documents import message_in, message_key
+from chapar_messaging.queries.history import deleted_targets
 from chapar_sourcing.reactions import Advance, Source
 from chapar_sourcing.sealing import Sealer
 from chapar_sourcing.view import View
@@ -53,9 +54,11 @@ class FanOut:
         assert isinstance(event, journal.Event)
         match event.WhichOneof("kind"):
             case "message_sent":
-                return await self._of_message(event, event.message_sent, source, view)
+                return await self._of_message(event.message_sent, source, view)
             case "payment_card_posted":
-                return await self._of_message(event, event.payment_card_posted, source, view)
+                return await self._of_message(event.payment_card_posted, source, view)
+            case "message_deleted":
+                return await self._of_deletion(event.message_deleted, view)
             case "member_added":
                 return [_of_joining(event.member_added, source)]
             case "member_removed":
@@ -64,25 +67,50 @@ class FanOut:
                 return []
 
     async def _of_message(
-        self, event: journal.Event, placed: journal.MessageSent | journal.PaymentCardPosted, source: Source, view: View
+        self, placed: journal.MessageSent | journal.PaymentCardPosted, source: Source, view: View
     ) -> Sequence[Advance]:
-        stored = evolve_message(None, event, When(source.time_ms))
         members = await self._members.read(view, placed.conversation_id, placed.change_sequence)
-        hint = await self._hint(placed.conversation_id, placed.sequence, stored)
+        shown = await self._shown(placed.conversation_id, placed.sequence, view)
+        hint = api.InboxEvent(message=shown).SerializeToString()
         return [
             Advance(
                 key=user_id,
                 row=placed.conversation_id,
-                fields=inbox.fields_of_message(placed.sequence, source.time_ms, own=user_id == stored.sender_user_id),
+                fields=inbox.fields_of_message(placed.sequence, source.time_ms, own=user_id == shown.sender_user_id),
                 hint=hint,
             )
             for user_id, first_visible in members
             if first_visible <= placed.sequence
         ]
 
-    async def _hint(self, conversation_id: str, sequence: int, stored: StoredMessage) -> bytes:
-        shown = await shown_message(self._sealer, conversation_id, sequence, stored)
-        return api.InboxEvent(message=shown).SerializeToString()
+    async def _of_deletion(self, deleted: journal.MessageDeleted, view: View) -> Sequence[Advance]:
+        conversation_id, change = deleted.conversation_id, deleted.change_sequence
+        self._members.nobody_moved(conversation_id, change)
+        members = await self._members.read(view, conversation_id, change)
+        documents = await view.get(deletions_key(conversation_id, deleted.sequence))
+        block = deletions_in(documents, conversation_id, deleted.sequence)
+        if block is None:
+            raise LookupError("a deletion is seen before its block")
+        deletion = api.MessageDeletion(
+            conversation_id=conversation_id, sequence=deleted.sequence, change_sequence=change
+        )  # fmt: skip
+        fields = inbox.fields_of_deletion(change, deleted.sequence, block.bits)
+        hint = api.InboxEvent(deletion=deletion).SerializeToString()
+        return [
+            Advance(key=user_id, row=conversation_id, fields=fields, hint=hint)
+            for user_id, first_visible in members
+            if first_visible <= deleted.sequence
+        ]
+
+    async def _shown(self, conversation_id: str, sequence: int, view: View) -> api.Message:
+        documents = await view.get(message_key(conversation_id, sequence))
+        stored = message_in(documents, conversation_id, sequence)
+        if stored is None:
+            raise LookupError("an event of a message is seen before the message")
+        deleted = await deleted_targets(view, conversation_id, [stored])
+        return await shown_message(
+            self._sealer, conversation_id, sequence, stored, reply_to_deleted=stored.reply_to_sequence in deleted
+        )
 
 
 class MembersCache:
@@ -95,6 +123,12 @@ class MembersCache:
     def __init__(self, conversations_max: int) -> None:
         self._conversations_max = conversations_max
         self._cached: OrderedDict[str, tuple[int, FirstVisible]] = OrderedDict()
+
+    def nobody_moved(self, conversation_id: str, change_sequence: int) -> None:
+        """A durable change moved nobody: whoever was in after the one before is in after it."""
+        cached = self._cached.get(conversation_id)
+        if cached is not None and cached[0] == change_sequence - 1:
+            self._remember(conversation_id, change_sequence, cached[1])
 
     async def read(self, view: View, conversation_id: str, change_sequence: int) -> FirstVisible:
         """Everybody who was in after that change, without some who have gone since, with some who have come since."""

@@ -66,6 +66,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The text has control characters other than newline and tab."""
     REASON_TOO_MANY_MEMBERS: _Reason.ValueType  # 19
     """More than 100 members from the start."""
+    REASON_MESSAGE_UNKNOWN: _Reason.ValueType  # 20
+    """No such message, or it is not visible to the caller: the two are not told apart."""
+    REASON_CARD_NOT_DELETABLE: _Reason.ValueType  # 21
+    """A payment's card stays: it tells both sides what was paid."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why messaging refuses."""
@@ -111,6 +115,10 @@ REASON_TEXT_INVALID: Reason.ValueType  # 18
 """The text has control characters other than newline and tab."""
 REASON_TOO_MANY_MEMBERS: Reason.ValueType  # 19
 """More than 100 members from the start."""
+REASON_MESSAGE_UNKNOWN: Reason.ValueType  # 20
+"""No such message, or it is not visible to the caller: the two are not told apart."""
+REASON_CARD_NOT_DELETABLE: Reason.ValueType  # 21
+"""A payment's card stays: it tells both sides what was paid."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _Role:
@@ -123,7 +131,7 @@ class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType],
     ROLE_MEMBER: _Role.ValueType  # 1
     """Read and send."""
     ROLE_ADMIN: _Role.ValueType  # 2
-    """Also add members and remove plain ones."""
+    """Also add members, remove plain ones and delete anybody's texts."""
     ROLE_OWNER: _Role.ValueType  # 3
     """Also give roles and remove admins. One a group."""
 
@@ -134,7 +142,7 @@ ROLE_UNSPECIFIED: Role.ValueType  # 0
 ROLE_MEMBER: Role.ValueType  # 1
 """Read and send."""
 ROLE_ADMIN: Role.ValueType  # 2
-"""Also add members and remove plain ones."""
+"""Also add members, remove plain ones and delete anybody's texts."""
 ROLE_OWNER: Role.ValueType  # 3
 """Also give roles and remove admins. One a group."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
@@ -172,9 +180,11 @@ class Message(_message.Message):
     SENDER_USER_ID_FIELD_NUMBER: _builtins.int
     CREATE_TIME_MS_FIELD_NUMBER: _builtins.int
     REPLY_TO_SEQUENCE_FIELD_NUMBER: _builtins.int
+    REPLY_TO_DELETED_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     PAYMENT_CARD_FIELD_NUMBER: _builtins.int
     ERASED_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     """Where it stands."""
     sequence: _builtins.int
@@ -184,11 +194,15 @@ class Message(_message.Message):
     create_time_ms: _builtins.int
     """When it was accepted, milliseconds since 1970."""
     reply_to_sequence: _builtins.int
-    """Sequence of the message it answers; 0 for none."""
+    """Sequence of the message it answers; 0 for none, and on a deleted message."""
+    reply_to_deleted: _builtins.bool
+    """Whether the message it answers had been deleted when this was shown."""
     text: _builtins.str
     """A text."""
     erased: _builtins.bool
     """The text was erased."""
+    deleted: _builtins.bool
+    """The message was deleted for everybody."""
     @_builtins.property
     def payment_card(self) -> Global___PaymentCard:
         """A payment between the two members."""
@@ -201,15 +215,17 @@ class Message(_message.Message):
         sender_user_id: _builtins.str = ...,
         create_time_ms: _builtins.int = ...,
         reply_to_sequence: _builtins.int = ...,
+        reply_to_deleted: _builtins.bool = ...,
         text: _builtins.str = ...,
         payment_card: Global___PaymentCard | None = ...,
         erased: _builtins.bool = ...,
+        deleted: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "erased", b"erased", "payment_card", b"payment_card", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "deleted", b"deleted", "erased", b"erased", "payment_card", b"payment_card", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "conversation_id", b"conversation_id", "create_time_ms", b"create_time_ms", "erased", b"erased", "payment_card", b"payment_card", "reply_to_sequence", b"reply_to_sequence", "sender_user_id", b"sender_user_id", "sequence", b"sequence", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "conversation_id", b"conversation_id", "create_time_ms", b"create_time_ms", "deleted", b"deleted", "erased", b"erased", "payment_card", b"payment_card", "reply_to_deleted", b"reply_to_deleted", "reply_to_sequence", b"reply_to_sequence", "sender_user_id", b"sender_user_id", "sequence", b"sequence", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "payment_card", "erased"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "payment_card", "erased", "deleted"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
@@ -306,6 +322,49 @@ class SendMessageResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SendMessageResponse: _TypeAlias = SendMessageResponse  # noqa: Y015
+
+@_typing.final
+class DeleteMessageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUIDv7 made before the first try; the same on every retry."""
+    conversation_id: _builtins.str
+    """Which conversation."""
+    sequence: _builtins.int
+    """Which message."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "request_id", b"request_id", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteMessageRequest: _TypeAlias = DeleteMessageRequest  # noqa: Y015
+
+@_typing.final
+class DeleteMessageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteMessageResponse: _TypeAlias = DeleteMessageResponse  # noqa: Y015
 
 @_typing.final
 class ListMessagesRequest(_message.Message):
@@ -488,7 +547,7 @@ class Conversation(_message.Message):
     head_sequence: _builtins.int
     """Sequence of the newest message; 0 when there is none."""
     change_sequence: _builtins.int
-    """Number of the newest change of membership or roles."""
+    """Number of the newest change: of membership, roles, or a message that was there."""
     first_visible_sequence: _builtins.int
     """First message that the caller may see."""
     def __init__(
@@ -829,6 +888,7 @@ class InboxRow(_message.Message):
     READ_SEQUENCE_FIELD_NUMBER: _builtins.int
     UNREAD_COUNT_FIELD_NUMBER: _builtins.int
     FIRST_VISIBLE_SEQUENCE_FIELD_NUMBER: _builtins.int
+    CHANGE_SEQUENCE_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     """Which conversation."""
     head_sequence: _builtins.int
@@ -838,9 +898,13 @@ class InboxRow(_message.Message):
     read_sequence: _builtins.int
     """The user's read cursor: their last own message or the last MarkRead, whichever is higher."""
     unread_count: _builtins.int
-    """Messages of others after the read cursor."""
+    """Messages of others after the read cursor that are not deleted."""
     first_visible_sequence: _builtins.int
     """First message that the user may see."""
+    change_sequence: _builtins.int
+    """Number of the newest change that concerns the user: their own membership, or a message deleted. Who has kept messages
+    and knew a lower number lists them again.
+    """
     def __init__(
         self,
         *,
@@ -850,10 +914,11 @@ class InboxRow(_message.Message):
         read_sequence: _builtins.int = ...,
         unread_count: _builtins.int = ...,
         first_visible_sequence: _builtins.int = ...,
+        change_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_time_ms", b"activity_time_ms", "conversation_id", b"conversation_id", "first_visible_sequence", b"first_visible_sequence", "head_sequence", b"head_sequence", "read_sequence", b"read_sequence", "unread_count", b"unread_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_time_ms", b"activity_time_ms", "change_sequence", b"change_sequence", "conversation_id", b"conversation_id", "first_visible_sequence", b"first_visible_sequence", "head_sequence", b"head_sequence", "read_sequence", b"read_sequence", "unread_count", b"unread_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -911,6 +976,7 @@ class InboxEvent(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     MEMBERSHIP_FIELD_NUMBER: _builtins.int
     READ_CURSOR_FIELD_NUMBER: _builtins.int
+    DELETION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def message(self) -> Global___Message:
         """A message; apply it when it is the next one, otherwise pull what is missing."""
@@ -923,18 +989,23 @@ class InboxEvent(_message.Message):
     def read_cursor(self) -> Global___ReadCursorMove:
         """The user's read cursor moved, on this or another device."""
 
+    @_builtins.property
+    def deletion(self) -> Global___MessageDeletion:
+        """A message was deleted."""
+
     def __init__(
         self,
         *,
         message: Global___Message | None = ...,
         membership: Global___MembershipChange | None = ...,
         read_cursor: Global___ReadCursorMove | None = ...,
+        deletion: Global___MessageDeletion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "membership", b"membership", "message", b"message", "read_cursor", b"read_cursor"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deletion", b"deletion", "kind", b"kind", "membership", b"membership", "message", b"message", "read_cursor", b"read_cursor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "membership", b"membership", "message", b"message", "read_cursor", b"read_cursor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deletion", b"deletion", "kind", b"kind", "membership", b"membership", "message", b"message", "read_cursor", b"read_cursor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["message", "membership", "read_cursor"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["message", "membership", "read_cursor", "deletion"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -999,6 +1070,36 @@ class ReadCursorMove(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReadCursorMove: _TypeAlias = ReadCursorMove  # noqa: Y015
+
+@_typing.final
+class MessageDeletion(_message.Message):
+    """A message was deleted for everybody; to be repeated harmlessly."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    CHANGE_SEQUENCE_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Which conversation."""
+    sequence: _builtins.int
+    """Which message."""
+    change_sequence: _builtins.int
+    """The conversation's change sequence at this change."""
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        change_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_sequence", b"change_sequence", "conversation_id", b"conversation_id", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MessageDeletion: _TypeAlias = MessageDeletion  # noqa: Y015
 
 @_typing.final
 class InboxSnapshot(_message.Message):

@@ -43,6 +43,11 @@ class MessagingServiceStub:
                 request_serializer=chapar_dot_messaging_dot_v1_dot_messaging__pb2.SendMessageRequest.SerializeToString,
                 response_deserializer=chapar_dot_messaging_dot_v1_dot_messaging__pb2.SendMessageResponse.FromString,
                 _registered_method=True)
+        self.DeleteMessage = channel.unary_unary(
+                '/chapar.messaging.v1.MessagingService/DeleteMessage',
+                request_serializer=chapar_dot_messaging_dot_v1_dot_messaging__pb2.DeleteMessageRequest.SerializeToString,
+                response_deserializer=chapar_dot_messaging_dot_v1_dot_messaging__pb2.DeleteMessageResponse.FromString,
+                _registered_method=True)
         self.ListMessages = channel.unary_unary(
                 '/chapar.messaging.v1.MessagingService/ListMessages',
                 request_serializer=chapar_dot_messaging_dot_v1_dot_messaging__pb2.ListMessagesRequest.SerializeToString,
@@ -104,6 +109,14 @@ class MessagingServiceServicer:
 
     def SendMessage(self, request, context):
         """Sends a text. In a direct conversation the first one opens it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteMessage(self, request, context):
+        """Deletes a text for everybody: one's own, or in a group any, for its owner and admins. Its number, sender and time stay.
+        Deleting what is deleted is accepted and changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -187,6 +200,11 @@ def add_MessagingServiceServicer_to_server(servicer, server):
                     request_deserializer=chapar_dot_messaging_dot_v1_dot_messaging__pb2.SendMessageRequest.FromString,
                     response_serializer=chapar_dot_messaging_dot_v1_dot_messaging__pb2.SendMessageResponse.SerializeToString,
             ),
+            'DeleteMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteMessage,
+                    request_deserializer=chapar_dot_messaging_dot_v1_dot_messaging__pb2.DeleteMessageRequest.FromString,
+                    response_serializer=chapar_dot_messaging_dot_v1_dot_messaging__pb2.DeleteMessageResponse.SerializeToString,
+            ),
             'ListMessages': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMessages,
                     request_deserializer=chapar_dot_messaging_dot_v1_dot_messaging__pb2.ListMessagesRequest.FromString,
@@ -269,6 +287,33 @@ class MessagingService:
             '/chapar.messaging.v1.MessagingService/SendMessage',
             chapar_dot_messaging_dot_v1_dot_messaging__pb2.SendMessageRequest.SerializeToString,
             chapar_dot_messaging_dot_v1_dot_messaging__pb2.SendMessageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chapar.messaging.v1.MessagingService/DeleteMessage',
+            chapar_dot_messaging_dot_v1_dot_messaging__pb2.DeleteMessageRequest.SerializeToString,
+            chapar_dot_messaging_dot_v1_dot_messaging__pb2.DeleteMessageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class MessagingServiceStub:
     def __new__(cls, channel: _aio.Channel) -> MessagingServiceAsyncStub: ...
     SendMessage: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.SendMessageRequest, _messaging_pb2.SendMessageResponse]
     """Sends a text. In a direct conversation the first one opens it."""
+    DeleteMessage: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.DeleteMessageRequest, _messaging_pb2.DeleteMessageResponse]
+    """Deletes a text for everybody: one's own, or in a group any, for its owner and admins. Its number, sender and time stay.
+    Deleting what is deleted is accepted and changes nothing.
+    """
     ListMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ListMessagesRequest, _messaging_pb2.ListMessagesResponse]
     """Messages of a conversation, up or down from a sequence."""
     CreateGroup: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.CreateGroupRequest, _messaging_pb2.CreateGroupResponse]
@@ -71,6 +75,10 @@ class MessagingServiceAsyncStub(MessagingServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     SendMessage: _aio.UnaryUnaryMultiCallable[_messaging_pb2.SendMessageRequest, _messaging_pb2.SendMessageResponse]  # type: ignore[assignment]
     """Sends a text. In a direct conversation the first one opens it."""
+    DeleteMessage: _aio.UnaryUnaryMultiCallable[_messaging_pb2.DeleteMessageRequest, _messaging_pb2.DeleteMessageResponse]  # type: ignore[assignment]
+    """Deletes a text for everybody: one's own, or in a group any, for its owner and admins. Its number, sender and time stay.
+    Deleting what is deleted is accepted and changes nothing.
+    """
     ListMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ListMessagesRequest, _messaging_pb2.ListMessagesResponse]  # type: ignore[assignment]
     """Messages of a conversation, up or down from a sequence."""
     CreateGroup: _aio.UnaryUnaryMultiCallable[_messaging_pb2.CreateGroupRequest, _messaging_pb2.CreateGroupResponse]  # type: ignore[assignment]
@@ -106,6 +114,16 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_messaging_pb2.SendMessageResponse, _abc.Awaitable[_messaging_pb2.SendMessageResponse]]:
         """Sends a text. In a direct conversation the first one opens it."""
+
+    @_abc_1.abstractmethod
+    def DeleteMessage(
+        self,
+        request: _messaging_pb2.DeleteMessageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messaging_pb2.DeleteMessageResponse, _abc.Awaitable[_messaging_pb2.DeleteMessageResponse]]:
+        """Deletes a text for everybody: one's own, or in a group any, for its owner and admins. Its number, sender and time stay.
+        Deleting what is deleted is accepted and changes nothing.
+        """
 
     @_abc_1.abstractmethod
     def ListMessages(

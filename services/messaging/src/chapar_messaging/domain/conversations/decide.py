@@ -18,6 +18,7 @@ from chapar_messaging.domain.conversations.documents import (
     Member,
     conversation_in,
     is_group,
+    is_manager,
     member_in,
 )
 from chapar_sourcing.domain import Documents, Refused
@@ -49,7 +50,7 @@ def add_member(documents: Documents, command: journal.AddMember) -> Decision:
     if isinstance(standing, Refused):
         return standing
     group = standing.group
-    if not _manages_members(standing.asker):
+    if not is_manager(standing.asker):
         return Refused(reasons.ROLE_TOO_LOW)
     if member_in(documents, command.conversation_id, command.user_id) is not None:
         return Refused(reasons.ALREADY_MEMBER)
@@ -69,7 +70,7 @@ def remove_member(documents: Documents, command: journal.RemoveMember) -> Decisi
     standing = _standing(documents, command.conversation_id, command.actor_user_id)
     if isinstance(standing, Refused):
         return standing
-    if not _manages_members(standing.asker):
+    if not is_manager(standing.asker):
         return Refused(reasons.ROLE_TOO_LOW)
     member = member_in(documents, command.conversation_id, command.user_id)
     if member is None:
@@ -132,10 +133,6 @@ def _standing(documents: Documents, conversation_id: str, user_id: str) -> _Stan
     if not is_group(conversation):
         return Refused(reasons.NOT_A_GROUP)
     return _Standing(conversation, asker)
-
-
-def _manages_members(member: Member) -> bool:
-    return member.role in (api.ROLE_ADMIN, api.ROLE_OWNER)
 
 
 def added(

@@ -25,7 +25,7 @@ class Conversation(Document, frozen=True, array_like=True):
     message_sequence: int = 0
     """Number of the newest message; 0 before the first."""
     change_sequence: int = 0
-    """Number of the newest change of membership or roles; 0 before the first."""
+    """Number of the newest change of membership, roles or messages that were there; 0 before the first."""
 
 
 class Member(Document, frozen=True, array_like=True):
@@ -65,3 +65,8 @@ def member_in(documents: Documents, conversation_id: str, user_id: str) -> Membe
 def is_group(conversation: Conversation) -> bool:
     """Whether people come and go in it."""
     return conversation.kind == api.CONVERSATION_KIND_GROUP
+
+
+def is_manager(member: Member) -> bool:
+    """Whether they look after others in a group; in a direct conversation nobody does."""
+    return member.role in (api.ROLE_ADMIN, api.ROLE_OWNER)

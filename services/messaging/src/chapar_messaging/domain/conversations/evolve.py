@@ -26,6 +26,8 @@ def evolve_conversation(head: Conversation | None, event: journal.Event, when: W
             return _changed(head, event.member_removed.change_sequence, members=-1)
         case "member_role_changed":
             return _changed(head, event.member_role_changed.change_sequence, members=0)
+        case "message_deleted":
+            return _changed(head, event.message_deleted.change_sequence, members=0)
         case "message_sent":
             return _grown(head, event.message_sent.sequence)
         case "payment_card_posted":

@@ -1,4 +1,4 @@
-"""Who may send what where, and the number it gets."""
+"""Who may send what where and the number it gets; who may delete."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from chapar.messaging.v1 import messaging_pb2 as api
 from chapar.sourcing.journal.v1 import journal_pb2 as sourcing
 from chapar_messaging.domain import reasons
 from chapar_messaging.domain.conversations.decide import added
-from chapar_messaging.domain.conversations.documents import Conversation, Member, conversation_in, member_in
-from chapar_messaging.domain.messages.documents import message_key
+from chapar_messaging.domain.conversations.documents import (
+    Conversation,
+    Member,
+    conversation_in,
+    is_manager,
+    member_in,
+)
+from chapar_messaging.domain.messages.documents import message_in, message_key
 from chapar_messaging.ids import Direct, parse_conversation_id
 from chapar_sourcing.creations import HOLE_REASON, Judgement, creation_key, judge
 from chapar_sourcing.domain import Documents, Refused
@@ -55,6 +61,22 @@ def post_payment_card(
                 opening = _opening(command.conversation_id, command.payer_user_id)
                 return [*opening, _posted(command, creation, JUST_OPENED)]
             return [_posted(command, creation, conversation)]
+
+
+def delete_message(documents: Documents, command: journal.DeleteMessage) -> Decision:
+    """CONVERSATION_UNKNOWN, MESSAGE_UNKNOWN, ROLE_TOO_LOW, CARD_NOT_DELETABLE. What is deleted already stays so."""
+    conversation = conversation_in(documents, command.conversation_id)
+    asker = member_in(documents, command.conversation_id, command.actor_user_id)
+    if conversation is None or asker is None:
+        return Refused(reasons.CONVERSATION_UNKNOWN)
+    message = message_in(documents, command.conversation_id, command.sequence)
+    if message is None or command.sequence < asker.first_visible_sequence:
+        return Refused(reasons.MESSAGE_UNKNOWN)
+    if message.sender_user_id != command.actor_user_id and not is_manager(asker):
+        return Refused(reasons.ROLE_TOO_LOW)
+    if message.card is not None:
+        return Refused(reasons.CARD_NOT_DELETABLE)
+    return [] if message.deleted else [_deleted(command, conversation)]
 
 
 def _may_open(conversation_id: str, user_id: str) -> bool:
@@ -107,5 +129,16 @@ def _posted(command: journal.PostPaymentCard, creation: sourcing.Creation, conve
             amount_rials=command.amount_rials,
             creation=creation,
             change_sequence=conversation.change_sequence,
+        )
+    )
+
+
+def _deleted(command: journal.DeleteMessage, conversation: Conversation) -> journal.Event:
+    return journal.Event(
+        message_deleted=journal.MessageDeleted(
+            conversation_id=command.conversation_id,
+            sequence=command.sequence,
+            change_sequence=conversation.change_sequence + 1,
+            actor_user_id=command.actor_user_id,
         )
     )

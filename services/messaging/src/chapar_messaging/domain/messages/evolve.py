@@ -8,13 +8,17 @@ from chapar_sourcing.domain import When
 
 
 def evolve_message(message: StoredMessage | None, event: journal.Event, when: When) -> StoredMessage:
-    """A message after an event about it: so far they only come to be."""
-    assert message is None
+    """A message after an event about it."""
     match event.WhichOneof("kind"):
         case "message_sent":
+            assert message is None
             return _of_text(event.message_sent, when)
         case "payment_card_posted":
+            assert message is None
             return _of_card(event.payment_card_posted, when)
+        case "message_deleted":
+            assert message is not None
+            return _without_text(message)
         case kind:
             raise AssertionError(f"{kind} does not touch a message")
 
@@ -35,3 +39,8 @@ def _of_card(posted: journal.PaymentCardPosted, when: When) -> StoredMessage:
         create_time_ms=when.time_ms,
         card=Card(posted.transfer_id, posted.payee_user_id, posted.amount_rials),
     )
+
+
+def _without_text(message: StoredMessage) -> StoredMessage:
+    assert message.text
+    return StoredMessage(message.sender_user_id, message.create_time_ms, deleted=True)

@@ -35,6 +35,7 @@ class Command(_message.Message):
     SET_MEMBER_ROLE_FIELD_NUMBER: _builtins.int
     LEAVE_GROUP_FIELD_NUMBER: _builtins.int
     MARK_READ_FIELD_NUMBER: _builtins.int
+    DELETE_MESSAGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def creation(self) -> _journal_pb2.Creation:
         """Filled by the engine on commands that must happen exactly once; absent on all others."""
@@ -71,6 +72,10 @@ class Command(_message.Message):
     def mark_read(self) -> Global___MarkRead:
         """A user's read cursor; decided at the user's partition."""
 
+    @_builtins.property
+    def delete_message(self) -> Global___DeleteMessage:
+        """One text less, for everybody."""
+
     def __init__(
         self,
         *,
@@ -83,12 +88,13 @@ class Command(_message.Message):
         set_member_role: Global___SetMemberRole | None = ...,
         leave_group: Global___LeaveGroup | None = ...,
         mark_read: Global___MarkRead | None = ...,
+        delete_message: Global___DeleteMessage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["add_member", b"add_member", "create_group", b"create_group", "creation", b"creation", "kind", b"kind", "leave_group", b"leave_group", "mark_read", b"mark_read", "post_payment_card", b"post_payment_card", "remove_member", b"remove_member", "send_message", b"send_message", "set_member_role", b"set_member_role"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_member", b"add_member", "create_group", b"create_group", "creation", b"creation", "delete_message", b"delete_message", "kind", b"kind", "leave_group", b"leave_group", "mark_read", b"mark_read", "post_payment_card", b"post_payment_card", "remove_member", b"remove_member", "send_message", b"send_message", "set_member_role", b"set_member_role"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_member", b"add_member", "create_group", b"create_group", "creation", b"creation", "kind", b"kind", "leave_group", b"leave_group", "mark_read", b"mark_read", "post_payment_card", b"post_payment_card", "remove_member", b"remove_member", "send_message", b"send_message", "set_member_role", b"set_member_role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_member", b"add_member", "create_group", b"create_group", "creation", b"creation", "delete_message", b"delete_message", "kind", b"kind", "leave_group", b"leave_group", "mark_read", b"mark_read", "post_payment_card", b"post_payment_card", "remove_member", b"remove_member", "send_message", b"send_message", "set_member_role", b"set_member_role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["send_message", "post_payment_card", "create_group", "add_member", "remove_member", "set_member_role", "leave_group", "mark_read"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["send_message", "post_payment_card", "create_group", "add_member", "remove_member", "set_member_role", "leave_group", "mark_read", "delete_message"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -367,6 +373,36 @@ class MarkRead(_message.Message):
 Global___MarkRead: _TypeAlias = MarkRead  # noqa: Y015
 
 @_typing.final
+class DeleteMessage(_message.Message):
+    """Deletes a text for everybody."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    ACTOR_USER_ID_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Where it stands."""
+    sequence: _builtins.int
+    """Which message; at least 1."""
+    actor_user_id: _builtins.str
+    """Who asks: the caller."""
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        actor_user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_user_id", b"actor_user_id", "conversation_id", b"conversation_id", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteMessage: _TypeAlias = DeleteMessage  # noqa: Y015
+
+@_typing.final
 class Event(_message.Message):
     """One event."""
 
@@ -379,6 +415,7 @@ class Event(_message.Message):
     MESSAGE_SENT_FIELD_NUMBER: _builtins.int
     PAYMENT_CARD_POSTED_FIELD_NUMBER: _builtins.int
     READ_CURSOR_MOVED_FIELD_NUMBER: _builtins.int
+    MESSAGE_DELETED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def conversation_opened(self) -> Global___ConversationOpened:
         """A conversation came to be. Its members follow as events of the same entry."""
@@ -407,6 +444,10 @@ class Event(_message.Message):
     def read_cursor_moved(self) -> Global___ReadCursorMoved:
         """A user has read on."""
 
+    @_builtins.property
+    def message_deleted(self) -> Global___MessageDeleted:
+        """A text was deleted for everybody."""
+
     def __init__(
         self,
         *,
@@ -417,12 +458,13 @@ class Event(_message.Message):
         message_sent: Global___MessageSent | None = ...,
         payment_card_posted: Global___PaymentCardPosted | None = ...,
         read_cursor_moved: Global___ReadCursorMoved | None = ...,
+        message_deleted: Global___MessageDeleted | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation_opened", b"conversation_opened", "kind", b"kind", "member_added", b"member_added", "member_removed", b"member_removed", "member_role_changed", b"member_role_changed", "message_sent", b"message_sent", "payment_card_posted", b"payment_card_posted", "read_cursor_moved", b"read_cursor_moved"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation_opened", b"conversation_opened", "kind", b"kind", "member_added", b"member_added", "member_removed", b"member_removed", "member_role_changed", b"member_role_changed", "message_deleted", b"message_deleted", "message_sent", b"message_sent", "payment_card_posted", b"payment_card_posted", "read_cursor_moved", b"read_cursor_moved"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_opened", b"conversation_opened", "kind", b"kind", "member_added", b"member_added", "member_removed", b"member_removed", "member_role_changed", b"member_role_changed", "message_sent", b"message_sent", "payment_card_posted", b"payment_card_posted", "read_cursor_moved", b"read_cursor_moved"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_opened", b"conversation_opened", "kind", b"kind", "member_added", b"member_added", "member_removed", b"member_removed", "member_role_changed", b"member_role_changed", "message_deleted", b"message_deleted", "message_sent", b"message_sent", "payment_card_posted", b"payment_card_posted", "read_cursor_moved", b"read_cursor_moved"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["conversation_opened", "member_added", "member_removed", "member_role_changed", "message_sent", "payment_card_posted", "read_cursor_moved"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["conversation_opened", "member_added", "member_removed", "member_role_changed", "message_sent", "payment_card_posted", "read_cursor_moved", "message_deleted"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -703,3 +745,37 @@ class ReadCursorMoved(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReadCursorMoved: _TypeAlias = ReadCursorMoved  # noqa: Y015
+
+@_typing.final
+class MessageDeleted(_message.Message):
+    """A text was deleted for everybody. The log keeps it sealed until its sender's key is destroyed; documents do not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    CHANGE_SEQUENCE_FIELD_NUMBER: _builtins.int
+    ACTOR_USER_ID_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """Where it stands."""
+    sequence: _builtins.int
+    """Which message."""
+    change_sequence: _builtins.int
+    """Dense number of this change in the conversation."""
+    actor_user_id: _builtins.str
+    """Who deleted it."""
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        change_sequence: _builtins.int = ...,
+        actor_user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor_user_id", b"actor_user_id", "change_sequence", b"change_sequence", "conversation_id", b"conversation_id", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MessageDeleted: _TypeAlias = MessageDeleted  # noqa: Y015
