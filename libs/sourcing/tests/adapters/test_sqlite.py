@@ -22,7 +22,10 @@ from chapar_sourcing.adapters.sqlite import (
 )
 from chapar_sourcing.adapters.sqlite._files import Format, connect_writer
 from chapar_sourcing.adapters.sqlite._writes import Writes, WriteUndone
-from chapar_sourcing.ports import AppendUnknown, KeyRow
+from chapar_sourcing.domain import Key
+from chapar_sourcing.editions import Editions
+from chapar_sourcing.ports import AppendUnknown, DocumentWrite, KeyRow
+from chapar_sourcing.positions import Position
 
 NUMBERS = Format("numbers", 1, ("CREATE TABLE numbers (number INTEGER PRIMARY KEY, data BLOB)",))
 
@@ -216,3 +219,19 @@ async def test_a_topic_may_be_named_unlike_its_producer(tmp_path: Path) -> None:
         await reader.publish("revocations.v1", 0, [b"y"])
     for adapter in (reader, stream):
         await adapter.close()
+
+
+async def test_a_store_from_before_there_were_editions_is_opened_as_its_first(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = await SqliteStore.open(path)
+    key = Key("k", "p", "1")
+    await store.write_documents(3, [DocumentWrite(key, Position(1, 0), b"x")])
+    await store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE editions")
+    connection.close()
+    store = await SqliteStore.open(path)
+    assert await store.editions(3) == Editions()
+    assert (await store.load(3, [key], at_least=-1))[key].data == b"x"
+    await store.build_edition(3, 2)
+    await store.close()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from chapar_sourcing.domain import Key, Stored
+from chapar_sourcing.editions import Editions
 from chapar_sourcing.fold import FoldState
 from chapar_sourcing.positions import Position
 
@@ -56,7 +57,11 @@ class StoreBehind(Exception):
 
 
 class Store(Protocol):
-    """Everything is by partition. Reads see committed data only. All calls raise `Unavailable`."""
+    """Everything is by partition. Reads see committed data only. All calls raise `Unavailable`.
+
+    Documents, rows and checkpoints are those of the partition's live edition, as it is live when the call begins; in a
+    store made by `at` they are those of one edition, live or not. Cursors are the partition's, whatever is live.
+    """
 
     async def read_checkpoint(self, partition: int) -> Checkpoint | None:
         """The checkpoint, or None for a partition never written."""
@@ -90,16 +95,39 @@ class Store(Protocol):
         """All documents of a partition in order of (kind, parent, id), tombstones included: for digests."""
 
     async def merge_rows(self, partition: int, rows: Sequence[Row]) -> None:
-        """Merges rows durably, field by field, each by the maximum of its bytes."""
+        """Merges rows durably, field by field, each by the maximum of its bytes.
+
+        They go into the live edition and into the one that is being built, if any: a merge that returns after
+        `build_edition` has returned is in both.
+        """
 
     async def rows(self, partition: int, key: str) -> Sequence[Row]:
         """All rows of a key, in order of `row`."""
+
+    async def row_keys(self, partition: int, *, after: str = "", limit: int = 1000) -> Sequence[str]:
+        """Distinct keys that have rows, in order, above `after`."""
 
     async def write_cursor(self, partition: int, name: str, cursor: Cursor) -> None:
         """Moves a cursor forward; one at or below the stored one changes nothing."""
 
     async def read_cursors(self, partition: int) -> Mapping[str, Cursor]:
         """All cursors of a partition, by name."""
+
+    async def editions(self, partition: int) -> Editions:
+        """Which edition is live, and what stands beside it."""
+
+    def at(self, edition: int) -> Self:
+        """The same store, of one edition; it shares all connections and is not closed by itself."""
+
+    async def build_edition(self, partition: int, edition: int) -> None:
+        """Begins to build an edition beside the live one, or goes on with it. Raises `EditionRefused`."""
+
+    async def switch_edition(self, partition: int, edition: int) -> None:
+        """Makes the edition that is being built the live one, at once. Raises `EditionRefused`."""
+
+    async def drop_edition(self, partition: int, *, limit: int = 1000) -> bool:
+        """Deletes at most `limit` documents and rows of the edition beside the live one, and at last its checkpoint
+        and its cursors; False while anything is left. From the first call on it is no use any more."""
 
     async def close(self) -> None:
         """Ends all connections and threads."""

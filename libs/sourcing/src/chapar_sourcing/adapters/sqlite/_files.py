@@ -28,6 +28,8 @@ class Format:
     version: int
     tables: Sequence[str]
     """Statements that create them, once."""
+    added_tables: Sequence[str] = ()
+    """Statements that create what files made before lack; each harmless where it is there."""
     pragmas: Mapping[str, str | int] = field(default_factory=dict)
 
 
@@ -108,10 +110,12 @@ def _check_kind(connection: sqlite3.Connection, path: Path, layout: Format) -> N
 
 def _create(connection: sqlite3.Connection, layout: Format, metadata: Mapping[str, str]) -> None:
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'metadata'").fetchone():
+        for statement in layout.added_tables:
+            connection.execute(statement)
         return
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("CREATE TABLE metadata (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
-    for statement in layout.tables:
+    for statement in (*layout.tables, *layout.added_tables):
         connection.execute(statement)
     rows = {"kind": layout.kind, "format": str(layout.version), **metadata}
     connection.executemany("INSERT INTO metadata VALUES (?, ?)", rows.items())

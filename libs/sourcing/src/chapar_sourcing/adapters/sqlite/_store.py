@@ -1,18 +1,31 @@
-"""The Store port on one SQLite file. Texts compare by code points (UTF-8 bytes), fields by bytes."""
+"""The Store port on one SQLite file. Texts compare by code points (UTF-8 bytes), fields by bytes.
+
+The column `partition` of documents, checkpoints and rows is a *shelf*: one edition of one partition. Shelves of the
+first edition are numbered like their partitions, so that files from before there were editions need no change.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
 from chapar_sourcing.adapters.sqlite._database import Database
+from chapar_sourcing.adapters.sqlite._editions import (
+    EDITIONS_TABLE,
+    change_editions,
+    drop_some,
+    read_editions,
+    shelf_of,
+)
 from chapar_sourcing.adapters.sqlite._files import Format
 from chapar_sourcing.adapters.sqlite._writes import end_process
 from chapar_sourcing.domain import Key, Stored
+from chapar_sourcing.editions import Editions
 from chapar_sourcing.fold import FoldState
 from chapar_sourcing.ports import Checkpoint, Cursor, DocumentWrite, Row, StoreBehind
 from chapar_sourcing.positions import Position
@@ -31,6 +44,7 @@ STORE = Format(
         hash BLOB NOT NULL, last_offset INTEGER NOT NULL, last_event_index INTEGER NOT NULL,
         PRIMARY KEY (partition, name)) WITHOUT ROWID""",
     ),
+    added_tables=(EDITIONS_TABLE,),
 )
 _WRITE_DOCUMENT = """INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET offset = excluded.offset, event_index = excluded.event_index, data = excluded.data
@@ -44,12 +58,18 @@ _WRITE_CURSOR = """INSERT INTO cursors VALUES (?, ?, ?, ?, ?, ?, ?)
     last_offset = excluded.last_offset, last_event_index = excluded.last_event_index
     WHERE (offset, event_index) < (excluded.offset, excluded.event_index)"""
 
+_NEXT_PARENT = """SELECT parent FROM documents WHERE partition = ? AND kind = ? AND parent > ? AND data IS NOT NULL
+    ORDER BY parent LIMIT 1"""
+_NEXT_ROW_KEY = "SELECT key FROM rows WHERE partition = ? AND key > ? ORDER BY key LIMIT 1"
+
 
 class SqliteStore:
     """The Store port."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._edition: int | None = None
+        """The edition that this is of; None: whichever is live."""
 
     @classmethod
     async def open(cls, path: Path, *, broken: Callable[[str], None] = end_process) -> Self:
@@ -61,7 +81,8 @@ class SqliteStore:
 
         def query(connection: sqlite3.Connection) -> Checkpoint | None:
             found = connection.execute(
-                "SELECT journal_id, generation, fold FROM checkpoints WHERE partition = ?", (partition,)
+                "SELECT journal_id, generation, fold FROM checkpoints WHERE partition = ?",
+                (self._shelf(connection, partition),),
             ).fetchone()
             if found is None:
                 return None
@@ -71,22 +92,27 @@ class SqliteStore:
 
     async def write_documents(self, partition: int, documents: Sequence[DocumentWrite]) -> None:
         """Stores what is newer than what is there."""
-        values = [(partition, *write.key, *write.position, write.data) for write in documents]
-        size = sum(len(write.data or b"") for write in documents)
-        await self._database.write(lambda connection: _run_many(connection, _WRITE_DOCUMENT, values), size=size)
+        values = [(*write.key, *write.position, write.data) for write in documents]
+
+        def job(connection: sqlite3.Connection) -> None:
+            shelf = self._shelf(connection, partition)
+            connection.executemany(_WRITE_DOCUMENT, ((shelf, *value) for value in values))
+
+        await self._database.write(job, size=sum(len(write.data or b"") for write in documents))
 
     async def write_checkpoint(self, partition: int, checkpoint: Checkpoint) -> None:
         """Moves the checkpoint forward."""
         journal = (checkpoint.journal_id, checkpoint.generation)
-        values = (partition, *journal, checkpoint.fold.offset, msgspec.msgpack.encode(checkpoint.fold))
+        values = (*journal, checkpoint.fold.offset, msgspec.msgpack.encode(checkpoint.fold))
 
         def job(connection: sqlite3.Connection) -> None:
+            shelf = self._shelf(connection, partition)
             stored = connection.execute(
-                "SELECT journal_id, generation FROM checkpoints WHERE partition = ?", (partition,)
+                "SELECT journal_id, generation FROM checkpoints WHERE partition = ?", (shelf,)
             ).fetchone()
             if stored is not None and stored != journal:
                 raise ValueError(f"the store belongs to journal {stored}, not {journal}")
-            connection.execute(_WRITE_CHECKPOINT, values)
+            connection.execute(_WRITE_CHECKPOINT, (shelf, *values))
 
         await self._database.write(job)
 
@@ -94,13 +120,13 @@ class SqliteStore:
         """The stored ones among `keys`."""
 
         def query(connection: sqlite3.Connection) -> dict[Key, Stored]:
-            _check_fresh(connection, partition, at_least)
+            shelf = self._fresh(connection, partition, at_least)
             found = {}
             for key in keys:
                 row = connection.execute(
                     "SELECT offset, event_index, data FROM documents"
                     " WHERE partition = ? AND kind = ? AND parent = ? AND id = ?",
-                    (partition, *key),
+                    (shelf, *key),
                 ).fetchone()
                 if row is not None:
                     found[key] = Stored(Position(row[0], row[1]), row[2])
@@ -114,15 +140,15 @@ class SqliteStore:
     ) -> Sequence[tuple[Key, Stored]]:  # fmt: skip
         """Live documents of one group."""
         where = "partition = ? AND kind = ? AND parent = ? AND id > ? AND data IS NOT NULL"
-        values: list[object] = [partition, kind, parent, after]
+        values: list[object] = [kind, parent, after]
         if before is not None:
             where += " AND id < ?"
             values.append(before)
         order = "DESC" if descending else "ASC"
 
         def query(connection: sqlite3.Connection) -> list[tuple[Key, Stored]]:
-            _check_fresh(connection, partition, at_least)
-            return _documents(connection, f"WHERE {where} ORDER BY id {order} LIMIT ?", (*values, limit))
+            shelf = self._fresh(connection, partition, at_least)
+            return _documents(connection, f"WHERE {where} ORDER BY id {order} LIMIT ?", (shelf, *values, limit))
 
         return await self._database.read(query)
 
@@ -130,31 +156,29 @@ class SqliteStore:
         """Distinct parents of live documents: one step into the index for each."""
 
         def query(connection: sqlite3.Connection) -> list[str]:
-            found: list[str] = []
-            while len(found) < limit:
-                row = connection.execute(
-                    "SELECT parent FROM documents WHERE partition = ? AND kind = ? AND parent > ? AND data IS NOT NULL"
-                    " ORDER BY parent LIMIT 1",
-                    (partition, kind, found[-1] if found else after),
-                ).fetchone()
-                if row is None:
-                    break
-                found.append(row[0])
-            return found
+            shelf = self._shelf(connection, partition)
+            return _distinct(connection, _NEXT_PARENT, (shelf, kind), after, limit)
 
         return await self._database.read(query)
 
     async def documents(self, partition: int, *, after: Key | None, limit: int = 1000) -> Sequence[tuple[Key, Stored]]:
         """All documents in order."""
         beyond = "" if after is None else "AND (kind, parent, id) > (?, ?, ?)"
-        values = (partition, *(after or ()), limit)
+        values = (*(after or ()), limit)
         tail = f"WHERE partition = ? {beyond} ORDER BY kind, parent, id LIMIT ?"
-        return await self._database.read(lambda connection: _documents(connection, tail, values))
+        return await self._database.read(
+            lambda connection: _documents(connection, tail, (self._shelf(connection, partition), *values))
+        )
 
     async def merge_rows(self, partition: int, rows: Sequence[Row]) -> None:
         """Merges field by field, by maximum."""
-        values = [(partition, row.key, row.row, name, value) for row in rows for name, value in row.fields.items()]
-        await self._database.write(lambda connection: _run_many(connection, _MERGE_FIELD, values))
+        values = [(row.key, row.row, name, value) for row in rows for name, value in row.fields.items()]
+
+        def job(connection: sqlite3.Connection) -> None:
+            for shelf in self._shelves(connection, partition):
+                connection.executemany(_MERGE_FIELD, ((shelf, *value) for value in values))
+
+        await self._database.write(job)
 
     async def rows(self, partition: int, key: str) -> Sequence[Row]:
         """All rows of a key."""
@@ -162,17 +186,24 @@ class SqliteStore:
         def query(connection: sqlite3.Connection) -> list[Row]:
             found: dict[str, dict[str, bytes]] = {}
             for row, name, value in connection.execute(
-                "SELECT row, field, value FROM rows WHERE partition = ? AND key = ? ORDER BY row", (partition, key)
+                "SELECT row, field, value FROM rows WHERE partition = ? AND key = ? ORDER BY row",
+                (self._shelf(connection, partition), key),
             ):
                 found.setdefault(row, {})[name] = value
             return [Row(key, row, fields) for row, fields in found.items()]
 
         return await self._database.read(query)
 
+    async def row_keys(self, partition: int, *, after: str = "", limit: int = 1000) -> Sequence[str]:
+        """Distinct keys that have rows: one step into the index for each."""
+        return await self._database.read(
+            lambda connection: _distinct(connection, _NEXT_ROW_KEY, (self._shelf(connection, partition),), after, limit)
+        )
+
     async def write_cursor(self, partition: int, name: str, cursor: Cursor) -> None:
         """Moves a cursor forward."""
         values = (partition, name, *cursor.position, cursor.hash, *cursor.last)
-        await self._database.write(lambda connection: _run_many(connection, _WRITE_CURSOR, [values]))
+        await self._database.write(lambda connection: _run(connection, _WRITE_CURSOR, values))
 
     async def read_cursors(self, partition: int) -> Mapping[str, Cursor]:
         """All cursors of a partition."""
@@ -189,20 +220,67 @@ class SqliteStore:
 
         return await self._database.read(query)
 
+    async def editions(self, partition: int) -> Editions:
+        """Which edition is live, and what stands beside it."""
+        return await self._database.read(lambda connection: read_editions(connection, partition))
+
+    def at(self, edition: int) -> Self:
+        """The same store, of one edition."""
+        store = copy(self)
+        store._edition = edition
+        return store
+
+    async def build_edition(self, partition: int, edition: int) -> None:
+        """Begins to build an edition."""
+        await self._database.write(lambda c: change_editions(c, partition, lambda editions: editions.build(edition)))
+
+    async def switch_edition(self, partition: int, edition: int) -> None:
+        """Makes the edition that is being built the live one."""
+        await self._database.write(lambda c: change_editions(c, partition, lambda editions: editions.switch(edition)))
+
+    async def drop_edition(self, partition: int, *, limit: int = 1000) -> bool:
+        """Deletes a part of the edition beside the live one."""
+        return await self._database.write(lambda connection: drop_some(connection, partition, limit))
+
     async def close(self) -> None:
         """Gives the file back."""
         await self._database.close()
 
+    def _shelf(self, connection: sqlite3.Connection, partition: int) -> int:
+        edition = read_editions(connection, partition).live if self._edition is None else self._edition
+        return shelf_of(partition, edition)
 
-def _run_many(connection: sqlite3.Connection, statement: str, values: Sequence[tuple[object, ...]]) -> None:
-    connection.executemany(statement, values)
+    def _shelves(self, connection: sqlite3.Connection, partition: int) -> list[int]:
+        """Where rows are merged: in the live edition and in the one that is being built."""
+        if self._edition is not None:
+            return [shelf_of(partition, self._edition)]
+        editions = read_editions(connection, partition)
+        written = [editions.live] if editions.building is None else [editions.live, editions.building]
+        return [shelf_of(partition, edition) for edition in written]
+
+    def _fresh(self, connection: sqlite3.Connection, partition: int, at_least: int) -> int:
+        """The shelf, once its checkpoint is found not to be below `at_least`."""
+        shelf = self._shelf(connection, partition)
+        found = connection.execute("SELECT offset FROM checkpoints WHERE partition = ?", (shelf,)).fetchone()
+        reached = found[0] if found is not None else -1
+        if reached < at_least:
+            raise StoreBehind(f"partition {partition} has {reached}, not {at_least}")
+        return shelf
 
 
-def _check_fresh(connection: sqlite3.Connection, partition: int, at_least: int) -> None:
-    found = connection.execute("SELECT offset FROM checkpoints WHERE partition = ?", (partition,)).fetchone()
-    reached = found[0] if found is not None else -1
-    if reached < at_least:
-        raise StoreBehind(f"partition {partition} has {reached}, not {at_least}")
+def _run(connection: sqlite3.Connection, statement: str, values: Sequence[object]) -> None:
+    connection.execute(statement, values)
+
+
+def _distinct(connection: sqlite3.Connection, step: str, group: Sequence[object], after: str, limit: int) -> list[str]:
+    """At most `limit` texts above `after`, each found by a step that looks for the next one."""
+    found: list[str] = []
+    while len(found) < limit:
+        row = connection.execute(step, (*group, found[-1] if found else after)).fetchone()
+        if row is None:
+            break
+        found.append(row[0])
+    return found
 
 
 def _documents(connection: sqlite3.Connection, tail: str, values: Sequence[object]) -> list[tuple[Key, Stored]]:
