@@ -2,8 +2,9 @@
 PY := .venv/bin/python
 SEEDS ?= 500
 SEED ?= 0
+LANE ?= owner
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka test-kills check verify proto locks sim sim-mutants bench ci
+.PHONY: help setup run demo test test-kafka test-kills check verify proto locks sim sim-shrink sim-mutants bench ci
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +40,10 @@ verify: setup ## regenerate all that is generated; an empty diff passes
 	@$(PY) -m tools.verify
 
 sim: setup ## play SEEDS seeds of the simulator from SEED on; TRACE=1 prints the steps of one
-	@$(PY) -m tests.simulation.run --seeds $(SEEDS) --seed $(SEED) $(if $(TRACE),--trace)
+	@$(PY) -m tests.simulation.seeds --lane $(LANE) --seeds $(SEEDS) --seed $(SEED) $(if $(TRACE),--trace) $(if $(ONLY),--only $(ONLY))
+
+sim-shrink: setup ## find the shortest trace of SEED that still fails
+	@$(PY) -m tests.simulation.shrink --lane $(LANE) --seed $(SEED)
 
 sim-mutants: setup ## show that each planted bug is caught, and by which seed
 	@$(PY) -m tests.simulation.mutants --seeds $(SEEDS)

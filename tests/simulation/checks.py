@@ -15,8 +15,9 @@ from chapar_sourcing.domain import Key, decode
 from chapar_sourcing.ports import JournalRecord
 from tests.simulation.clients import Client
 from tests.simulation.node import Node
+from tests.simulation.playing import Violation
 from tests.simulation.toy import Item, Register, Registers
-from tests.simulation.world import Violation, World
+from tests.simulation.world import World
 
 
 @dataclass(frozen=True, slots=True)

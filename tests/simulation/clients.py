@@ -11,8 +11,9 @@ from chapar_sourcing.domain import Document, Key
 from chapar_sourcing.owner import Command, Outcome
 from chapar_sourcing.requests import make_request_id
 from tests.simulation.node import Node
+from tests.simulation.playing import Violation
 from tests.simulation.toy import Register, mark, put
-from tests.simulation.world import Violation, World
+from tests.simulation.world import World
 
 REGISTERS = ("a", "b", "c")
 TRY_MS = 400
@@ -65,7 +66,8 @@ class Client:
         self._left = wishes
         self._actor = journal.Actor(service=name) if reactor else journal.Actor(user=name)
         self._skews_ms = REACTOR_SKEWS_MS if reactor else (0, 0, 0, -3_600_000, 4_000, 3_600_000)
-        self._skew_ms = world.random.choice(self._skews_ms)
+        self.random = world.stream(name)
+        self._skew_ms = self.random.choice(self._skews_ms)
         self.puts: list[Put] = []
         self.gets: list[Get] = []
         self.reuses = 0
@@ -81,8 +83,11 @@ class Client:
         if self._left == 0:
             return
         self._left -= 1
-        if self.world.random.random() < 0.3:
-            self._get(self.world.random.choice(REGISTERS), self.world.now_ms)
+        self.random = self.world.stream(f"{self.name}/{self._left}")
+        if not self.world.faults.wished():
+            self.world.soon(0, 200, self.next, self.random)
+        elif self.random.random() < 0.3:
+            self._get(self.random.choice(REGISTERS), self.world.now_ms)
         else:
             self._put()
 
@@ -91,14 +96,14 @@ class Client:
     def _put(self) -> None:
         world = self.world
         if self._actor.HasField("service"):
-            self._skew_ms = world.random.choice(self._skews_ms)
+            self._skew_ms = self.random.choice(self._skews_ms)
         wish = Put(
             actor=self._actor,
             request_id=self._new_id(),
-            register=world.random.choice(REGISTERS),
+            register=self.random.choice(REGISTERS),
             tag=f"{self.name}/{len(self.puts)}",
-            only_if_even=world.random.random() < 0.2,
-            marks=world.random.randint(1, NUMBER_MAX) if world.random.random() < 0.3 else None,
+            only_if_even=self.random.random() < 0.2,
+            marks=self.random.randint(1, NUMBER_MAX) if self.random.random() < 0.3 else None,
             started_ms=world.now_ms,
         )
         self.puts.append(wish)
@@ -106,21 +111,21 @@ class Client:
         self._try(wish)
 
     def _new_id(self) -> bytes:
-        return make_request_id(self.world.now_ms + self._skew_ms, self.world.random.randbytes(10))
+        return make_request_id(self.world.now_ms + self._skew_ms, self.random.randbytes(10))
 
     def _try(self, wish: Put) -> None:
         if wish.done:
             return
         self._send(wish, wish.tag)
         if self.world.faults.happens("duplicate_try"):
-            self.world.soon(0, 40, lambda: self._send(wish, wish.tag))
-        self.world.soon(TRY_MS, TRY_MS * 3, lambda: self._try(wish))
+            self.world.soon(0, 40, lambda: self._send(wish, wish.tag), self.random)
+        self.world.soon(TRY_MS, TRY_MS * 3, lambda: self._try(wish), self.random)
 
     def _send(self, wish: Put, tag: str) -> None:
         candidates = [node for node in self._nodes if node.up]
         if not candidates:
             return
-        node = self.world.random.choice(candidates)
+        node = self.random.choice(candidates)
         wish.tries += 1
         if wish.marks is None:
             body = put(wish.register, tag, only_if_even=wish.only_if_even)
@@ -162,8 +167,8 @@ class Client:
             if outcome.entry is not None and self.world.faults.happens("reused_id"):
                 self._send(wish, wish.tag + "!")
             if self.world.faults.happens("late_repeat"):
-                self.world.soon(100, 20_000, lambda: self._send(wish, wish.tag))
-            self.world.soon(0, 200, self.next)
+                self.world.soon(100, 20_000, lambda: self._send(wish, wish.tag), self.random)
+            self.world.soon(0, 200, self.next, self.random)
 
     def _sent_too_early(self, wish: Put) -> None:
         """A first and only try takes a new id. Another one may still be on its way, and be in time when it arrives:
@@ -172,7 +177,7 @@ class Client:
             wish.request_id, wish.tries = self._new_id(), 0
         elif not wish.done:
             wish.given_up = True
-            self.world.soon(0, 200, self.next)
+            self.world.soon(0, 200, self.next, self.random)
 
     def _check_durable(self, wish: Put, outcome: Outcome) -> None:
         if outcome.entry is None:
@@ -200,7 +205,7 @@ class Client:
                 count = document.count if isinstance(document, Register) else 0
                 self.world.note(f"{self.name} read {register} {count}")
                 self.gets.append(Get(register, started_ms, self.world.now_ms, count))
-                self.world.soon(0, 100, self.next)
+                self.world.soon(0, 100, self.next, self.random)
 
         def again() -> None:
             nonlocal answered
@@ -209,5 +214,5 @@ class Client:
                 self._get(register, self.world.now_ms)
 
         if candidates:
-            self.world.random.choice(candidates).read(Key("register", register), told)
-        self.world.soon(TRY_MS, TRY_MS * 3, again)
+            self.random.choice(candidates).read(Key("register", register), told)
+        self.world.soon(TRY_MS, TRY_MS * 3, again, self.random)

@@ -1,10 +1,16 @@
-"""How often what goes wrong. Probabilities are per event; each draw that fires is counted."""
+"""How often what goes wrong. Probabilities are per event; each draw that fires is counted and numbered."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from collections.abc import Container, Mapping
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+KINDS_MAX = 64
+"""How many kinds of faults a simulator has at most, wishes included."""
+WISH = "wish"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +34,73 @@ class Rates:
     cut_off: float = 0.04
     crooked_clock: float = 0.5
     projector_stops: float = 0.05
-    projector_rests: float = 0.9
+    projector_rests: float = 0.4
     duplicate_try: float = 0.15
     reused_id: float = 0.02
     late_repeat: float = 0.1
 
+    def by_name(self) -> Mapping[str, float]:
+        """The probabilities, each from 0 to 1, by the fault's name."""
+        return asdict(self)
 
-CALM = Rates(**{rate.name: 0.0 for rate in fields(Rates)})
+
+class Fault(NamedTuple):
+    """A fault that fired, or a wish that a client began; `number` names it within its seed."""
+
+    number: int
+    name: str
 
 
-@dataclass(slots=True)
+class AllBut:
+    """Holds every number except a few: what is suppressed when only those few shall fire."""
+
+    def __init__(self, numbers: Container[int]) -> None:
+        self._numbers = numbers
+
+    def __contains__(self, number: object) -> bool:
+        return number not in self._numbers
+
+
 class Faults:
-    """Draws faults from the seed's own randomness and counts them."""
+    """Draws faults, each kind from a stream of its own: the n-th draw of a kind comes out the same whatever else
+    happens. A fault whose number is among `suppressed` does not fire; so a trace can be shrunk."""
 
-    random: random.Random
-    rates: Rates
-    fired: Counter[str] = field(default_factory=Counter)
+    def __init__(self, seed: int, rates: Mapping[str, float], suppressed: Container[int] = frozenset()) -> None:
+        assert len(rates) < KINDS_MAX, "each kind has a number of its own, and so have wishes"
+        self._rates = dict(rates)
+        self._kinds = {name: kind for kind, name in enumerate([WISH, *rates])}
+        self._streams = {name: random.Random(f"{seed}/{name}") for name in rates}
+        self._suppressed = suppressed
+        self._draws: Counter[str] = Counter()
+        self._healed = False
+        self.fired: Counter[str] = Counter()
+        """How often each kind fired."""
+        self.numbered: list[Fault] = []
+        """What fired and which wishes began, in order."""
 
     def happens(self, name: str) -> bool:
         """Whether the fault fires now."""
-        if self.random.random() >= getattr(self.rates, name):
+        if self._healed:
+            return False
+        number = self._number(name)
+        if self._streams[name].random() >= self._rates[name] or number in self._suppressed:
             return False
         self.fired[name] += 1
+        self.numbered.append(Fault(number, name))
         return True
+
+    def wished(self) -> bool:
+        """Whether the next wish of a client is to be done. Wishes are numbered like faults and always fire."""
+        number = self._number(WISH)
+        if number in self._suppressed:
+            return False
+        self.numbered.append(Fault(number, WISH))
+        return True
+
+    def heal(self) -> None:
+        """No faults from now on; wishes go on."""
+        self._healed = True
+
+    def _number(self, name: str) -> int:
+        self._draws[name] += 1
+        return self._draws[name] * KINDS_MAX + self._kinds[name]

@@ -33,14 +33,16 @@ from chapar_sourcing.owner import (
     Tick,
 )
 from chapar_sourcing.ports import DocumentWrite
+from tests.simulation.playing import Violation
 from tests.simulation.toy import Registers
-from tests.simulation.world import Violation, World
+from tests.simulation.world import World
 
 Tell = Callable[[Outcome], None]
 READ_RECORDS_MAX = 7
 SKEWS_MS = (-20_000, -1_500, 1_500, 20_000)
 HEARTBEAT_FRESH_MS = 5_000
 CUT_OFF_MS = 7_000
+RESTS_MS = (100, 1_500)
 
 
 @dataclass(slots=True)
@@ -62,6 +64,7 @@ class Node:
         self.up = False
         self.paused = False
         self._life = 0
+        self.random = world.stream(name)
         self._held: list[Callable[[], None]] = []
         self._next_ticket = 0
         self._tells: dict[int, Tell] = {}
@@ -70,6 +73,7 @@ class Node:
         self._projecting = False
         self._heartbeat_ms = 0
         self._cut_off_until_ms = 0
+        self._rests_until_ms = 0
         self._skew_ms = 0
         self._claims = 0
         self.applied: list[Applied] = []
@@ -88,14 +92,15 @@ class Node:
     def start(self) -> None:
         """Comes up as a new process."""
         self._life += 1
+        self.random = self.world.stream(f"{self.name}/{self._life}")
         self.up, self.paused = True, False
         self._held.clear()
         self._tells.clear()
         self._readers.clear()
         self._flush_planned = self._projecting = False
         crooked = self.world.faults.happens("crooked_clock")
-        self._skew_ms = self.world.random.choice(SKEWS_MS) if crooked else 0
-        self._heartbeat_ms, self._cut_off_until_ms = self.now_ms, 0
+        self._skew_ms = self.random.choice(SKEWS_MS) if crooked else 0
+        self._heartbeat_ms, self._cut_off_until_ms, self._rests_until_ms = self.now_ms, 0, 0
         self._claims = 0
         checkpoint = self.world.store.checkpoint_of(self._writes_behind())
         self.applied, self.applied_from = [], checkpoint.fold.offset if checkpoint else -1
@@ -133,7 +138,7 @@ class Node:
             journal_id="simulated",
             generation=1,
             address=self.name,
-            new_writer=lambda: self.world.random.randbytes(16),
+            new_writer=lambda: self.random.randbytes(16),
         )
 
     def _every(self, period_ms: int, act: Callable[[], None]) -> None:
@@ -167,7 +172,7 @@ class Node:
             raise Violation(f"{self.name} has answered more than it was asked")
         if not self._flush_planned and not isinstance(given, Flush):
             self._flush_planned = True
-            self._in_this_life(self.world.random.randint(0, 3), self._flush)
+            self._in_this_life(self.random.randint(0, 3), self._flush)
 
     def _flush(self) -> None:
         self._flush_planned = False
@@ -199,7 +204,7 @@ class Node:
             self._tells[self._next_ticket] = tell
             self.give(CommandReceived(command(self._next_ticket, self.now_ms)))
 
-        self.world.soon(0, 5, arrive)
+        self.world.soon(0, 5, arrive, self.random)
 
     def read(self, key: Key, tell: Callable[[Document | None, bool], None]) -> None:
         """A client's query: `tell` hears the document and whether it may be believed."""
@@ -213,9 +218,9 @@ class Node:
                 return
             found = self.world.store.load([key], self.owner.confirmed_checkpoint, self._writes_behind())
             if found is not None:
-                self._in_this_life(self.world.random.randint(0, 30), lambda: self._merge(key, found.get(key), tell))
+                self._in_this_life(self.random.randint(0, 30), lambda: self._merge(key, found.get(key), tell))
 
-        self.world.soon(0, 5, arrive)
+        self.world.soon(0, 5, arrive, self.random)
 
     def _merge(self, key: Key, stored: Stored | None, tell: Callable[[Document | None, bool], None]) -> None:
         """Memory is looked at after the store, and wins."""
@@ -228,7 +233,7 @@ class Node:
 
     def _writes_behind(self) -> int:
         """How far the server of the store that answers is behind."""
-        return self.world.random.randint(1, 60) if self.world.faults.happens("server_behind") else 0
+        return self.random.randint(1, 60) if self.world.faults.happens("server_behind") else 0
 
     # ---- effects
 
@@ -239,9 +244,9 @@ class Node:
                 self._check_claim()
                 world.journal.append(effect, self._delivery())
             case Read():
-                self._in_this_life(world.random.randint(1, 5), lambda: self._read(effect))
+                self._in_this_life(self.random.randint(1, 5), lambda: self._read(effect))
             case Load():
-                self._in_this_life(world.random.randint(1, 30), lambda: self._load(effect))
+                self._in_this_life(self.random.randint(1, 30), lambda: self._load(effect))
             case Replied():
                 self._replied(effect)
             case Confirmed():
@@ -286,9 +291,7 @@ class Node:
             self.give(ReadFailed(effect.read_id))
             return
         records, at_end = self.world.journal.read(effect.from_offset, READ_RECORDS_MAX)
-        self._in_this_life(
-            self.world.random.randint(0, 10), lambda: self.give(RecordsRead(effect.read_id, records, at_end))
-        )
+        self._in_this_life(self.random.randint(0, 10), lambda: self.give(RecordsRead(effect.read_id, records, at_end)))
 
     def _load(self, effect: Load) -> None:
         if self.world.faults.happens("load_fails"):
@@ -298,7 +301,7 @@ class Node:
         if found is None:
             self.give(LoadFailed(effect.load_id))
             return
-        self._in_this_life(self.world.random.randint(0, 60), lambda: self.give(DocumentsLoaded(effect.load_id, found)))
+        self._in_this_life(self.random.randint(0, 60), lambda: self.give(DocumentsLoaded(effect.load_id, found)))
 
     def _replied(self, effect: Replied) -> None:
         tell = self._tells.pop(effect.ticket)
@@ -325,9 +328,12 @@ class Node:
     def _project(self) -> None:
         if self._projecting or self.owner.phase in (OwnerPhase.STARTING, OwnerPhase.ALARMED):
             return
-        if self.world.faults.happens("projector_rests"):
+        if self._rests_until_ms > self.now_ms:
             return
-        batch = self.owner.take_projection(self.world.random.choice((3, 1_000)))
+        if self.world.faults.happens("projector_rests"):
+            self._rests_until_ms = self.now_ms + self.random.randint(*RESTS_MS)
+            return
+        batch = self.owner.take_projection(self.random.choice((3, 1_000)))
         if batch is None:
             return
         self._projecting = True
@@ -342,7 +348,7 @@ class Node:
             self._in_this_life(500, lambda: self._write(writes, done))
             return
         self.world.store.write(writes[:1])
-        self._in_this_life(self.world.random.randint(0, 2), lambda: self._write(writes[1:], done))
+        self._in_this_life(self.random.randint(0, 2), lambda: self._write(writes[1:], done))
 
     def _checkpoint(self, offset: int) -> None:
         batch = self.owner.take_projection(1_000)

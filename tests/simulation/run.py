@@ -1,40 +1,32 @@
-"""Plays seeds: `python -m tests.simulation.run --seeds 500` or, to see one, `--seed 42 --trace`."""
+"""The lane of owners: plays a seed."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Container
 
 from chapar_sourcing.owner import Owner, OwnerPhase
 from tests.simulation.checks import check_applied, check_history, check_state
 from tests.simulation.clients import Client
 from tests.simulation.faults import Rates
 from tests.simulation.node import Node
+from tests.simulation.playing import Played, Violation
 from tests.simulation.toy import Registers
-from tests.simulation.world import Violation, World
+from tests.simulation.world import World
 
 NODES = 3
 CLIENTS = 4
 WISHES = 14
 
 
-@dataclass(frozen=True, slots=True)
-class Played:
-    """How a seed went."""
-
-    seed: int
-    trace_hash: str
-    fired: Counter[str]
-    violation: str
-    steps: list[str]
-
-
-def play(seed: int, owner_class: type[Owner] = Owner, node_class: type[Node] = Node) -> Played:
+def play(
+    seed: int,
+    suppressed: Container[int] = frozenset(),
+    *,
+    owner_class: type[Owner] = Owner,
+    node_class: type[Node] = Node,
+) -> Played:
     """Plays one seed to its end and judges it."""
-    world = World(seed, Rates())
+    world = World(seed, Rates(), suppressed)
     domain = Registers(journals_refusals=seed % 2 == 0)
     nodes = [node_class(world, f"n{i}", domain, owner_class) for i in range(NODES)]
     clients = [Client(world, f"c{i}", nodes, WISHES, reactor=i == CLIENTS - 1) for i in range(CLIENTS)]
@@ -42,12 +34,15 @@ def play(seed: int, owner_class: type[Owner] = Owner, node_class: type[Node] = N
         _live(world, nodes, clients)
         world.heal()
         _settle(world, nodes, clients, domain)
-    except Violation as violation:
-        return Played(seed, world.trace_hash, world.faults.fired, str(violation), world.steps)
+    except Violation as broken:
+        violation = str(broken)
     except Exception as broken:
         # Nothing else may be raised: an owner that fails takes its process with it.
-        return Played(seed, world.trace_hash, world.faults.fired, f"{type(broken).__name__}: {broken}", world.steps)
-    return Played(seed, world.trace_hash, world.faults.fired, "", world.steps)
+        violation = f"{type(broken).__name__}: {broken}"
+    else:
+        violation = ""
+    faults = world.faults
+    return Played(seed, world.trace_hash, faults.fired, violation, world.steps, faults.numbered)
 
 
 def _live(world: World, nodes: list[Node], clients: list[Client]) -> None:
@@ -70,7 +65,7 @@ def _live(world: World, nodes: list[Node], clients: list[Client]) -> None:
 
     disturb()
     for client in clients:
-        world.soon(0, 500, client.next)
+        world.soon(0, 500, client.next, client.random)
     world.run(lambda: all(client.done for client in clients), limit_ms=120_000)
 
 
@@ -94,37 +89,3 @@ def _settle(world: World, nodes: list[Node], clients: list[Client], domain: Regi
     check_history(world, clients)
     check_state(world, owning()[0], domain)
     check_applied(world, owning()[0])
-
-
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description="Play seeds of the simulator.")
-    parser.add_argument("--seeds", type=int, default=500, help="how many seeds")
-    parser.add_argument("--seed", type=int, default=0, help="the first one; alone with --trace")
-    parser.add_argument("--trace", action="store_true", help="print every step of one seed")
-    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
-    given = parser.parse_args()
-    if given.trace:
-        played = play(given.seed)
-        print("\n".join(played.steps))
-        print(f"seed {played.seed}: {played.violation or 'good'}, trace {played.trace_hash}")
-        sys.exit(bool(played.violation))
-    fired: Counter[str] = Counter()
-    for number in range(given.seeds):
-        played = play(given.seed + number)
-        fired.update(played.fired)
-        if played.violation:
-            print("\n".join(played.steps[-60:]))
-            sys.exit(f"seed {played.seed}: {played.violation}\nreplay: make sim SEED={played.seed}")
-        if sys.stderr.isatty():
-            print(f"\r{number + 1}/{given.seeds} seeds", end="", file=sys.stderr)
-    counts = {"first_seed": given.seed, "seeds": given.seeds, "violations": 0, "faults": dict(sorted(fired.items()))}
-    print(
-        json.dumps(counts)
-        if given.json
-        else f"{given.seeds} seeds from {given.seed} on, no violation; faults: {dict(fired)}"
-    )
-
-
-if __name__ == "__main__":
-    main()

@@ -6,15 +6,14 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import fields
 
 import pytest
 
-from chapar_sourcing.owner import Owner
-from tests.simulation.faults import Rates
-from tests.simulation.mutants import NODES, OWNERS
-from tests.simulation.node import Node
+from tests.simulation.faults import AllBut, Rates
+from tests.simulation.mutants import Bug, bugs, caught, play_with
+from tests.simulation.planted import TakesSilenceForFailure
 from tests.simulation.run import play
+from tests.simulation.shrink import shrink
 
 SEEDS = 500
 CHUNK = 50
@@ -27,18 +26,13 @@ def test_nothing_acknowledged_is_lost_doubled_or_reordered(first: int) -> None:
         played = play(seed)
         assert not played.violation, f"seed {seed}: {played.violation}; replay with: make sim SEED={seed} TRACE=1"
         fired.update(played.fired)
-    never = [rate.name for rate in fields(Rates) if not fired[rate.name]]
+    never = [name for name in Rates().by_name() if not fired[name]]
     assert not never, f"these faults never fired: {never}"
 
 
-@pytest.mark.parametrize("owner_class", OWNERS, ids=lambda cls: cls.__name__)
-def test_planted_owner_bug_is_caught(owner_class: type[Owner]) -> None:
-    assert any(play(seed, owner_class).violation for seed in range(SEEDS)), f"{owner_class.__doc__} went unnoticed"
-
-
-@pytest.mark.parametrize("node_class", NODES, ids=lambda cls: cls.__name__)
-def test_planted_projector_bug_is_caught(node_class: type[Node]) -> None:
-    assert any(play(seed, node_class=node_class).violation for seed in range(SEEDS)), f"{node_class.__doc__} unnoticed"
+@pytest.mark.parametrize("bug", bugs(), ids=lambda bug: bug.__name__)
+def test_planted_bug_is_caught(bug: Bug) -> None:
+    assert caught(bug, SEEDS) is not None, f"{bug.__doc__} went unnoticed"
 
 
 def test_same_seed_gives_the_same_trace_in_another_process() -> None:
@@ -51,3 +45,24 @@ def test_same_seed_gives_the_same_trace_in_another_process() -> None:
         env={**os.environ, "PYTHONHASHSEED": "1"},
     )
     assert elsewhere.stdout.strip() == play(7).trace_hash
+
+
+def test_a_suppressed_fault_does_not_fire_and_earlier_ones_stay() -> None:
+    whole = play(7)
+    last = whole.faults[-1]
+    without = play(7, frozenset({last.number}))
+    assert last not in without.faults
+    assert without.faults[: len(whole.faults) - 1] == whole.faults[:-1]
+
+
+def test_the_trace_of_a_planted_bug_is_shrunk_and_still_fails() -> None:
+    first = caught(TakesSilenceForFailure, SEEDS)
+    assert first is not None
+    shrunk = shrink(
+        lambda seed, suppressed=frozenset(): play_with(TakesSilenceForFailure, seed, suppressed), first.seed
+    )
+    assert shrunk.played.kind == first.kind
+    assert len(shrunk.played.faults) <= 24 < len(first.faults)
+    assert len(shrunk.played.steps) <= 50 < len(first.steps)
+    again = play_with(TakesSilenceForFailure, first.seed, AllBut(shrunk.only))
+    assert (again.trace_hash, again.violation) == (shrunk.played.trace_hash, shrunk.played.violation)

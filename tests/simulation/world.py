@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import heapq
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from chapar_sourcing.domain import Key, Stored
 from chapar_sourcing.owner import Append, AppendFailed, AppendSucceeded, Input
 from chapar_sourcing.ports import Checkpoint, DocumentWrite, JournalRecord
-from tests.simulation.faults import CALM, Faults, Rates
+from tests.simulation.faults import Faults, Rates
 
 T = TypeVar("T")
 
@@ -20,16 +20,13 @@ ACK_TIMEOUT_MS = 200
 SLOW_ACK_MS = (100, 3_000)
 
 
-class Violation(AssertionError):
-    """Something that must never happen has happened."""
-
-
 class World:
     """Discrete time: callbacks at milliseconds, in an order that the seed alone decides."""
 
-    def __init__(self, seed: int, rates: Rates) -> None:
-        self.random = random.Random(seed)
-        self.faults = Faults(self.random, rates)
+    def __init__(self, seed: int, rates: Rates, suppressed: Container[int] = frozenset()) -> None:
+        self._seed = seed
+        self.random = self.stream("world")
+        self.faults = Faults(seed, rates.by_name(), suppressed)
         self.now_ms = 1_700_000_000_000
         self._queue: list[tuple[int, int, Callable[[], object]]] = []
         self._order = 0
@@ -38,14 +35,18 @@ class World:
         self.journal = Journal(self)
         self.store = Store()
 
+    def stream(self, name: str) -> random.Random:
+        """Randomness of its own for somebody: what others draw does not change it, so that a trace can be shrunk."""
+        return random.Random(f"{self._seed}/{name}")
+
     def after(self, delay_ms: int, act: Callable[[], object]) -> None:
         """Does something later."""
         self._order += 1
         heapq.heappush(self._queue, (self.now_ms + delay_ms, self._order, act))
 
-    def soon(self, least_ms: int, most_ms: int, act: Callable[[], object]) -> None:
-        """Does something after a random delay."""
-        self.after(self.random.randint(least_ms, most_ms), act)
+    def soon(self, least_ms: int, most_ms: int, act: Callable[[], object], by: random.Random) -> None:
+        """Does something after a delay that `by` draws."""
+        self.after(by.randint(least_ms, most_ms), act)
 
     def run(self, until: Callable[[], bool], *, limit_ms: int) -> bool:
         """Lets time pass until something holds; False when it never did."""
@@ -67,7 +68,7 @@ class World:
 
     def heal(self) -> None:
         """No faults from now on."""
-        self.faults.rates = CALM
+        self.faults.heal()
 
     @property
     def trace_hash(self) -> str:
@@ -80,34 +81,35 @@ class Journal:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._random = world.stream("journal")
         self.records: list[JournalRecord] = []
 
     def append(self, effect: Append, deliver: Callable[[Input], None]) -> None:
         """Sends a record on its way; `deliver` hears how it went, if it is still there."""
         world, faults = self._world, self._world.faults
         if faults.happens("rejected"):
-            world.soon(1, 20, lambda: deliver(AppendFailed(effect.append_id, certain=True)))
+            world.soon(1, 20, lambda: deliver(AppendFailed(effect.append_id, certain=True)), self._random)
         elif faults.happens("never_lands"):
             world.after(ACK_TIMEOUT_MS, lambda: deliver(AppendFailed(effect.append_id, certain=False)))
         elif faults.happens("lands_late"):
             world.after(ACK_TIMEOUT_MS, lambda: deliver(AppendFailed(effect.append_id, certain=False)))
-            world.soon(ACK_TIMEOUT_MS, 3_000, lambda: self._land(effect.data))
+            world.soon(ACK_TIMEOUT_MS, 3_000, lambda: self._land(effect.data), self._random)
         elif faults.happens("ack_lost"):
-            world.soon(0, 5, lambda: self._land(effect.data))
+            world.soon(0, 5, lambda: self._land(effect.data), self._random)
             world.after(ACK_TIMEOUT_MS, lambda: deliver(AppendFailed(effect.append_id, certain=False)))
         else:
-            world.soon(0, 5, lambda: self._land_and_tell(effect, deliver))
+            world.soon(0, 5, lambda: self._land_and_tell(effect, deliver), self._random)
 
     def _land_and_tell(self, effect: Append, deliver: Callable[[Input], None]) -> None:
         offset = self._land(effect.data)
         if self._world.faults.happens("doubled"):
-            self._world.soon(0, 500, lambda: self._land(effect.data))
+            self._world.soon(0, 500, lambda: self._land(effect.data), self._random)
         told = None if self._world.faults.happens("no_offset") else offset
         least_ms, most_ms = SLOW_ACK_MS if self._world.faults.happens("ack_slow") else (0, 5)
-        self._world.soon(least_ms, most_ms, lambda: deliver(AppendSucceeded(effect.append_id, told)))
+        self._world.soon(least_ms, most_ms, lambda: deliver(AppendSucceeded(effect.append_id, told)), self._random)
 
     def _land(self, data: bytes) -> int:
-        step = self._world.random.randint(2, 4) if self._world.faults.happens("offset_gap") else 1
+        step = self._random.randint(2, 4) if self._world.faults.happens("offset_gap") else 1
         offset = (self.records[-1].offset if self.records else -1) + step
         self.records.append(JournalRecord(offset, data))
         self._world.note(f"landed {offset} {hashlib.sha256(data).hexdigest()[:8]}")
