@@ -11,9 +11,12 @@ from chapar_sourcing.owner import (
     Input,
     Load,
     LoadFailed,
+    LoadTimers,
+    LoadTimersFailed,
     Read,
     ReadFailed,
     RecordsRead,
+    TimersLoaded,
 )
 from chapar_sourcing.ports import (
     AppendRejected,
@@ -24,6 +27,7 @@ from chapar_sourcing.ports import (
     StoreBehind,
     Unavailable,
 )
+from chapar_sourcing.timers import TIMER_KIND
 
 READ_RECORDS_MAX = 500
 KNOWN_RECORD_WAIT_MS = 1_000
@@ -72,3 +76,13 @@ class Errands:
         except (Unavailable, StoreBehind):
             return LoadFailed(effect.load_id)
         return DocumentsLoaded(effect.load_id, documents)
+
+    async def load_timers(self, effect: LoadTimers) -> Input:
+        """Reads a page of timers."""
+        try:
+            page = await self._store.scan(
+                self._partition, TIMER_KIND, "", at_least=effect.at_least, after=effect.after, limit=effect.limit
+            )
+        except (Unavailable, StoreBehind):
+            return LoadTimersFailed(effect.load_id)
+        return TimersLoaded(effect.load_id, [key.id for key, _ in page])

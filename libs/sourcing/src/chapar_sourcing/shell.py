@@ -28,6 +28,7 @@ from chapar_sourcing.owner import (
     Flush,
     Input,
     Load,
+    LoadTimers,
     Outcome,
     Owner,
     OwnerPhase,
@@ -36,6 +37,7 @@ from chapar_sourcing.owner import (
     Replied,
     Started,
     Tick,
+    TimerFailed,
 )
 from chapar_sourcing.ports import Checkpoint, Journal, Store, Unavailable
 from chapar_sourcing.pulse import Pulse
@@ -108,11 +110,18 @@ class OwnerShell:
     @property
     def needs_tick(self) -> bool:
         """Whether something waits for time to pass."""
-        return not self.ended and (not self.owning or self.owner.undurable or self.owner.waiting > 0)
+        if self.ended:
+            return False
+        busy = not self.owning or self.owner.undurable or self.owner.waiting > 0
+        return busy or (self._taking and self._timer_is_due())
 
     def tick(self) -> None:
         """Tells the owner that time has passed."""
-        self._put(Tick(self._heartbeat.sent_ms))
+        self._put(Tick(self._heartbeat.sent_ms, draining=not self._taking))
+
+    def _timer_is_due(self) -> bool:
+        next_ms = self.owner.next_timer_ms
+        return next_ms is not None and next_ms <= self._clock.now_ms()
 
     async def submit(self, request: Request) -> Outcome:
         """Has a command decided; the outcome is durable and confirmed when this returns.
@@ -284,6 +293,10 @@ class OwnerShell:
                     self._spawn(self._errands.read(effect), "read")
                 case Load():
                     self._spawn(self._errands.load(effect), "load")
+                case LoadTimers():
+                    self._spawn(self._errands.load_timers(effect), "load-timers")
+                case TimerFailed():
+                    self._timer_failed(effect)
                 case Replied():
                     self._replies.tell(effect.ticket, effect)
                 case Confirmed():
@@ -296,6 +309,12 @@ class OwnerShell:
                     self.phase_changed.beat()
                 case Alarm():
                     self.raise_alarm(effect.reason)
+
+    def _timer_failed(self, effect: TimerFailed) -> None:
+        """Loudly: nobody waits for a timer who could be told."""
+        self._measures.count("timers_failed", reason=effect.reason)
+        told = {"message": f"a timer of partition {self.partition} failed: {effect.reason}", "exception": effect.bug}
+        asyncio.get_running_loop().call_exception_handler({k: v for k, v in told.items() if v is not None})
 
     def _spawn(self, errand: Coroutine[Any, Any, Input], name: str) -> None:
         assert self._tasks is not None, "effects come after the start"

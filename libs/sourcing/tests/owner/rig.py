@@ -33,6 +33,8 @@ from chapar_sourcing.owner import (
     Input,
     Load,
     LoadFailed,
+    LoadTimers,
+    LoadTimersFailed,
     Outcome,
     Owner,
     OwnerPhase,
@@ -43,9 +45,11 @@ from chapar_sourcing.owner import (
     Replied,
     Started,
     Tick,
+    TimersLoaded,
 )
 from chapar_sourcing.ports import Checkpoint, JournalRecord
 from chapar_sourcing.requests import make_request_id
+from chapar_sourcing.timers import TIMER_KIND
 
 from .accounts import Account, Accounts, account_key
 
@@ -125,6 +129,7 @@ class Rig:
         self.appends: list[Append] = []
         self.reads: list[Read] = []
         self.loads: list[Load] = []
+        self.pages: list[LoadTimers] = []
         self.replies: dict[int, Replied] = {}
         self.confirmed: dict[int, bool] = {}
         self._writers = 0
@@ -159,6 +164,8 @@ class Rig:
                     self.reads.append(effect)
                 case Load():
                     self.loads.append(effect)
+                case LoadTimers():
+                    self.pages.append(effect)
                 case Replied():
                     assert effect.ticket not in self.replies, "each ticket is told once"
                     self.replies[effect.ticket] = effect
@@ -207,14 +214,26 @@ class Rig:
         """Answers the oldest load with a failure."""
         self.give(LoadFailed(self.loads.pop(0).load_id))
 
+    def page(self, *, stored: dict[Key, Stored] | None = None) -> int:
+        """Answers the oldest read of timers from the store, or from `stored`, what it had before; says how many."""
+        asked = self.pages.pop(0)
+        source = self.shelf.documents if stored is None else stored
+        found = sorted(k.id for k, s in source.items() if k.kind == TIMER_KIND and k.id > asked.after and s.data)
+        self.give(TimersLoaded(asked.load_id, found[: asked.limit]))
+        return len(found[: asked.limit])
+
+    def fail_page(self) -> None:
+        """Answers the oldest read of timers with a failure."""
+        self.give(LoadTimersFailed(self.pages.pop(0).load_id))
+
     def load_all(self) -> None:
         """Answers loads until there are none."""
         while self.loads:
             self.load()
 
-    def tick(self) -> None:
+    def tick(self, *, draining: bool = False) -> None:
         """Time has passed."""
-        self.give(Tick(self.heartbeat_ms))
+        self.give(Tick(self.heartbeat_ms, draining))
 
     def flush(self) -> None:
         """The shell has handed over all it had."""

@@ -23,6 +23,8 @@ from chapar_sourcing.owner.messages import (
     Input,
     Load,
     LoadFailed,
+    LoadTimers,
+    LoadTimersFailed,
     Outcome,
     OwnerPhase,
     PhaseChanged,
@@ -33,6 +35,8 @@ from chapar_sourcing.owner.messages import (
     Replied,
     Started,
     Tick,
+    TimerFailed,
+    TimersLoaded,
 )
 
 __all__ = [
@@ -53,6 +57,8 @@ __all__ = [
     "Input",
     "Load",
     "LoadFailed",
+    "LoadTimers",
+    "LoadTimersFailed",
     "Outcome",
     "Owner",
     "OwnerPhase",
@@ -64,4 +70,6 @@ __all__ = [
     "Replied",
     "Started",
     "Tick",
+    "TimerFailed",
+    "TimersLoaded",
 ]

@@ -41,6 +41,7 @@ from chapar_sourcing.owner.messages import (
     Flush,
     Input,
     LoadFailed,
+    LoadTimersFailed,
     OwnerPhase,
     PhaseChanged,
     ProjectionBatch,
@@ -49,12 +50,15 @@ from chapar_sourcing.owner.messages import (
     Replied,
     Started,
     Tick,
+    TimersLoaded,
 )
 from chapar_sourcing.owner.projection import Projection
 from chapar_sourcing.owner.reading import Reading
 from chapar_sourcing.owner.replay import Replay
+from chapar_sourcing.owner.timers import Timers
 from chapar_sourcing.positions import Position
 from chapar_sourcing.refusing import LOG_DAMAGED, NOT_OWNER, OVERLOADED
+from chapar_sourcing.timers import TIMER_KIND
 
 _ENDED = frozenset({OwnerPhase.DEPOSED, OwnerPhase.ALARMED})
 
@@ -81,7 +85,8 @@ class Owner:
         self._journal_id = journal_id
         self._generation = generation
         self._memory = Memory()
-        self._intake = Intake(domain, self._memory, self._bounds)
+        self._timers = Timers(domain, self._memory, self._say)
+        self._intake = Intake(domain, partition, self._memory, self._timers, self._bounds)
         self._projection = Projection(journal_id, generation)
         self._replay = Replay(domain, self._memory, self._intake.answers, self._projection)
         self._commits = Commits(self._memory, self._intake, self._projection, self._say)
@@ -131,6 +136,16 @@ class Owner:
         """How many commands wait and are in no block: for documents, for their turn, or, as repetitions and
         refusals, for the block that they rest on."""
         return self._unanswered - self._commits.entries
+
+    @property
+    def next_timer_ms(self) -> int | None:
+        """When the owner has something to do for a timer and needs a tick; None for never, as far as is known."""
+        return self._timers.next_ms() if self.phase is OwnerPhase.OWNING else None
+
+    @property
+    def timers_read_since(self) -> int | None:
+        """Offset beyond which memory must keep every document while timers are being read; None: nothing is read."""
+        return self._timers.reading_since
 
     @property
     def backlog(self) -> int:
@@ -192,6 +207,10 @@ class Owner:
                 self._reading.failed(given)
             case LoadFailed():
                 self._intake.load_failed(given.load_id)
+            case TimersLoaded():
+                self._timers.loaded(given)
+            case LoadTimersFailed():
+                self._timers.load_failed(given.load_id)
             case Started():
                 self._start(given)
 
@@ -210,7 +229,7 @@ class Owner:
         self._read(None)
 
     def _receive(self, given: CommandReceived) -> None:
-        full = self.waiting >= self._bounds.waiting_max or self._projection.backlog >= self._bounds.unprojected_max
+        full = self._full
         self._unanswered += 1
         if self.phase in _ENDED:
             self._say(refused(given.command, LOG_DAMAGED if self.phase is OwnerPhase.ALARMED else NOT_OWNER))
@@ -219,6 +238,10 @@ class Owner:
         else:
             self._intake.hold(given.command)
             self._decide()
+
+    @property
+    def _full(self) -> bool:
+        return self.waiting >= self._bounds.waiting_max or self._projection.backlog >= self._bounds.unprojected_max
 
     def _confirm(self, given: ConfirmRequested) -> None:
         if self.phase not in (OwnerPhase.OWNING, OwnerPhase.DOUBTFUL):
@@ -241,6 +264,20 @@ class Owner:
         if self.phase is OwnerPhase.DOUBTFUL and self._heartbeat_is_fresh():
             self._enter(OwnerPhase.READING)
             self._read(None)
+        if self.phase is OwnerPhase.OWNING and not given.draining and not self._full:
+            self._fire_timers()
+
+    def _fire_timers(self) -> None:
+        """Lets timers whose time has come make their commands, behind those that wait; reads on ahead."""
+        commands = self._timers.due(self._now_ms)
+        self._timers.read_ahead(self.confirmed_checkpoint)
+        load = self._intake.load([Key(TIMER_KIND, "", c.timer) for c in commands], self.confirmed_checkpoint)
+        if load is not None:
+            self._say(load)
+        for command in commands:
+            self._unanswered += 1
+            self._intake.hold(command)
+        self._decide()
 
     def _heartbeat_is_fresh(self) -> bool:
         return self._here_ms - self._heartbeat_ms <= self._bounds.heartbeat_fresh_ms
@@ -394,6 +431,7 @@ class Owner:
         """Folded up to the own claim: state is complete, and the fate of what was in flight is known."""
         assert self._commits.in_flight is None, "its fate is known"
         self._enter(OwnerPhase.OWNING)
+        self._timers.begin()
         self._decide()
 
     # ---- ends
@@ -423,6 +461,9 @@ class Owner:
     def _say(self, effect: Effect) -> None:
         if isinstance(effect, Replied):
             self._unanswered -= 1
+            if effect.ticket < 0:
+                self._timers.answered(effect.ticket, effect.outcome, self._now_ms)
+                return
         self._effects.append(effect)
 
     def _new_id(self) -> int:

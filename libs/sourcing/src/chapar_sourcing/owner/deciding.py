@@ -6,15 +6,17 @@ What belongs here: calling the domain, bounds of what it says, its failures. Not
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.creations import HOLE_REASON
 from chapar_sourcing.domain import DOCUMENT_BYTES_MAX, Document, Domain, Key, Refused, When, encode
 from chapar_sourcing.owner.blocks import ENTRY_FRAME_BYTES, Block, Change, Decided
-from chapar_sourcing.owner.memory import Memory
+from chapar_sourcing.owner.memory import Memory, Slot
 from chapar_sourcing.owner.messages import Bounds, Command, Outcome
 from chapar_sourcing.refusing import ENTRY_TOO_LARGE
+from chapar_sourcing.timers import TIMER_KIND, TimedDomain, Timer, due_timer, timer_request_id
 
 BUG = "BUG"
 
@@ -23,11 +25,17 @@ class TooLarge(Exception):
     """An entry or a document would outgrow its bound."""
 
 
+class TimerKept(Exception):
+    """The command of a due timer was accepted without an event that deletes the timer: it would be due for ever."""
+
+
 class Decider:
     """Asks the domain."""
 
-    def __init__(self, domain: Domain[Any, Any], memory: Memory, bounds: Bounds) -> None:
+    def __init__(self, domain: Domain[Any, Any], partition: int, memory: Memory, bounds: Bounds) -> None:
         self._domain = domain
+        self._timed: TimedDomain[Any] | None = domain if isinstance(domain, TimedDomain) else None
+        self._partition = partition
         self._memory = memory
         self._bounds = bounds
 
@@ -40,6 +48,17 @@ class Decider:
             return Outcome(reason=BUG, bug=error)
         return needs
 
+    def due(self, command: Command, slot: Slot) -> Command | Outcome:
+        """The command that a due timer makes, of its document as it is now."""
+        assert self._timed is not None, "a domain with timers says what they make"
+        assert isinstance(slot.value, Timer), "the timer is there"
+        try:
+            body = self._timed.due(due_timer(command.timer, slot.value))
+        except Exception as error:
+            return Outcome(reason=BUG, bug=error)
+        request_id = timer_request_id(command.timer, slot.position, self._partition)
+        return replace(command, request_id=request_id, body=body)
+
     def decide(self, command: Command, needs: Sequence[Key], block: Block) -> Decided | Outcome:
         """What a command adds to a block, or why it adds nothing: a refusal that is not journaled, or a failure.
 
@@ -48,9 +67,12 @@ class Decider:
         documents = {key: slot.value for key in needs if (slot := self._memory.slot(key)) and slot.value is not None}
         try:
             decision = self._domain.decide(documents, command.body, block.time_ms)
-            if isinstance(decision, Refused) and not self._journals(decision):
+            if isinstance(decision, Refused) and (command.timer or not self._journals(decision)):
                 return Outcome(reason=decision.reason, detail=dict(decision.detail))
-            return self._decided(command, decision, block)
+            decided = self._decided(command, decision, block)
+            if command.timer and not _deletes(decided, command.timer):
+                return Outcome(reason=BUG, bug=TimerKept(command.timer))
+            return decided
         except TooLarge:
             return Outcome(reason=ENTRY_TOO_LARGE)
         except Exception as error:
@@ -93,6 +115,11 @@ class Decider:
                 values[key] = self._domain.evolve(key, values[key], event, when)
                 last[key] = place
         return {key: Change(value, last[key], encoded(value)) for key, value in values.items()}
+
+
+def _deletes(decided: Decided, timer: str) -> bool:
+    change = decided.changes.get(Key(TIMER_KIND, "", timer))
+    return change is not None and change.value is None
 
 
 def encoded(value: Document | None) -> bytes | None:

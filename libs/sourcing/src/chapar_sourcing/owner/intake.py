@@ -7,7 +7,7 @@ it waited. What belongs here: commands that are not in a block yet. What does no
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,11 @@ from chapar_sourcing.owner.blocks import ANSWER_KIND, Answer, AnswerId, Block, a
 from chapar_sourcing.owner.deciding import Decider
 from chapar_sourcing.owner.memory import Memory, Slot
 from chapar_sourcing.owner.messages import Bounds, Command, Load, Outcome, Replied
-from chapar_sourcing.positions import Position
+from chapar_sourcing.owner.timers import TIMER_GONE, TIMER_NOT_DURABLE, Timers
+from chapar_sourcing.positions import NOWHERE, Position
 from chapar_sourcing.refusing import DEADLINE_PASSED, REQUEST_EXPIRED, REQUEST_ID_IN_FUTURE
 from chapar_sourcing.requests import FUTURE_MS_MAX, ID_AGE_MS_MAX, request_time_ms, scope_of
+from chapar_sourcing.timers import TIMER_KIND, due_ms_of
 
 
 def answer_id_of(command: Command) -> AnswerId:
@@ -44,11 +46,14 @@ class Waiting:
 class Intake:
     """The waiting rooms before the block, and the step into it."""
 
-    def __init__(self, domain: Domain[Any, Any], memory: Memory, bounds: Bounds) -> None:
+    def __init__(
+        self, domain: Domain[Any, Any], partition: int, memory: Memory, timers: Timers, bounds: Bounds
+    ) -> None:
         self._domain = domain
         self._memory = memory
         self._bounds = bounds
-        self._decider = Decider(domain, memory, bounds)
+        self._timers = timers
+        self._decider = Decider(domain, partition, memory, bounds)
         self.answers: dict[AnswerId, Answer] = {}
         self.surely_new_after_ms: int | None = None
         """Ids of a later time than this plus the margin were never answered before memory began: F of the design.
@@ -163,6 +168,8 @@ class Intake:
                 yield from self._step(waiting, block, now_ms, at_least)
 
     def _step(self, waiting: Waiting, block: Block, now_ms: int, at_least: int) -> Iterator[Replied | Load]:
+        if waiting.command.timer and not (yield from self._is_due(waiting, block, at_least)):
+            return
         command = waiting.command
         known = self.answers.get(waiting.answer_id)
         if known is not None and known.position is None:
@@ -193,9 +200,33 @@ class Intake:
             return
         yield from self._decide(waiting, needs, block)
 
+    def _is_due(self, waiting: Waiting, block: Block, at_least: int) -> Generator[Replied | Load, None, bool]:
+        """Makes the command of a due timer, if the timer is there and the block's clock has reached it."""
+        command = waiting.command
+        key = Key(TIMER_KIND, "", command.timer)
+        slot = self._memory.slot(key)
+        if slot is None:
+            yield from self._wait_for(waiting, [key], at_least)
+        elif slot.value is None:
+            yield refused(command, TIMER_GONE)
+        elif slot.position == NOWHERE:
+            yield refused(command, TIMER_NOT_DURABLE)
+        elif block.time_ms < due_ms_of(command.timer):
+            block.full = True
+            self._ready.appendleft(waiting)
+        else:
+            made = self._decider.due(command, slot)
+            if isinstance(made, Command):
+                # The timer is still there: so its id was never decided, and no store need be asked.
+                waiting.command, waiting.answer_id, waiting.looked_up = made, answer_id_of(made), True
+                return True
+            yield Replied(command.ticket, made)
+        return False
+
     def _refusal_of_age(self, command: Command, now_ms: int) -> Replied | None:
-        """Refuses ids that callers made too far from now. A reactor's id has the time of its source: never refused."""
-        if _of_reactor(command):
+        """Refuses ids that callers made too far from now. A reactor's id has the time of its source, a timer's that at
+        which it was due: never refused."""
+        if _of_reactor(command) or command.timer:
             return None
         if self._made_after(command, now_ms):
             return refused(command, REQUEST_ID_IN_FUTURE, confirm=True, server_time_ms=str(now_ms))
@@ -235,6 +266,7 @@ class Intake:
         self.answers[waiting.answer_id] = answer
         block.add(self._memory, waiting.answer_id, answer, decided)
         block.full = len(block.entries) >= self._bounds.entries_max
+        self._timers.note(decided.changes)
 
 
 def _of_reactor(command: Command) -> bool:

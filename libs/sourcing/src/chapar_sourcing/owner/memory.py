@@ -5,7 +5,7 @@ What belongs here: values by key, the order within groups, and putting things ba
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -57,6 +57,14 @@ class Memory:
         """(id, value) of everything known of a group, in order of ids."""
         for identity in self._groups.get(kind, {}).get(parent, ()):
             yield identity, self._slots[Key(kind, parent, identity)].value
+
+    def ids_within(self, kind: str, parent: str, after: str, up_to: str | None) -> Iterator[str]:
+        """Ids of live documents of a group with `after` < id <= `up_to`, in order; None: no upper bound."""
+        ids = self._groups.get(kind, {}).get(parent, [])
+        end = len(ids) if up_to is None else bisect_right(ids, up_to)
+        for identity in ids[bisect_right(ids, after) : end]:
+            if self._slots[Key(kind, parent, identity)].value is not None:
+                yield identity
 
     def parents(self, kind: str) -> Iterator[str]:
         """Parents of a kind of which anything is known, in no order."""

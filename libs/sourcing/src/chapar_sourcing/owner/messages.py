@@ -69,11 +69,13 @@ class Command:
     request_id: bytes
     content_hash: bytes
     content_key_id: str
-    body: Message
-    """The service's `Command`, complete and sealed."""
+    body: Message | None
+    """The service's `Command`, complete and sealed; None for a due timer's, which is made when it is decided."""
     deadline_ms: int
     """When nobody waits any more."""
     trace_parent: str = ""
+    timer: str = ""
+    """The id of the due timer whose command this is; empty for everybody else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,21 @@ class LoadFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class TimersLoaded:
+    """Answer to `LoadTimers`: ids of live timers in order, fewer than the limit when there are no more."""
+
+    load_id: int
+    ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadTimersFailed:
+    """The store cannot be read now; the owner asks again on a later tick."""
+
+    load_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointConfirmed:
     """Every document and answer up to this offset is in the store for good."""
 
@@ -159,9 +176,13 @@ class CheckpointConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed. `heartbeat_ms` is when an own heartbeat was last acknowledged."""
+    """Time has passed. `heartbeat_ms` is when an own heartbeat was last acknowledged.
+
+    `draining`: nothing new is begun, so due timers wait for the next owner.
+    """
 
     heartbeat_ms: int
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +200,8 @@ Input: TypeAlias = (
     | ConfirmRequested
     | DocumentsLoaded
     | LoadFailed
+    | TimersLoaded
+    | LoadTimersFailed
     | CheckpointConfirmed
     | Tick
     | Flush
@@ -213,6 +236,27 @@ class Load:
     load_id: int
     keys: Sequence[Key]
     at_least: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadTimers:
+    """Read ids of live timers above `after` from a server whose checkpoint is not below `at_least`, in order, at most
+    `limit`; answered by one `TimersLoaded` or `LoadTimersFailed`."""
+
+    load_id: int
+    after: str
+    limit: int
+    at_least: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFailed:
+    """A due timer's command was refused, failed, or left the timer in place: nothing was written; it is tried again
+    later."""
+
+    timer: str
+    reason: str
+    bug: Exception | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +326,9 @@ class Alarm:
     reason: str
 
 
-Effect: TypeAlias = Read | Append | Load | Replied | Confirmed | Applied | PhaseChanged | Alarm
+Effect: TypeAlias = (
+    Read | Append | Load | LoadTimers | Replied | TimerFailed | Confirmed | Applied | PhaseChanged | Alarm
+)
 
 
 @dataclass(frozen=True, slots=True)
