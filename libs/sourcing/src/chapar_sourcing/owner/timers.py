@@ -1,8 +1,8 @@
 """Which timers are due next: ids of timers, read ahead from the store and kept up to date with memory.
 
-Flows in: pages of the store, timers that decided commands set, time. Flows out: reads, and commands of due timers. An id
-is but a hint: whether the timer is still there is looked at when its command is decided. What matters is that none is
-missing: every timer up to `_read_to` is among the hints, being fired, or gone; one beyond it is in the store at
+Flows in: pages of the store, timers that decided commands set, time. Flows out: reads, and commands of due timers.
+An id is but a hint: whether the timer is still there is looked at when its command is decided. What matters is that
+none is missing: every timer up to `_read_to` is among the hints, being fired, or gone; one beyond it is in the store at
 `at_least` or in memory, until a page moves that mark.
 """
 
