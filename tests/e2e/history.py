@@ -1,130 +1,139 @@
-"""What was acknowledged under load, and a checker that compares it with what is there afterwards.
+"""What clients did and what was done to the services, in the order in which it happened.
 
-Pure: lists in, problems out; one pass over each list. No problem means: nothing that was acknowledged was lost,
-doubled or reordered.
+Pure: the clock is given. A `Recorder` notes when each operation began, when and how it ended, and what it was told;
+`checker` compares that with what is there afterwards.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import NamedTuple
 
 
-class Sent(NamedTuple):
-    """An acknowledged message. Texts are unique."""
+class Outcome(Enum):
+    """How an operation ended, as far as its client knows."""
+
+    OK = "acknowledged"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    """It was, will be, or never will be carried out. Whoever never heard anything stays so."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Operation:
+    """One call of one client, through all its tries. Times are seconds of the recorder's clock."""
+
+    client: str
+    began_s: float = 0.0
+    ended_s: float = math.inf
+    outcome: Outcome = Outcome.UNKNOWN
+
+
+@dataclass(slots=True, kw_only=True)
+class Send(Operation):
+    """A message. `tag` is its text and unique; `sequence` is what the acknowledgement said."""
 
     room: str
-    sender: str
-    text: str
-    sequence: int
+    tag: str
+    sequence: int = 0
 
 
-class Shown(NamedTuple):
-    """A message as history or an inbox shows it; `text` is the transfer's id on a payment card."""
+@dataclass(slots=True, kw_only=True)
+class Pay(Operation):
+    """A transfer by `client`. `tag` is its memo and unique."""
 
-    sequence: int
-    sender: str
-    text: str
-
-
-class Paid(NamedTuple):
-    """An acknowledged transfer."""
-
-    transfer_id: str
-    payer: str
     payee: str
     rials: int
+    tag: str
+    transfer_id: str = ""
 
 
-class Line(NamedTuple):
-    """A line of a statement, oldest first."""
+@dataclass(slots=True, kw_only=True)
+class BringIn(Operation):
+    """Money from outside for `client`."""
 
-    transfer_id: str
     rials: int
-    balance: int
+
+
+@dataclass(slots=True, kw_only=True)
+class MarkRead(Operation):
+    """A read cursor moved."""
+
+    room: str
+    sequence: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Rename(Operation):
+    """A new name."""
+
+    name: str
+
+
+@dataclass(slots=True, kw_only=True)
+class LookAtRoom(Operation):
+    """The newest message of a room as it was shown; 0 and "" when there is none."""
+
+    room: str
+    sequence: int = 0
+    tag: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class LookAtWallet(Operation):
+    """A balance as it was shown."""
+
+    rials: int = 0
+
+
+class What(Enum):
+    """What happens at a moment."""
+
+    BEGAN = "began"
+    ENDED = "ended"
+    CRASHED = "crashed"
+
+
+class Moment(NamedTuple):
+    """One thing that happened: an operation began or ended, or a service was killed."""
+
+    what: What
+    operation: Operation | None = None
+    service: str = ""
+    at_s: float = 0.0
 
 
 @dataclass(slots=True)
 class Recorder:
-    """Everything acknowledged, in the order in which it was."""
+    """Notes everything as it happens."""
 
-    sent: list[Sent] = field(default_factory=list)
-    tried: set[str] = field(default_factory=set)
-    """Texts that were tried, acknowledged or not."""
-    paid: list[Paid] = field(default_factory=list)
-    brought_in: Counter[str] = field(default_factory=Counter)
-    names: dict[str, str] = field(default_factory=dict)
-    """The last name that each user was told to have."""
+    now_s: Callable[[], float]
+    moments: list[Moment] = field(default_factory=list)
+    """In order of time."""
     failures: list[str] = field(default_factory=list)
-    """Calls that ended otherwise than acknowledged."""
+    """What no client may ever see, such as a call that outlives its deadline."""
+    acknowledged: int = 0
+    """How many writes were."""
 
-    @property
-    def acknowledged(self) -> int:
-        """How much was acknowledged so far."""
-        return len(self.sent) + len(self.paid)
+    def begin(self, operation: Operation) -> None:
+        """It is about to be sent."""
+        operation.began_s = self.now_s()
+        self.moments.append(Moment(What.BEGAN, operation, at_s=operation.began_s))
 
+    def end(self, operation: Operation, outcome: Outcome) -> None:
+        """Its client has heard. What it was told is set before."""
+        operation.ended_s, operation.outcome = self.now_s(), outcome
+        self.moments.append(Moment(What.ENDED, operation, at_s=operation.ended_s))
+        if outcome is Outcome.OK and not isinstance(operation, LookAtRoom | LookAtWallet):
+            self.acknowledged += 1
 
-def check_room(room: str, told: Sequence[Shown], recorder: Recorder) -> list[str]:
-    """Compares a conversation's history, oldest first, with what was acknowledged."""
-    problems = []
-    if [message.sequence for message in told] != list(range(1, len(told) + 1)):
-        problems.append(f"{room}: sequences are not 1..{len(told)}")
-    by_text = {message.text: message for message in told}
-    if len(by_text) != len(told):
-        doubled = [text for text, count in Counter(message.text for message in told).items() if count > 1]
-        problems.append(f"{room}: doubled {doubled}")
-    sent = [message for message in recorder.sent if message.room == room]
-    paid = {transfer.transfer_id for transfer in recorder.paid}
-    for message in sent:
-        if by_text.get(message.text) != Shown(message.sequence, message.sender, message.text):
-            problems.append(f"{room}: {message} was acknowledged, but is {by_text.get(message.text)}")
-    last: dict[str, int] = {}
-    for message in sent:
-        if message.sequence <= last.get(message.sender, 0):
-            problems.append(f"{room}: {message} is not after what the same sender sent before")
-        last[message.sender] = message.sequence
-    invented = [text for text in by_text if text not in recorder.tried and text not in paid]
-    return problems + [f"{room}: nobody sent {text!r}" for text in invented]
+    def crash(self, service: str) -> None:
+        """A service was killed just now."""
+        self.moments.append(Moment(What.CRASHED, service=service, at_s=self.now_s()))
 
-
-def check_shown(reader: str, shown: Sequence[Shown], told: Sequence[Shown]) -> list[str]:
-    """Compares what an inbox showed of a conversation with its history."""
-    return [] if list(shown) == list(told) else [f"{reader} was shown {len(shown)} messages, history has {len(told)}"]
-
-
-def check_money(statements: Mapping[str, Sequence[Line]], recorder: Recorder) -> list[str]:
-    """Compares all statements, oldest line first, with what was paid and brought in."""
-    problems = []
-    expected = Counter[tuple[str, str, int]]()
-    for transfer in recorder.paid:
-        expected[transfer.payer, transfer.transfer_id, -transfer.rials] += 1
-        expected[transfer.payee, transfer.transfer_id, transfer.rials] += 1
-    booked = Counter(
-        (user, line.transfer_id, line.rials)
-        for user, lines in statements.items()
-        for line in lines
-        if not line.transfer_id.startswith("cash-in:")
-    )
-    problems += [f"lost {entry}" for entry in expected - booked]
-    problems += [f"doubled or invented {entry}" for entry in booked - expected]
-    for user, lines in statements.items():
-        balance = 0
-        for line in lines:
-            balance += line.rials
-            if balance != line.balance or balance < 0:
-                problems.append(f"{user}: the balance after {line} should be {balance}")
-                break
-    total = sum(line.rials for lines in statements.values() for line in lines)
-    if total != recorder.brought_in.total():
-        problems.append(f"{recorder.brought_in.total()} rials came in, {total} are there")
-    return problems
-
-
-def check_cards(pair: Iterable[str], told: Sequence[Shown], recorder: Recorder) -> list[str]:
-    """Compares the cards in a direct conversation with the transfers between its two."""
-    two = set(pair)
-    due = Counter(transfer.transfer_id for transfer in recorder.paid if {transfer.payer, transfer.payee} == two)
-    posted = Counter(message.text for message in told if message.text not in recorder.tried)
-    return [f"card lost: {card}" for card in due - posted] + [f"card doubled: {card}" for card in posted - due]
+    def operations(self) -> list[Operation]:
+        """All, in the order in which they began."""
+        return [m.operation for m in self.moments if m.what is What.BEGAN and m.operation is not None]
