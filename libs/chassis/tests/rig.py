@@ -34,7 +34,7 @@ from chapar_sourcing.clock import SystemClock
 from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules
 from chapar_sourcing.keyring import Keyring
-from chapar_sourcing.requests import make_request_id
+from chapar_sourcing.requests import SEALED_MS_MAX, make_request_id
 
 from . import toy
 
@@ -135,7 +135,9 @@ def failed(error: grpc.aio.AioRpcError) -> Failed:
 
 
 @asynccontextmanager
-async def running_toy(api: ServiceApi | None = None, *, keyring: Keyring | None = None) -> AsyncIterator[Toy]:
+async def running_toy(
+    api: ServiceApi | None = None, *, keyring: Keyring | None = None, sealed_ms_max: int = SEALED_MS_MAX
+) -> AsyncIterator[Toy]:
     """Starts the toy and waits until it is ready; ends it in order."""
     output, metrics, tracing = io.StringIO(), Metrics(CollectorRegistry()), Tracing("toy")
     log = make_logger("toy", "debug", output)
@@ -161,6 +163,7 @@ async def running_toy(api: ServiceApi | None = None, *, keyring: Keyring | None 
             PositionTokens(POSITION_KEY, "toy", host.generation),
             toy.Event,
             on_ahead=lambda partition, offset: log.error("ahead", partition=partition, offset=offset),
+            sealed_ms_max=sealed_ms_max,
         ),
         [],
         development=True,

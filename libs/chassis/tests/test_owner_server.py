@@ -1,14 +1,19 @@
+import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
 from prometheus_client import generate_latest
 
+from chapar_chassis.api import Caller, CommandRpc
 from chapar_chassis.position_tokens import PositionTokens
 from chapar_chassis.public_rpcs import ServedBy, public_handlers
 from chapar_chassis.routing import RoutingInvalid
 from chapar_chassis.rpc_server import MESSAGE_BYTES_MAX
+from chapar_sourcing.domain import Key
 from chapar_sourcing.partitions import partition_of
+from chapar_sourcing.view import View
 
 from . import toy
 from .rig import AS_OPERATOR, AS_USER, COUNTERS, PARTITIONS, POSITION_KEY, Failed, Toy, eventually, new_id, running_toy
@@ -53,6 +58,38 @@ async def test_a_request_id_used_for_something_else_is_refused(running: Toy) -> 
     outcome = await running.add("c1", 4, request_id=request_id)
     refused(outcome, grpc.StatusCode.ALREADY_EXISTS, "REASON_REQUEST_ID_REUSED")
     assert await running.value("c1") == 3
+
+
+async def test_where_the_content_key_is_gone_the_first_answer_is_given_and_says_so(running: Toy) -> None:
+    request_id = new_id()
+    assert await running.add("c1", 3, request_id=request_id) == 3
+    forced = running.host.now_ms + 1_000
+    await running.keyring.force("ali", forced)
+    assert await running.add("c1", 3, request_id=request_id) == 3
+    assert "chapar-erased" not in running.trailing
+    assert await running.keyring.destroy("ali", forced) == 1
+    assert await running.add("c1", 4, request_id=request_id) == 3
+    assert (running.trailing["chapar-replayed"], running.trailing["chapar-erased"]) == ("1", "1")
+    assert await running.value("c1") == 3
+
+
+async def test_a_command_that_took_too_long_to_make_is_made_again() -> None:
+    made = 0
+
+    async def prepare(request: Any, caller: Caller, view: View) -> Any:
+        nonlocal made
+        made += 1
+        if made == 1:
+            with contextlib.suppress(TimeoutError):
+                await view.wait_until(Key("counter", "never"), bool, deadline_ms=view.now_ms + 300)
+        return await toy.prepare_add(request, caller, view)
+
+    api = toy.toy_api()
+    commands = {**api.commands, "Add": CommandRpc(prepare, toy.reply_add)}
+    async with running_toy(toy.toy_api(commands=commands), sealed_ms_max=300) as running:
+        assert await running.add("c1", 3) == 3
+        assert made == 2
+        assert await running.value("c1") == 3
 
 
 async def test_request_ids_of_two_users_do_not_meet(running: Toy) -> None:

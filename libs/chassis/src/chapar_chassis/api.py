@@ -52,6 +52,8 @@ class Accepted:
     """The block's clock."""
     request_id: bytes
     replayed: bool
+    erased: bool = False
+    """The first answer to an id whose content key was destroyed: whether this request is the same nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ OPERATOR_KEY = "chapar-operator"
 TRACE_KEY = "traceparent"
 REPLAYED_KEY = "chapar-replayed"
 """Trailing metadata of an answer that was given before: "1"."""
+ERASED_KEY = "chapar-erased"
+"""Trailing metadata of a first answer whose content was erased, so that nobody can compare requests any more: "1"."""
 
 OPEN_PREFIX = "/grpc."
 """Health and reflection: no token."""

@@ -25,7 +25,7 @@ from chapar_chassis.digest_command import print_digests
 from chapar_chassis.forwarder import GrpcForwarder, PeerTargets
 from chapar_chassis.owner_server import AddServicer, add_owner, make_refusals, make_server
 from chapar_chassis.parent import end_with_parent, wait_parent_gone
-from chapar_chassis.ports import OwnerPorts, PublishedTopic, open_owner_ports, published_topics
+from chapar_chassis.ports import PublishedTopic, open_owner_ports, published_topics
 from chapar_chassis.position_tokens import PositionTokens
 from chapar_chassis.public_rpcs import ServedBy
 from chapar_chassis.rpc_server import RpcServer
@@ -39,7 +39,7 @@ from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import HostConfig, HostRules, Topic
 from chapar_sourcing.keyring import Keyring
 from chapar_sourcing.reactions import Reaction
-from chapar_sourcing.sealing import Sealer
+from chapar_sourcing.sealing import KeyDestroyer, Sealer
 
 PublicEvent: TypeAlias = Callable[[Any, When], "tuple[str, Message] | Sequence[tuple[str, Message]] | None"]
 """(journal event, when) -> what is published of it: (topic, public event), several, or nothing."""
@@ -137,7 +137,8 @@ class OwnerProcess:
         telling = _telling(name, settings, closing)
         topics = published_topics(name, service.beat_topics)
         ports = await open_owner_ports(settings, name, topics, closing)
-        context = _context(settings, secrets, ports, telling.log)
+        keyring = Keyring(ports.keys, master_key=secrets.key("master.key"), clock=SystemClock(), randomness=os.urandom)
+        context = _context(settings, secrets, keyring, telling.log)
         api = service.api(context)
 
         refusals = make_refusals(name, api, telling.metrics, telling.log)
@@ -150,7 +151,7 @@ class OwnerProcess:
                 service=name, address=str(address), read_policy=service.read_policy, reclaim_after_ms=RECLAIM_AFTER_MS
             ),
             ports.host,
-            _rules(service, context, api, topics),
+            _rules(service, context, api, topics, keyring),
             measures=telling.metrics,
             remote=PeerTargets(forwarder, name),
         )
@@ -230,7 +231,11 @@ def _telling(name: str, settings: CommonSettings, closing: AsyncExitStack) -> _T
 
 
 def _rules(
-    service: OwnerService, context: ServiceContext, api: ServiceApi, topics: Sequence[PublishedTopic]
+    service: OwnerService,
+    context: ServiceContext,
+    api: ServiceApi,
+    topics: Sequence[PublishedTopic],
+    keys: KeyDestroyer,
 ) -> HostRules:
     return HostRules(
         domain=service.domain,
@@ -238,19 +243,18 @@ def _rules(
         topics=[Topic(topic.name, topic.beat_ms) for topic in topics],
         public_event=_listed(service.public_event),
         watch=api.watch,
+        keys=keys,
     )
 
 
-def _context(settings: CommonSettings, secrets: Secrets, ports: OwnerPorts, log: Any) -> ServiceContext:
-    clock = SystemClock()
-    sealer = Keyring(ports.keys, master_key=secrets.key("master.key"), clock=clock, randomness=os.urandom)
+def _context(settings: CommonSettings, secrets: Secrets, sealer: Sealer, log: Any) -> ServiceContext:
     return ServiceContext(
         settings=settings,
         secrets=secrets,
         sealer=sealer,
         user_ids=UserIds(secrets.key("user_ids.key")),
         randomness=os.urandom,
-        now_ms=clock.now_ms,
+        now_ms=SystemClock().now_ms,
         log=log,
     )
 

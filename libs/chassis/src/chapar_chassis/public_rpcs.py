@@ -19,16 +19,24 @@ from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_chassis.api import Accepted, Caller, CommandRpc, QueryRpc, ServiceApi
 from chapar_chassis.callers import caller_of, timeout_ms_of
 from chapar_chassis.interceptors import metadata_of
-from chapar_chassis.peers import REPLAYED_KEY
+from chapar_chassis.peers import ERASED_KEY, REPLAYED_KEY
 from chapar_chassis.position_tokens import POSITION_KEY, PositionTokens
-from chapar_chassis.refusals import ENTRY_TOO_LARGE, NOT_OWNER, REQUEST_ID_REUSED, REQUEST_MALFORMED, CallRefused
+from chapar_chassis.refusals import (
+    DEADLINE_PASSED,
+    ENTRY_TOO_LARGE,
+    NOT_OWNER,
+    REQUEST_ID_REUSED,
+    REQUEST_MALFORMED,
+    CallRefused,
+)
 from chapar_chassis.routing import MethodRoute, RoutingInvalid, routes_of, service_descriptor
 from chapar_chassis.rpc_server import MESSAGE_BYTES_MAX
 from chapar_sourcing.domain import Key, Refused
 from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import Request
 from chapar_sourcing.owner.messages import Outcome
-from chapar_sourcing.requests import content_hash
+from chapar_sourcing.refusing import SEALED_TOO_EARLY
+from chapar_sourcing.requests import SEALED_MS_MAX, content_hash
 from chapar_sourcing.sealing import Sealer
 from chapar_sourcing.view import View
 
@@ -45,6 +53,8 @@ class ServedBy:
     event_type: type[Message]
     on_ahead: Callable[[int, int], None] = lambda _partition, _offset: None
     """Told of a client that saw a partition beyond the end of its confirmed owner: the log may have lost records."""
+    sealed_ms_max: int = SEALED_MS_MAX
+    """How long a command that was made may wait for its decision, before it is made again."""
 
 
 def public_handlers(api: ServiceApi, served_by: ServedBy) -> list[grpc.GenericRpcHandler]:
@@ -102,15 +112,17 @@ class _Method:
             timeout_ms=timeout_ms,
         )
         async with asyncio.timeout(timeout_ms / 1000):
-            response, replayed = await self._answer(request, caller, data, _tokens(context))
-        trailing: list[tuple[str, str | bytes]] = [(REPLAYED_KEY, "1")] if replayed else []
+            response, accepted = await self._answer(request, caller, data, _tokens(context))
+        trailing: list[tuple[str, str | bytes]] = [] if accepted is None else _marks(accepted)
         token = self._by.positions.make(caller.partition, self._by.host.offset(caller.partition))
         context.set_trailing_metadata((*trailing, (POSITION_KEY, token)))
         return response.SerializeToString()
 
-    async def _answer(self, request: Message, caller: Caller, data: bytes, tokens: list[Any]) -> tuple[Message, bool]:
+    async def _answer(
+        self, request: Message, caller: Caller, data: bytes, tokens: list[Any]
+    ) -> tuple[Message, Accepted | None]:
         if isinstance(self._rpc, QueryRpc):
-            return await self._query(self._rpc, request, caller, tokens), False
+            return await self._query(self._rpc, request, caller, tokens), None
         await self._refuse_behind(caller, tokens)
         return await self._command(self._rpc, request, caller, data)
 
@@ -145,32 +157,48 @@ class _Method:
 
     async def _command(
         self, rpc: CommandRpc[Any, Any], request: Message, caller: Caller, data: bytes
-    ) -> tuple[Message, bool]:
+    ) -> tuple[Message, Accepted]:
         subject = self._subject(rpc, request, caller)
         if caller.actor.HasField("anonymous"):
             # Routing keys of strangers are phones and tokens: what the journal keeps of a caller is the subject.
             caller = replace(caller, actor=journal.Actor(anonymous=subject))
-        key_id, key = await self._by.sealer.content_key(subject)
-        body = _unless_refused(await self._read(caller, lambda view: rpc.prepare(request, caller, view)))
-        outcome = await self._by.host.submit(
-            caller.partition,
-            Request(
-                actor=caller.actor,
-                request_id=caller.request_id,
-                content_hash=content_hash(key, self._route.full_method, data),
-                content_key_id=key_id,
-                body=body,
-                deadline_ms=caller.deadline_ms,
-                trace_parent=caller.trace_parent,
-            ),
-        )
+        outcome = await self._decided(rpc, request, caller, data, subject)
         accepted = await self._accepted(outcome, data)
         if rpc.finish is not None:
             finish = rpc.finish
             ended = await self._read(caller, lambda view: finish(request, caller, accepted, view))
             if ended is not None:
                 raise CallRefused(ended.reason, ended.detail)
-        return await rpc.reply(request, caller, accepted), accepted.replayed
+        return await rpc.reply(request, caller, accepted), accepted
+
+    async def _decided(
+        self, rpc: CommandRpc[Any, Any], request: Message, caller: Caller, data: bytes, subject: str
+    ) -> Outcome:
+        """Makes the command and has it decided; makes it again where the keys it was sealed with may be old by then."""
+
+        async def prepared(view: View) -> tuple[int, Any]:
+            return view.now_ms, await rpc.prepare(request, caller, view)
+
+        while True:
+            key_id, key = await self._by.sealer.content_key(subject)
+            began_ms, body = await self._read(caller, prepared)
+            outcome = await self._by.host.submit(
+                caller.partition,
+                Request(
+                    actor=caller.actor,
+                    request_id=caller.request_id,
+                    content_hash=content_hash(key, self._route.full_method, data),
+                    content_key_id=key_id,
+                    body=_unless_refused(body),
+                    deadline_ms=caller.deadline_ms,
+                    trace_parent=caller.trace_parent,
+                    sealed_until_ms=began_ms + self._by.sealed_ms_max,
+                ),
+            )
+            if outcome.reason != SEALED_TOO_EARLY:
+                return outcome
+            if self._by.host.now_ms >= caller.deadline_ms:
+                raise CallRefused(DEADLINE_PASSED)
 
     def _subject(self, rpc: CommandRpc[Any, Any], request: Message, caller: Caller) -> str:
         return rpc.key_subject(request, caller) if rpc.key_subject is not None else caller.user_id or caller.key
@@ -180,22 +208,29 @@ class _Method:
         entry = outcome.entry
         if entry is None:
             raise CallRefused(outcome.reason, outcome.detail)
-        if outcome.unchecked and not await self._is_same(entry, data):
+        same = await self._is_same(entry, data) if outcome.unchecked else True
+        if same is False:
             raise CallRefused(REQUEST_ID_REUSED)
         if entry.WhichOneof("outcome") == "refusal":
             raise CallRefused(entry.refusal.reason, entry.refusal.detail)
         events = [self._by.event_type.FromString(event) for event in entry.events.events]
-        return Accepted(events, outcome.time_ms, entry.request_id, outcome.replayed)
+        return Accepted(events, outcome.time_ms, entry.request_id, outcome.replayed, erased=same is None)
 
-    async def _is_same(self, entry: journal.Entry, data: bytes) -> bool:
+    async def _is_same(self, entry: journal.Entry, data: bytes) -> bool | None:
         """Whether a request is the one that was answered, by the key that was current then.
 
-        Where that key was destroyed nobody can tell any more: the first answer is given, with its content erased.
+        None where that key was destroyed: nobody can tell any more, and the first answer is given, marked as erased.
         """
         key = await self._by.sealer.content_key_by_id(entry.content_key_id)
         if key is None:
-            return True
+            return None
         return hmac.compare_digest(content_hash(key, self._route.full_method, data), entry.content_hash)
+
+
+def _marks(accepted: Accepted) -> list[tuple[str, str | bytes]]:
+    """What an answer says of itself beside its content."""
+    replayed: list[tuple[str, str | bytes]] = [(REPLAYED_KEY, "1")] if accepted.replayed else []
+    return [*replayed, (ERASED_KEY, "1")] if accepted.erased else replayed
 
 
 def _unless_refused(value: Any) -> Any:

@@ -1,4 +1,5 @@
-"""What follows a partition's log once it is owned: relays to its streams, reactors on its journal and on streams.
+"""What follows a partition's log once it is owned: relays to its streams, reactors on its journal and on streams, and
+the eraser of destroyed keys.
 
 Each follower runs on its own: one that cannot go on now tries again from its cursors; one that finds the log damaged
 stops and raises the alarm.
@@ -7,18 +8,20 @@ stops and raises the alarm.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from chapar_sourcing.clock import Clock
+from chapar_sourcing.eraser import Eraser, ReadPartition
 from chapar_sourcing.fold import LogDamaged
 from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, Targets
 from chapar_sourcing.lanes import ChainBroken
 from chapar_sourcing.measures import Measures
-from chapar_sourcing.ports import Cursor, Unavailable
+from chapar_sourcing.ports import Cursor, DocumentWrite, Unavailable
 from chapar_sourcing.positions import NOWHERE
 from chapar_sourcing.reactions import Reaction
-from chapar_sourcing.reactor import Reactor, Reading
+from chapar_sourcing.reactor import Reactor
 from chapar_sourcing.relay import Relay
+from chapar_sourcing.sealing import KeyDestroyer
 from chapar_sourcing.shell import OwnerShell
 from chapar_sourcing.sources import EventSource, JournalSource, StreamSource
 from chapar_sourcing.stream_reader import StreamReader
@@ -33,7 +36,7 @@ class Followers:
 
     def __init__(
         self, *, shell: OwnerShell, tail: Tail, config: HostConfig, ports: HostPorts, rules: HostRules, clock: Clock,
-        measures: Measures, targets: Targets, read: Reading,
+        measures: Measures, targets: Targets, read: ReadPartition,
     ) -> None:  # fmt: skip
         self._shell = shell
         self._tail = tail
@@ -44,6 +47,7 @@ class Followers:
         self._measures = measures
         self.relays = self._made_relays()
         self.reactors = [self._made_reactor(reaction, targets, read) for reaction in rules.reactions]
+        self.eraser = None if rules.keys is None else self._made_eraser(rules.keys, read)
 
     def may_beat(self, topic: str) -> bool:
         """Whether everything durable of a topic is published, by an owner that is confirmed."""
@@ -51,11 +55,17 @@ class Followers:
             return False
         return any(relay.topic == topic and relay.caught_up for relay in self.relays)
 
+    def written(self, documents: Sequence[DocumentWrite]) -> None:
+        """Takes in what is in the store for good."""
+        if self.eraser is not None:
+            self.eraser.written(documents)
+
     async def run(self) -> None:
         """Follows from when the partition is owned until it is no more, or until cancelled."""
         await self._shell.phase_changed.until(lambda: self._shell.owning or self._shell.ended)
         async with asyncio.TaskGroup() as tasks:
-            followers: list[Relay | Reactor] = [*self.relays, *self.reactors]
+            followers: list[Relay | Reactor | Eraser] = [*self.relays, *self.reactors]
+            followers += [] if self.eraser is None else [self.eraser]
             running = [
                 tasks.create_task(self._keep(f.name, f.run), name=f"{f.name}-{self._shell.partition}")
                 for f in followers
@@ -94,12 +104,15 @@ class Followers:
             for topic in topics
         ]  # fmt: skip
 
-    def _made_reactor(self, reaction: Reaction, targets: Targets, read: Reading) -> Reactor:
+    def _made_reactor(self, reaction: Reaction, targets: Targets, read: ReadPartition) -> Reactor:
         return Reactor(
             reaction=reaction, service=self._config.service, partition=self._shell.partition,
             partitions=self._ports.journal.partitions, open_source=lambda cursor: self._source(reaction, cursor),
             read=read, store=self._ports.store, targets=targets, clock=self._clock, measures=self._measures,
         )  # fmt: skip
+
+    def _made_eraser(self, keys: KeyDestroyer, read: ReadPartition) -> Eraser:
+        return Eraser(keys=keys, read=read, clock=self._clock, measures=self._measures)
 
     def _source(self, reaction: Reaction, cursor: Cursor | None) -> EventSource:
         partition = self._shell.partition

@@ -14,6 +14,7 @@ from chapar_sourcing.domain import Domain, When
 from chapar_sourcing.owner.messages import Bounds
 from chapar_sourcing.ports import Journal, Members, Store, Stream
 from chapar_sourcing.reactions import Reaction
+from chapar_sourcing.sealing import KeyDestroyer
 from chapar_sourcing.view import View
 
 ReadPolicy: TypeAlias = Literal["append", "heartbeat"]
@@ -110,6 +111,8 @@ class HostRules:
     topics: Sequence[Topic] = ()
     public_event: PublicEvent | None = None
     watch: WatchSource | None = None
+    keys: KeyDestroyer | None = None
+    """Ends the keys of erased subjects; None for a domain without erasures."""
 
 
 class Targets(Protocol):
@@ -139,6 +142,8 @@ class Request:
     body: Message
     deadline_ms: int
     trace_parent: str = ""
+    sealed_until_ms: int | None = None
+    """See `owner.Command`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,13 +78,13 @@ class OwnedPartition:
         self.rows = Rows(number, ports.store)
         self.watches = Watches()
         self._tail = Tail()
-        self._projector = Projector(
-            shell=self.shell, store=ports.store, measures=measures, linger_ms=config.projection_linger_ms,
-            documents_max=config.projection_documents_max,
-        )  # fmt: skip
         self._followers = Followers(
             shell=self.shell, tail=self._tail, config=config, ports=ports, rules=rules, clock=clock,
             measures=measures, targets=targets, read=self._read_for_reaction,
+        )  # fmt: skip
+        self._projector = Projector(
+            shell=self.shell, store=ports.store, measures=measures, linger_ms=config.projection_linger_ms,
+            documents_max=config.projection_documents_max, on_written=self._followers.written,
         )  # fmt: skip
         self._announced = 0
         """The epoch that other processes were told."""

@@ -7,10 +7,11 @@ measure, and readiness shows what stops it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 from chapar_sourcing.measures import Measures
 from chapar_sourcing.owner import CheckpointConfirmed, ProjectionBatch
-from chapar_sourcing.ports import Store, Unavailable
+from chapar_sourcing.ports import DocumentWrite, Store, Unavailable
 from chapar_sourcing.shell import OwnerShell
 
 BACKOFF_SECONDS_MIN = 0.05
@@ -21,13 +22,15 @@ class Projector:
     """One partition's projector."""
 
     def __init__(
-        self, *, shell: OwnerShell, store: Store, measures: Measures, linger_ms: int, documents_max: int
-    ) -> None:
+        self, *, shell: OwnerShell, store: Store, measures: Measures, linger_ms: int, documents_max: int,
+        on_written: Callable[[Sequence[DocumentWrite]], None] = lambda _: None,
+    ) -> None:  # fmt: skip
         self._shell = shell
         self._store = store
         self._measures = measures
         self._linger_ms = linger_ms
         self._documents_max = documents_max
+        self._on_written = on_written
         self.problem = ""
         """What stops it; empty while it moves."""
         self._finishing = asyncio.Event()
@@ -55,6 +58,7 @@ class Projector:
         while not await self._written(batch):
             await asyncio.sleep(backoff)
             backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
+        self._on_written(batch.documents)
         await self._shell.tell(CheckpointConfirmed(batch.checkpoint.fold.offset))
         partition = str(self._shell.partition)
         self._measures.count("documents_projected", len(batch.documents))

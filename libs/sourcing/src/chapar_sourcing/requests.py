@@ -18,6 +18,9 @@ FUTURE_MS_MAX = 5_000
 ID_AGE_MS_MAX = 30 * 24 * 3600 * 1000
 """Older ids are refused: their answers may be gone."""
 
+SEALED_MS_MAX = 5_000
+"""How long after a command was begun to be made it may be decided; later it is made anew, as its keys may be gone."""
+
 
 def parse_request_id(text: str) -> bytes | None:
     """The 16 bytes of a UUIDv7 in its canonical text form, or None."""

@@ -28,3 +28,13 @@ class Sealer(Protocol):
 
     async def content_key_by_id(self, key_id: str) -> bytes | None:
         """The bytes of such a key, None when it was destroyed."""
+
+
+class KeyDestroyer(Protocol):
+    """Ends data keys; used by whoever owns the partition of an erasure. Both calls raise `Unavailable`."""
+
+    async def force(self, subject: str, period: int) -> bool:
+        """Gives the subject a key of this period or a later one, which seals from now on; whether it had one."""
+
+    async def destroy(self, subject: str, period_below: int) -> int:
+        """Destroys the subject's keys of earlier periods for ever; how many there were."""

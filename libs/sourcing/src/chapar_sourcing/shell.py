@@ -127,7 +127,8 @@ class OwnerShell:
         """Has a command decided; the outcome is durable and confirmed when this returns.
 
         Reasons of the engine: `OVERLOADED`, `UNAVAILABLE` while shutting down, `DEADLINE_PASSED` before a decision,
-        `OUTCOME_UNKNOWN` after it, `NOT_OWNER`, `LOG_DAMAGED`. Raises what the domain raised, where it failed.
+        `OUTCOME_UNKNOWN` after it, `NOT_OWNER`, `LOG_DAMAGED`, `SEALED_TOO_EARLY` where it is to be made again. Raises
+        what the domain raised, where it failed.
         """
         if self.alarm or not self._taking:
             return Outcome(reason=LOG_DAMAGED if self.alarm else UNAVAILABLE)
@@ -161,6 +162,7 @@ class OwnerShell:
                     body=request.body,
                     deadline_ms=request.deadline_ms,
                     trace_parent=request.trace_parent,
+                    sealed_until_ms=request.sealed_until_ms,
                 )
             )
         )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +190,29 @@ async def test_destroyed_keys_are_in_no_file(tmp_path: Path) -> None:
     left = b"".join(path.read_bytes() for path in files)
     assert left.count(b"wrapped secret") == 1
     await keys.close()
+
+
+async def test_keys_whose_destruction_was_cut_short_are_in_no_file_once_it_is_opened(tmp_path: Path) -> None:
+    keys = await SqliteKeyStore.open(tmp_path / "keys.db")
+    await keys.insert(KeyRow("old", "user", 1, b"wrapped secret"))
+    await keys.insert(KeyRow("new", "user", 2, b"wrapped other"))
+    await keys.close()
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    with closing(sqlite3.connect(tmp_path / "keys.db", isolation_level=None)) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("UPDATE keys SET wrapped = wrapped WHERE key_id = 'old'")
+        connection.execute("DELETE FROM keys WHERE key_id = 'old'")
+        for name in ("keys.db", "keys.db-wal"):
+            shutil.copy(tmp_path / name, killed / name)
+    files = [killed / "keys.db", killed / "keys.db-wal"]
+    assert any(b"wrapped secret" in path.read_bytes() for path in files)
+    again = await SqliteKeyStore.open(killed / "keys.db")
+    assert await again.get("old") is None
+    assert not any(b"wrapped secret" in path.read_bytes() for path in files)
+    assert await again.get("new") == KeyRow("new", "user", 2, b"wrapped other")
+    await again.close()
 
 
 async def test_expired_records_of_a_stream_are_forgotten_and_offsets_go_on(tmp_path: Path) -> None:

@@ -32,6 +32,23 @@ async def test_the_first_key_of_a_period_wins(key_stores: Any) -> None:
     assert await keys.insert(row("a")) == row("a")
 
 
+async def test_the_newest_key_is_the_current_one_of_all_periods_before_it(key_stores: Any) -> None:
+    keys = await key_stores.open()
+    await keys.insert(row("a"))
+    assert await keys.insert(row("forced", period=1_000)) == row("forced", period=1_000)
+    assert await keys.current("user", 1) == row("forced", period=1_000)
+    assert await keys.current("user", 1_000) == row("forced", period=1_000)
+    assert await keys.current("user", 1_001) is None
+
+
+async def test_a_key_that_comes_after_one_of_a_later_period_is_not_stored(key_stores: Any) -> None:
+    keys = await key_stores.open()
+    await keys.insert(row("forced", period=1_000))
+    assert await keys.destroy("user", 1_000) == 0
+    assert await keys.insert(row("late", period=2)) == row("forced", period=1_000)
+    assert await keys.get("late") is None
+
+
 async def test_of_many_owners_that_create_one_period_all_get_the_same_key(key_stores: Any) -> None:
     keys = await key_stores.open()
     stored = await asyncio.gather(*(keys.insert(row(f"k{number}")) for number in range(50)))
@@ -54,8 +71,8 @@ async def test_only_the_subjects_earlier_keys_are_destroyed(key_stores: Any) -> 
     await keys.insert(row("o1", subject="other"))
     assert await keys.destroy("user", 3) == 2
     assert await keys.get("u1") is None
-    assert await keys.current("user", 2) is None
-    assert await keys.current("user", 3) == row("u3", period=3)
+    assert await keys.get("u2") is None
+    assert await keys.current("user", 1) == row("u3", period=3)
     assert await keys.get("o1") == row("o1", subject="other")
     assert await keys.destroy("user", 3) == 0
 

@@ -1,4 +1,4 @@
-"""The domain of these tests: books of notes, written, erased and forwarded.
+"""The domain of these tests: books of notes, written, erased and forwarded; and keys of books that end.
 
 Its messages are described here, not in `protos`: they exist for these tests alone.
 """
@@ -21,6 +21,7 @@ from chapar_sourcing.creations import (
     moved,
 )
 from chapar_sourcing.domain import Document, Documents, Key, Refused, When, ordered
+from chapar_sourcing.erasures import ERASURE_KIND, ErasureMark, erasure_key, erasure_of, last_erasure_of, marked
 
 _PACKAGE = "chapar.testing.notebook"
 _STRING = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
@@ -38,12 +39,18 @@ def _described() -> descriptor_pb2.FileDescriptorProto:
     for name in ("Command", "Event"):
         message = file.message_type.add(name=name)
         for number, (field, kind) in enumerate(
-            [("book", _STRING), ("text", _STRING), ("number", _INT64), ("erases", _INT64), ("forward", _STRING)], 1
-        ):
+            [
+                ("book", _STRING), ("text", _STRING), ("number", _INT64), ("erases", _INT64), ("forward", _STRING),
+                ("keys_end", _STRING),
+            ],
+            1,
+        ):  # fmt: skip
             message.field.add(name=field, number=number, type=kind, label=1)
         message.field.add(
             name="creation", number=9, type=_MESSAGE, label=1, type_name=".chapar.sourcing.journal.v1.Creation"
         )
+    event = file.message_type[-1]
+    event.field.add(name="erasure", number=10, type=_MESSAGE, label=1, type_name=".chapar.sourcing.journal.v1.Erasure")
     return file
 
 
@@ -71,7 +78,9 @@ class Notebook:
     service = "notebook"
     command_type = Command
     event_type = Event
-    documents: Mapping[str, type[Document]] = {"book": Book, "note": Note, CREATION_KIND: CreationMark}
+    documents: Mapping[str, type[Document]] = {
+        "book": Book, "note": Note, CREATION_KIND: CreationMark, ERASURE_KIND: ErasureMark,
+    }  # fmt: skip
     journals_refusals = False
     keeps_answers = False
 
@@ -81,6 +90,8 @@ class Notebook:
             keys.append(Key("note", command.book, ordered(command.erases)))
         if command.HasField("creation"):
             keys.append(creation_key(command.creation))
+        if command.keys_end:
+            keys.append(erasure_key(command.book))
         return keys
 
     def decide(self, documents: Documents, command: Any, now_ms: int) -> Sequence[Any] | Refused:
@@ -92,6 +103,11 @@ class Notebook:
                     return []
                 case Judgement.NEXT:
                     pass
+        if command.keys_end:
+            for_good = command.keys_end == "for good"
+            again = erasure_of(documents, command.book, now_ms)
+            erasure = last_erasure_of(documents, command.book) if for_good else again
+            return [] if erasure is None else [Event(book=command.book, erasure=erasure)]
         if command.erases and Key("note", command.book, ordered(command.erases)) not in documents:
             return Refused("REASON_NOTE_UNKNOWN")
         book = documents.get(Key("book", command.book))
@@ -108,6 +124,8 @@ class Notebook:
         return [event]
 
     def touches(self, event: Any) -> Sequence[Key]:
+        if event.HasField("erasure"):
+            return [erasure_key(event.erasure.subject)]
         keys = [Key("book", event.book), Key("note", event.book, ordered(event.erases or event.number))]
         if event.HasField("creation"):
             keys.append(creation_key(event.creation))
@@ -119,5 +137,7 @@ class Notebook:
                 return Book(event.number)
             case "note":
                 return None if event.erases else Note(event.text, when.time_ms)
+            case "erasure":
+                return marked(event.erasure)
             case _:
                 return moved(event.creation)

@@ -21,7 +21,7 @@ from chapar_sourcing.adapters.memory import (
     MemoryTables,
     MemoryTopics,
 )
-from chapar_sourcing.clock import SystemClock
+from chapar_sourcing.clock import Clock, SystemClock
 from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, Request
 from chapar_sourcing.measures import HeldMeasures
@@ -87,12 +87,14 @@ class Process:
 
     async def submit(self, request_id: bytes, command: Any) -> Outcome:
         """Submits a command under a request id."""
-        return await self.host.submit(
-            partition_of_id(command.book, PARTITIONS),
-            Request(
-                actor=journal.Actor(user="u"), request_id=request_id, content_hash=command.SerializeToString(),
-                content_key_id="k", body=command, deadline_ms=self.host.now_ms + 20_000,
-            ),
+        return await self.host.submit(partition_of_id(command.book, PARTITIONS), self.request_of(command, request_id))
+
+    def request_of(self, command: Any, request_id: bytes = b"") -> Request:
+        """A user's request, under a new id unless one is given."""
+        made = request_id or make_request_id(self.host.now_ms, next(_numbers).to_bytes(10, "big"))
+        return Request(
+            actor=journal.Actor(user="u"), request_id=made, content_hash=command.SerializeToString(),
+            content_key_id="k", body=command, deadline_ms=self.host.now_ms + 20_000,
         )  # fmt: skip
 
     async def texts(self, book: str) -> Sequence[str]:
@@ -133,13 +135,13 @@ def config(**changes: Any) -> HostConfig:
 @asynccontextmanager
 async def running(
     world: World, *, ports: HostPorts | None = None, rules: HostRules | None = None, remote: Any = None,
-    wait_ready: bool = True, **changes: Any,
+    wait_ready: bool = True, clock: Clock | None = None, **changes: Any,
 ) -> AsyncIterator[Process]:  # fmt: skip
     """A host that is crashed at the end unless it has ended."""
     measures = HeldMeasures()
     host = OwnerHost(
-        config(**changes), ports or world.ports(), rules or HostRules(Notebook()), clock=SystemClock(),
-        measures=measures, remote=remote,
+        config(**changes), ports or world.ports(), rules or HostRules(Notebook()),
+        clock=clock or SystemClock(), measures=measures, remote=remote,
     )  # fmt: skip
     process = Process(host, measures, asyncio.create_task(host.run(), name="host"))
     try:

@@ -9,7 +9,7 @@ import pytest
 
 from chapar_sourcing.adapters.memory import MemoryKeys, MemoryKeyStore
 from chapar_sourcing.clock import ManualClock
-from chapar_sourcing.keyring import CACHE_SECONDS_MAX, Keyring, period_of
+from chapar_sourcing.keyring import CACHE_SECONDS_MAX, SEALING_SECONDS_MAX, Keyring, period_of
 from chapar_sourcing.ports import KeyRow, Unavailable
 
 NOVEMBER_MS = 1_795_000_000_000
@@ -126,3 +126,56 @@ async def test_without_the_key_store_nothing_new_is_sealed() -> None:
 
     with pytest.raises(Unavailable):
         await keyring(MemoryKeys(), store=MemoryKeyStore(MemoryKeys(), fault=away)).seal("user", "a", b"x")
+
+
+async def test_a_key_destroyed_elsewhere_seals_nothing_after_two_seconds() -> None:
+    keys, clock = MemoryKeys(), ManualClock(NOVEMBER_MS)
+    here, elsewhere = keyring(keys, clock), keyring(keys, clock)
+    old = await here.seal("user", "a", b"x")
+    forced = NOVEMBER_MS + 3_600_000
+    assert not await elsewhere.force("user", forced)
+    assert await elsewhere.force("user", forced)
+    assert await elsewhere.destroy("user", forced) == 1
+    assert (await here.seal("user", "a", b"x")).key_id == old.key_id
+    await clock.advance(int(SEALING_SECONDS_MAX * 1000))
+    new = await here.seal("user", "a", b"new")
+    assert new.key_id != old.key_id
+    assert await elsewhere.open(new, "a") == b"new"
+    assert await elsewhere.open(old, "a") is None
+
+
+async def test_whoever_destroys_a_key_opens_nothing_with_it_at_once() -> None:
+    keys = MemoryKeys()
+    ring = keyring(keys)
+    sealed = await ring.seal("user", "a", b"x")
+    key_id, _ = await ring.content_key("user")
+    await ring.force("user", NOVEMBER_MS + 1)
+    await ring.destroy("user", NOVEMBER_MS + 1)
+    assert await ring.open(sealed, "a") is None
+    assert await ring.content_key_by_id(key_id) is None
+
+
+async def test_a_key_that_was_on_its_way_when_another_was_forced_is_not_used() -> None:
+    keys = MemoryKeys()
+    forced = NOVEMBER_MS + 3_600_000
+
+    class Overtaken(MemoryKeyStore):
+        """Whoever asks here is told what was true before the new key was forced."""
+
+        async def current(self, subject: str, period: int) -> KeyRow | None:
+            await keyring(keys).force(subject, forced)
+            return None
+
+    sealed = await keyring(keys, store=Overtaken(keys)).seal("user", "a", b"x")
+    assert [(row.key_id, row.period) for row in keys.rows.values()] == [(sealed.key_id, forced)]
+
+
+async def test_a_forced_key_stays_when_a_month_begins_before_its_period() -> None:
+    keys, clock = MemoryKeys(), ManualClock(NOVEMBER_MS)
+    ring = keyring(keys, clock)
+    await ring.force("user", NOVEMBER_MS + 40 * 24 * 3600 * 1000)
+    first = await ring.seal("user", "a", b"x")
+    await clock.advance(31 * 24 * 3600 * 1000)
+    assert (await ring.seal("user", "a", b"x")).key_id == first.key_id
+    await clock.advance(31 * 24 * 3600 * 1000)
+    assert (await ring.seal("user", "a", b"x")).key_id != first.key_id

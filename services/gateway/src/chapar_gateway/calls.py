@@ -36,7 +36,7 @@ from chapar_gateway.operators import Operators
 from chapar_gateway.sessions import Sessions
 from chapar_gateway.subscription import ClientGone
 
-BACK_KEYS = (POSITION_KEY, peers.REPLAYED_KEY)
+BACK_KEYS = (POSITION_KEY, peers.REPLAYED_KEY, peers.ERASED_KEY)
 """The only metadata of ours that clients get."""
 POSITIONS_MAX = 16
 GONE_SECONDS = 5.0

@@ -19,7 +19,7 @@ from chapar_sourcing.owner.memory import Memory, Slot
 from chapar_sourcing.owner.messages import Bounds, Command, Load, Outcome, Replied
 from chapar_sourcing.owner.timers import TIMER_GONE, TIMER_NOT_DURABLE, Timers
 from chapar_sourcing.positions import NOWHERE, Position
-from chapar_sourcing.refusing import DEADLINE_PASSED, REQUEST_EXPIRED, REQUEST_ID_IN_FUTURE
+from chapar_sourcing.refusing import DEADLINE_PASSED, REQUEST_EXPIRED, REQUEST_ID_IN_FUTURE, SEALED_TOO_EARLY
 from chapar_sourcing.requests import FUTURE_MS_MAX, ID_AGE_MS_MAX, request_time_ms, scope_of
 from chapar_sourcing.timers import TIMER_KIND, due_ms_of
 
@@ -164,6 +164,8 @@ class Intake:
             waiting = self._ready.popleft()
             if waiting.command.deadline_ms <= here_ms:
                 yield refused(waiting.command, DEADLINE_PASSED)
+            elif _sealed_too_early(waiting.command, here_ms) and waiting.answer_id not in self.answers:
+                yield refused(waiting.command, SEALED_TOO_EARLY)
             else:
                 yield from self._step(waiting, block, now_ms, at_least)
 
@@ -272,3 +274,8 @@ class Intake:
 def _of_reactor(command: Command) -> bool:
     """Whether the id was derived from an event's place, with the time of that event."""
     return command.actor.WhichOneof("kind") == "service"
+
+
+def _sealed_too_early(command: Command, here_ms: int) -> bool:
+    """Whether a key that sealed its content may be destroyed by now: it is to be made again."""
+    return command.sealed_until_ms is not None and here_ms >= command.sealed_until_ms

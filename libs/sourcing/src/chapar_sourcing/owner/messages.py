@@ -76,6 +76,8 @@ class Command:
     trace_parent: str = ""
     timer: str = ""
     """The id of the due timer whose command this is; empty for everybody else's."""
+    sealed_until_ms: int | None = None
+    """Decided later than this, its content may be sealed with a key that is destroyed; None: a copy, or nothing is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ class KeyRow:
     subject: str
     """Whose content it seals: a user, or a conversation for its title."""
     period: int
-    """Number of the period in which it is the subject's current key."""
+    """From when it is the subject's current key, milliseconds since 1970; until one of a later period is made."""
     wrapped: bytes
 
 
@@ -23,16 +23,18 @@ class KeyStore(Protocol):
     """All calls raise `Unavailable`."""
 
     async def insert(self, row: KeyRow) -> KeyRow:
-        """Stores a key durably, unless (subject, period) has one; returns the one that is stored now."""
+        """Stores a key durably, unless its subject has one of this period or a later one; returns the subject's
+        newest. Raises `ValueError` for a key id that is taken."""
 
     async def current(self, subject: str, period: int) -> KeyRow | None:
-        """The key of a subject and period, if there is one."""
+        """The subject's newest key, if it is of this period or a later one."""
 
     async def get(self, key_id: str) -> KeyRow | None:
         """A key by its id; None when it was destroyed or never was."""
 
     async def destroy(self, subject: str, period_below: int) -> int:
-        """Destroys the subject's keys of earlier periods for ever; says how many."""
+        """Destroys the subject's keys of earlier periods for ever; says how many. Their bytes are nowhere when it
+        returns; after `Unavailable` they may be: destroy again."""
 
     async def close(self) -> None:
         """Ends all connections and threads."""

@@ -23,9 +23,9 @@ class MemoryKeyStore(Faulty):
         self.keys = keys if keys is not None else MemoryKeys()
 
     async def insert(self, row: KeyRow) -> KeyRow:
-        """Stores a key unless there is one."""
+        """Stores a key unless there is one as new."""
         await self._step("insert")
-        stored = self.keys.rows.get((row.subject, row.period))
+        stored = self._newest(row.subject, row.period)
         if stored is None:
             if any(other.key_id == row.key_id for other in self.keys.rows.values()):
                 raise ValueError(f"key id {row.key_id} is taken")
@@ -34,9 +34,9 @@ class MemoryKeyStore(Faulty):
         return stored
 
     async def current(self, subject: str, period: int) -> KeyRow | None:
-        """The key of a subject and period."""
+        """The subject's newest key."""
         await self._step("current")
-        return self.keys.rows.get((subject, period))
+        return self._newest(subject, period)
 
     async def get(self, key_id: str) -> KeyRow | None:
         """A key by its id."""
@@ -55,3 +55,7 @@ class MemoryKeyStore(Faulty):
     async def close(self) -> None:
         """Ends; the keys stay."""
         self._closed = True
+
+    def _newest(self, subject: str, period: int) -> KeyRow | None:
+        rows = [row for (s, p), row in self.keys.rows.items() if s == subject and p >= period]
+        return max(rows, key=lambda row: row.period, default=None)

@@ -33,10 +33,17 @@ class SqliteKeyStore:
     @classmethod
     async def open(cls, path: Path, *, broken: Callable[[str], None] = end_process) -> Self:
         """Opens or creates. Raises `FileRefused`: held by another process, another kind or format."""
-        return cls(await Database.open(path, KEYS, broken=broken))
+        store = cls(await Database.open(path, KEYS, broken=broken))
+        try:
+            # The process before may have ended between a deletion and the cut of the log that still holds its bytes.
+            await store._forget_deleted()
+        except BaseException:
+            await store.close()
+            raise
+        return store
 
     async def insert(self, row: KeyRow) -> KeyRow:
-        """Stores a key durably unless there is one. Raises `ValueError` for a key id that is taken."""
+        """Stores a key durably unless there is one as new. Raises `ValueError` for a key id that is taken."""
 
         def job(connection: sqlite3.Connection) -> KeyRow:
             stored = _current(connection, row.subject, row.period)
@@ -53,7 +60,7 @@ class SqliteKeyStore:
         return await self._database.write(job)
 
     async def current(self, subject: str, period: int) -> KeyRow | None:
-        """The key of a subject and period."""
+        """The subject's newest key."""
         return await self._database.read(lambda connection: _current(connection, subject, period))
 
     async def get(self, key_id: str) -> KeyRow | None:
@@ -68,17 +75,21 @@ class SqliteKeyStore:
             return connection.execute(where, (subject, period_below)).rowcount
 
         destroyed = await self._database.write(job)
-        if not await self._database.cut_log():
-            raise Unavailable("a reader keeps the destroyed keys in the write-ahead log; destroy again")
+        await self._forget_deleted()
         return destroyed
 
     async def close(self) -> None:
         """Gives the file back."""
         await self._database.close()
 
+    async def _forget_deleted(self) -> None:
+        if not await self._database.cut_log():
+            raise Unavailable("a reader keeps the destroyed keys in the write-ahead log; destroy again")
+
 
 def _current(connection: sqlite3.Connection, subject: str, period: int) -> KeyRow | None:
-    found = connection.execute(f"{_COLUMNS} WHERE subject = ? AND period = ?", (subject, period)).fetchone()
+    newest = f"{_COLUMNS} WHERE subject = ? AND period >= ? ORDER BY period DESC LIMIT 1"
+    found = connection.execute(newest, (subject, period)).fetchone()
     return KeyRow(*found) if found else None
 
 

@@ -341,6 +341,32 @@ class Sealed(_message.Message):
 Global___Sealed: _TypeAlias = Sealed  # noqa: Y015
 
 @_typing.final
+class Erasure(_message.Message):
+    """Says in an event that the keys of a subject are destroyed: what was sealed with them can never be read again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    PERIOD_MS_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """Whose keys."""
+    period_ms: _builtins.int
+    """Keys of earlier periods are destroyed; milliseconds since 1970. 2^62 when the subject has ended."""
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        period_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["period_ms", b"period_ms", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Erasure: _TypeAlias = Erasure  # noqa: Y015
+
+@_typing.final
 class StreamRecord(_message.Message):
     """One record of a public stream."""
 
