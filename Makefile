@@ -4,7 +4,7 @@ SEEDS ?= 500
 SEED ?= 0
 LANE ?= owner
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka test-kills check verify proto locks sim sim-shrink sim-mutants bench ci
+.PHONY: help setup run demo test test-kafka test-kills check verify proto locks sim sim-shrink sim-mutants mutants mutants-report bench ci
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,12 @@ sim-shrink: setup ## find the shortest trace of SEED that still fails
 
 sim-mutants: setup ## show that each planted bug is caught, and by which seed
 	@$(PY) -m tests.simulation.mutants --seeds $(SEEDS)
+
+mutants: setup ## make small faults in FILES of the engine, one at a time, and show which ones no test notices
+	@nice -n 10 $(PY) -m tools.mutate $(FILES)
+
+mutants-report: setup ## write docs/mutants.md from what was tried and the reasons in docs/mutants.json
+	@$(PY) -m tools.mutate --report
 
 bench: setup ## first figures: fold, owner in process, end to end
 	@$(PY) -m bench.run
