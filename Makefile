@@ -4,7 +4,7 @@ SEEDS ?= 500
 SEED ?= 0
 LANE ?= owner
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka test-kills check verify proto locks sim sim-shrink sim-mutants mutants mutants-report bench ci
+.PHONY: help setup run demo test test-kafka test-kills check verify proto locks sim sim-shrink sim-mutants mutants mutants-report laws bench ci
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,8 @@ mutants: setup ## make small faults in FILES of the engine, one at a time, and s
 
 mutants-report: setup ## write docs/mutants.md from what was tried and the reasons in docs/mutants.json
 	@$(PY) -m tools.mutate --report
+laws: setup ## play the laws over random histories at length (in `make test` they are played briefly)
+	@$(PY) -m pytest -n 2 -m laws --timeout 7200 --hypothesis-profile soak
 
 bench: setup ## first figures: fold, owner in process, end to end
 	@$(PY) -m bench.run

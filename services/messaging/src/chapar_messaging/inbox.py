@@ -63,6 +63,7 @@ class Row:
     """Newest message that the user may see; 0 for none."""
     activity_time_ms: int
     read_sequence: int
+    """Never below the one before the first visible: what somebody said in a former time is nothing to them."""
     unread_count: int
     first_visible_sequence: int
     change_sequence: int
@@ -80,14 +81,13 @@ def row_of(conversation_id: str, fields: Fields, marked_sequence: int) -> Row:
     """A live row as its user sees it; `marked_sequence` is their last MarkRead."""
     membership_change, _, first_visible = _MEMBERSHIP.unpack(fields[MEMBERSHIP])
     head = _number(fields, HEAD)
-    read = max(_number(fields, OWN), marked_sequence)
-    unread_after = max(read, first_visible - 1)
+    read = max(_number(fields, OWN), marked_sequence, first_visible - 1)
     return Row(
         conversation_id=conversation_id,
         head_sequence=head if head >= first_visible else 0,
         activity_time_ms=_number(fields, ACTIVITY),
         read_sequence=read,
-        unread_count=max(0, head - unread_after) - _deleted_between(fields, unread_after, head),
+        unread_count=max(0, head - read) - _deleted_between(fields, read, head),
         first_visible_sequence=first_visible,
         change_sequence=max(membership_change, _number(fields, CHANGE)),
     )

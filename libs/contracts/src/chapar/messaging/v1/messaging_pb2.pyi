@@ -896,7 +896,9 @@ class InboxRow(_message.Message):
     activity_time_ms: _builtins.int
     """When something last happened in it, milliseconds since 1970."""
     read_sequence: _builtins.int
-    """The user's read cursor: their last own message or the last MarkRead, whichever is higher."""
+    """The user's read cursor: their last own message, the last MarkRead or the one before the first visible, whichever is
+    highest.
+    """
     unread_count: _builtins.int
     """Messages of others after the read cursor that are not deleted."""
     first_visible_sequence: _builtins.int
