@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from google.protobuf.wrappers_pb2 import StringValue
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Key, decode
 from chapar_sourcing.ports import JournalRecord
+from chapar_sourcing.timers import TIMER_KIND, Timer
 from tests.simulation.clients import Client
 from tests.simulation.node import Node
 from tests.simulation.playing import Violation
@@ -27,7 +29,7 @@ class Booked:
     offset: int
     scope: str
     request_id: bytes
-    events: Sequence[dict[str, object]]
+    events: Sequence[dict[str, Any]]
     refused: str
 
 
@@ -73,7 +75,9 @@ def valid_entries(records: Sequence[JournalRecord]) -> list[Booked]:
 
 
 def _scope(actor: journal.Actor) -> str:
-    return f"user {actor.user}" if actor.HasField("user") else f"service {actor.service}"
+    kind = actor.WhichOneof("kind")
+    assert kind is not None, "everybody says who they are"
+    return f"{kind} {getattr(actor, kind)}"
 
 
 def check_history(world: World, clients: Sequence[Client]) -> None:
@@ -179,12 +183,29 @@ def refolded(records: Sequence[JournalRecord]) -> dict[Key, object]:
                     assert isinstance(item, Item), "only items are marked"
                     documents[key] = Item(item.tag, item.marks + 1)
                 elif key.kind == "register":
-                    documents[key] = Register(int(str(event["number"])), times[entry.offset])
+                    documents[key] = Register(int(str(event["number"])), times[entry.offset], _chimes(item, event))
+                elif key.kind == TIMER_KIND:
+                    documents[key] = _timer(key, event)
                 elif key.id.lstrip("0") == str(event["number"]):
                     documents[key] = Item(str(event["tag"]))
                 else:
                     documents[key] = None
     return documents
+
+
+def _chimes(before: object, event: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    waiting = {number: due for due, number in before.chimes} if isinstance(before, Register) else {}
+    for _, number in (event[what] for what in ("chimed", "cancels") if what in event):
+        del waiting[number]
+    if "chimes" in event:
+        due, number = event["chimes"]
+        waiting[number] = due
+    return tuple((waiting[number], number) for number in sorted(waiting))
+
+
+def _timer(key: Key, event: Mapping[str, Any]) -> Timer | None:
+    register, _, number = key.id.partition(".")[2].partition("/")
+    return Timer(json.dumps([register, int(number)]).encode()) if event.get("number") == int(number) else None
 
 
 def check_applied(world: World, node: Node) -> None:

@@ -10,6 +10,7 @@ from chapar_sourcing.owner import (
     Alarm,
     Append,
     Applied,
+    Bounds,
     CheckpointConfirmed,
     Command,
     CommandReceived,
@@ -21,6 +22,8 @@ from chapar_sourcing.owner import (
     Input,
     Load,
     LoadFailed,
+    LoadTimers,
+    LoadTimersFailed,
     Outcome,
     Owner,
     OwnerPhase,
@@ -31,6 +34,8 @@ from chapar_sourcing.owner import (
     Replied,
     Started,
     Tick,
+    TimerFailed,
+    TimersLoaded,
 )
 from chapar_sourcing.ports import DocumentWrite
 from tests.simulation.playing import Violation
@@ -42,6 +47,8 @@ READ_RECORDS_MAX = 7
 SKEWS_MS = (-20_000, -1_500, 1_500, 20_000)
 HEARTBEAT_FRESH_MS = 5_000
 CUT_OFF_MS = 7_000
+BOUNDS = Bounds(timers_page=2, timers_under_way_max=2)
+"""So small that pages, and turns, matter."""
 RESTS_MS = (100, 1_500)
 
 
@@ -139,6 +146,7 @@ class Node:
             generation=1,
             address=self.name,
             new_writer=lambda: self.random.randbytes(16),
+            bounds=BOUNDS,
         )
 
     def _every(self, period_ms: int, act: Callable[[], None]) -> None:
@@ -247,6 +255,10 @@ class Node:
                 self._in_this_life(self.random.randint(1, 5), lambda: self._read(effect))
             case Load():
                 self._in_this_life(self.random.randint(1, 30), lambda: self._load(effect))
+            case LoadTimers():
+                self._in_this_life(self.random.randint(1, 30), lambda: self._load_timers(effect))
+            case TimerFailed():
+                raise Violation(f"{self.name} failed with {effect.timer}: {effect.reason} {effect.bug!r}")
             case Replied():
                 self._replied(effect)
             case Confirmed():
@@ -302,6 +314,14 @@ class Node:
             self.give(LoadFailed(effect.load_id))
             return
         self._in_this_life(self.random.randint(0, 60), lambda: self.give(DocumentsLoaded(effect.load_id, found)))
+
+    def _load_timers(self, effect: LoadTimers) -> None:
+        if self.world.faults.happens("load_fails"):
+            self.give(LoadTimersFailed(effect.load_id))
+            return
+        found = self.world.store.timers(effect.after, effect.limit, effect.at_least, self._writes_behind())
+        answer = LoadTimersFailed(effect.load_id) if found is None else TimersLoaded(effect.load_id, found)
+        self._in_this_life(self.random.randint(0, 60), lambda: self.give(answer))
 
     def _replied(self, effect: Replied) -> None:
         tell = self._tells.pop(effect.ticket)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container
+from functools import partial
 
+from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.owner import Owner, OwnerPhase
 from tests.simulation.checks import check_applied, check_history, check_state
+from tests.simulation.chimes import check_chimes, chimes_of
 from tests.simulation.clients import Client
 from tests.simulation.faults import Rates
 from tests.simulation.node import Node
@@ -16,6 +19,8 @@ from tests.simulation.world import World
 NODES = 3
 CLIENTS = 4
 WISHES = 14
+CHIMES_LATE_MS = 2_000
+"""How late a chime may be once all is well."""
 
 
 def play(
@@ -70,11 +75,13 @@ def _live(world: World, nodes: list[Node], clients: list[Client]) -> None:
 
 
 def _settle(world: World, nodes: list[Node], clients: list[Client], domain: Registers) -> None:
-    """Everything heals; one process stays; all wishes end; then the books are compared."""
+    """Everything heals; one process stays, or a new one comes up; all wishes end; then the books are compared."""
+    stays = _owner_that_stays(world, nodes)
     for node in nodes:
-        if node.up:
+        if node.up and node is not stays:
             node.crash()
-    nodes[0].start()
+    if stays is None:
+        nodes[0].start()
 
     def owning() -> list[Node]:
         return [node for node in nodes if node.up and node.owner.phase is OwnerPhase.OWNING]
@@ -86,6 +93,33 @@ def _settle(world: World, nodes: list[Node], clients: list[Client], domain: Regi
     if not world.run(quiet, limit_ms=120_000):
         waiting = [put.tag for client in clients for put in client.puts if not put.done]
         raise Violation(f"no rest: {[node.owner.phase.value for node in nodes]}, unanswered {waiting}")
+    _wait_for_chimes(world, lambda: owning()[0].now_ms if quiet() else 0)
+    chimes = check_chimes(world.journal.records)
+    world.faults.fired.update(chimes_fired=chimes.fired, chimes_cancelled=chimes.cancelled)
     check_history(world, clients)
     check_state(world, owning()[0], domain)
     check_applied(world, owning()[0])
+
+
+def _owner_that_stays(world: World, nodes: list[Node]) -> Node | None:
+    """The owner as the log has it, in half of all seeds, if it is awake."""
+    claims = [journal.Record.FromString(record.data).claim for record in world.journal.records]
+    epoch = max((claim.epoch for claim in claims), default=0)
+    owners = [
+        n for n in nodes if n.up and not n.paused and n.owner.phase is OwnerPhase.OWNING and n.owner.epoch == epoch
+    ]
+    return owners[0] if owners and world.random.random() < 0.5 else None
+
+
+def _wait_for_chimes(world: World, time_at_rest: Callable[[], int]) -> None:
+    """Lets time pass until all chimes must have fired, those that chimes set included. `time_at_rest` is the owner's
+    clock; 0 while something moves."""
+    until_ms, next_ms = 0, time_at_rest()
+    while next_ms > until_ms:
+        until_ms = next_ms
+        world.run(partial(_is_past, time_at_rest, until_ms + CHIMES_LATE_MS), limit_ms=120_000)
+        next_ms = chimes_of(world.journal.records).last_due_ms
+
+
+def _is_past(time_at_rest: Callable[[], int], time_ms: int) -> bool:
+    return time_at_rest() >= time_ms

@@ -9,13 +9,19 @@ from typing import Any
 from google.protobuf.wrappers_pb2 import StringValue
 
 from chapar_sourcing.domain import Document, Documents, Key, Refused, When, ordered
+from chapar_sourcing.timers import TIMER_KIND, DueTimer, Timer, timer_key
+
+CHIME_MS = (0, 300, 2_500, 9_000)
+"""How long after its setting a chime is due."""
 
 
 class Register(Document, frozen=True, array_like=True):
-    """How many items a register has, and the clock of the newest."""
+    """How many items a register has, the clock of the newest, and its chimes that are still to come."""
 
     count: int
     time_ms: int
+    chimes: tuple[tuple[int, int], ...] = ()
+    """(when it is due, number of the item that set it) of each, oldest first."""
 
 
 class Item(Document, frozen=True, array_like=True):
@@ -38,13 +44,14 @@ def mark(register: str, number: int, tag: str) -> StringValue:
 class Registers:
     """Puts are numbered densely; a put may demand that the register is even; every third item deletes the second.
 
-    An item is created, and deleted, by events of commands that do not need it; a mark needs the item alone.
+    An item is created, and deleted, by events of commands that do not need it; a mark needs the item alone. Every
+    fifth item sets a chime: a timer that puts an item of its own later, unless every seventh item has cancelled it.
     """
 
     service = "toy"
     command_type = StringValue
     event_type = StringValue
-    documents: Mapping[str, type[Document]] = {"register": Register, "item": Item}
+    documents: Mapping[str, type[Document]] = {"register": Register, "item": Item, TIMER_KIND: Timer}
     keeps_answers = False
 
     def __init__(self, *, journals_refusals: bool) -> None:
@@ -64,8 +71,20 @@ class Registers:
         count = register.count if isinstance(register, Register) else 0
         if wish["even"] and count % 2:
             return Refused("REASON_ODD", {"count": str(count)})
-        event = {"register": wish["register"], "tag": wish["tag"], "number": count + 1}
+        event = {
+            "register": wish["register"],
+            "tag": wish["tag"],
+            "number": count + 1,
+            **_chimes(register, now_ms, wish.get("chimed")),
+        }
+        if "chimed" in wish:
+            event["chimed"] = wish["chimed"]
         return [StringValue(value=json.dumps(event))]
+
+    def due(self, timer: DueTimer) -> StringValue:
+        register, number = json.loads(timer.payload)
+        wish = {"register": register, "tag": f"chime/{timer.subject}", "even": False}
+        return StringValue(value=json.dumps({**wish, "chimed": [timer.due_ms, number]}))
 
     def touches(self, event: StringValue) -> Sequence[Key]:
         done = json.loads(event.value)
@@ -74,18 +93,49 @@ class Registers:
         keys = [Key("register", done["register"]), Key("item", done["register"], ordered(done["number"]))]
         if done["number"] % 3 == 0:
             keys.append(Key("item", done["register"], ordered(done["number"] - 1)))
-        return keys
+        return [
+            *keys,
+            *(_timer(done["register"], done[what]) for what in ("chimes", "chimed", "cancels") if what in done),
+        ]
 
     def evolve(self, key: Key, document: Document | None, event: StringValue, when: When) -> Document | None:
         done = json.loads(event.value)
         if key.kind == "register":
             count = document.count if isinstance(document, Register) else 0
             assert done["number"] == count + 1, "events reach a document in order, none twice"
-            return Register(done["number"], when.time_ms)
+            gone = [tuple(done[what]) for what in ("chimed", "cancels") if what in done]
+            left = [chime for chime in (document.chimes if isinstance(document, Register) else ()) if chime not in gone]
+            return Register(
+                done["number"], when.time_ms, (*left, *([tuple(done["chimes"])] if "chimes" in done else []))
+            )
+        if key.kind == TIMER_KIND:
+            return Timer(json.dumps([done["register"], done["chimes"][1]]).encode()) if _is_set(key, done) else None
         if "mark" in done:
             assert isinstance(document, Item), "only items are marked"
             return Item(document.tag, document.marks + 1)
         return Item(done["tag"]) if key.id == ordered(done["number"]) else None
+
+
+def _chimes(register: Document | None, now_ms: int, chimed: Sequence[int] | None) -> dict[str, Any]:
+    """What the next item of a register sets and cancels; `chimed` is the chime that puts it, if one does."""
+    count, chimes = (register.count, register.chimes) if isinstance(register, Register) else (0, ())
+    others = [list(chime) for chime in chimes if list(chime) != chimed]
+    number = count + 1
+    changes: dict[str, Any] = {}
+    if number % 5 == 0:
+        changes["chimes"] = [now_ms + CHIME_MS[number % len(CHIME_MS)], number]
+    if number % 7 == 0 and others:
+        changes["cancels"] = others[0]
+    return changes
+
+
+def _timer(register: str, chime: Sequence[int]) -> Key:
+    due_ms, number = chime
+    return timer_key(due_ms, f"{register}/{number}")
+
+
+def _is_set(key: Key, done: Mapping[str, Any]) -> bool:
+    return "chimes" in done and key == _timer(done["register"], done["chimes"])
 
 
 def _item(wish: Mapping[str, Any]) -> Key:

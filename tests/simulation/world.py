@@ -12,6 +12,7 @@ from typing import TypeVar
 from chapar_sourcing.domain import Key, Stored
 from chapar_sourcing.owner import Append, AppendFailed, AppendSucceeded, Input
 from chapar_sourcing.ports import Checkpoint, DocumentWrite, JournalRecord
+from chapar_sourcing.timers import TIMER_KIND
 from tests.simulation.faults import Faults, Rates
 
 T = TypeVar("T")
@@ -52,9 +53,9 @@ class World:
         """Lets time pass until something holds; False when it never did."""
         end = self.now_ms + limit_ms
         while self._queue and not until():
-            at, _, act = heapq.heappop(self._queue)
+            at, order, act = heapq.heappop(self._queue)
             if at > end:
-                heapq.heappush(self._queue, (at, self._order, act))
+                heapq.heappush(self._queue, (at, order, act))
                 return False
             self.now_ms = at
             act()
@@ -159,6 +160,12 @@ class Store:
             return None
         found = {key: _latest(self._versions.get(key, ()), self._now - writes_behind) for key in keys}
         return {key: stored for key, stored in found.items() if stored is not None}
+
+    def timers(self, after: str, limit: int, at_least: int, writes_behind: int) -> Sequence[str] | None:
+        """Ids of the next live timers that such a server has, in order; None when its checkpoint is below that."""
+        known = [key for key in self._versions if key.kind == TIMER_KIND and key.id > after]
+        found = self.load(known, at_least, writes_behind)
+        return None if found is None else sorted(key.id for key, stored in found.items() if stored.data)[:limit]
 
 
 def _latest(versions: Sequence[tuple[int, T]], until: int) -> T | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.owner import Bounds, OwnerPhase, TimerFailed
-from chapar_sourcing.owner.timers import HINTS_MAX, PAGE_TIMERS, RETRY_MS_MIN, UNDER_WAY_MAX
+from chapar_sourcing.owner.timers import RETRY_MS_MIN
 from chapar_sourcing.requests import request_time_ms
 
 from .accounts import add
@@ -12,6 +12,9 @@ from .reminders import Reminders, cancel, remind, reminder_key
 from .rig import NOW_MS, Rig, owning, successor
 
 DUE_MS = NOW_MS + 10_000
+PAGE_TIMERS = Bounds().timers_page
+HINTS_MAX = 4 * PAGE_TIMERS
+UNDER_WAY_MAX = Bounds().timers_under_way_max
 
 
 def timed(**how: object) -> Rig:

@@ -85,7 +85,7 @@ class Owner:
         self._journal_id = journal_id
         self._generation = generation
         self._memory = Memory()
-        self._timers = Timers(domain, self._memory, self._say)
+        self._timers = Timers(domain, self._memory, self._bounds, self._say)
         self._intake = Intake(domain, partition, self._memory, self._timers, self._bounds)
         self._projection = Projection(journal_id, generation)
         self._replay = Replay(domain, self._memory, self._intake.answers, self._projection)

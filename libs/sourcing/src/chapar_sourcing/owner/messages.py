@@ -54,6 +54,10 @@ class Bounds:
     """A claim after an unknown outcome needs an own heartbeat this fresh."""
     needs_max: int = 1_000
     """Documents a command may need."""
+    timers_page: int = 1_000
+    """Timers read ahead at once; four times as many are remembered at most."""
+    timers_under_way_max: int = 250
+    """Due timers whose commands are on their way at once: the rest of a crowd waits behind other commands."""
 
 
 # ---- inputs -------------------------------------------------------------------------------------------------------

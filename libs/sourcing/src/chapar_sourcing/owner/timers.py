@@ -16,16 +16,10 @@ from typing import Any
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Domain, Key
 from chapar_sourcing.owner.memory import Memory
-from chapar_sourcing.owner.messages import Command, Effect, LoadTimers, Outcome, TimerFailed, TimersLoaded
+from chapar_sourcing.owner.messages import Bounds, Command, Effect, LoadTimers, Outcome, TimerFailed, TimersLoaded
 from chapar_sourcing.refusing import LOG_DAMAGED, NOT_OWNER, OUTCOME_UNKNOWN
 from chapar_sourcing.timers import TIMER_KIND, TimedDomain, due_ms_of
 
-PAGE_TIMERS = 1_000
-READ_AHEAD_BELOW = 500
-"""With fewer hints than this the next page is read."""
-HINTS_MAX = 4_000
-UNDER_WAY_MAX = 250
-"""Timers whose commands are on their way at once: the rest of a crowd waits its turn behind other commands."""
 RETRY_MS_MIN = 1_000
 RETRY_MS_MAX = 60_000
 NEVER_MS = 1 << 62
@@ -41,12 +35,15 @@ _UNFAILED = frozenset({TIMER_GONE, TIMER_NOT_DURABLE, NOT_OWNER, LOG_DAMAGED, OU
 class Timers:
     """The next timers of one partition."""
 
-    def __init__(self, domain: Domain[Any, Any], memory: Memory, say: Callable[[Effect], None]) -> None:
+    def __init__(self, domain: Domain[Any, Any], memory: Memory, bounds: Bounds, say: Callable[[Effect], None]) -> None:
         self.used = TIMER_KIND in domain.documents
         """Whether the service has timers at all."""
         assert not self.used or isinstance(domain, TimedDomain), "a domain with timers says what they make"
         self._actor = journal.Actor(system=domain.service)
         self._memory = memory
+        self._page = bounds.timers_page
+        self._hints_max = 4 * bounds.timers_page
+        self._under_way_max = bounds.timers_under_way_max
         self._say = say
         self._hints: list[str] = []
         """A heap of ids: their order is that of their times."""
@@ -92,7 +89,8 @@ class Timers:
         self._asked, self._ask_again = None, False
 
     def _wants_page(self) -> bool:
-        return self.used and self._asked is None and self._read_to is not None and len(self._hints) < READ_AHEAD_BELOW
+        few = 2 * len(self._hints) < self._page
+        return self.used and few and self._asked is None and self._read_to is not None
 
     def read_ahead(self, at_least: int) -> None:
         """Asks for the next page where few hints are left, or again for one that could not be read."""
@@ -104,7 +102,7 @@ class Timers:
             self._ask(self._read_to, at_least)
 
     def _ask(self, after: str, at_least: int) -> None:
-        self._asked = LoadTimers(self._next_number, after, PAGE_TIMERS, at_least)
+        self._asked = LoadTimers(self._next_number, after, self._page, at_least)
         self._next_number += 1
         self._say(self._asked)
 
@@ -141,9 +139,9 @@ class Timers:
 
     def _trim(self) -> None:
         """Forgets the latest hints where there are too many: pages will find them again."""
-        if len(self._hints) <= HINTS_MAX:
+        if len(self._hints) <= self._hints_max:
             return
-        self._hints = nsmallest(HINTS_MAX // 2, self._hints)
+        self._hints = nsmallest(self._hints_max // 2, self._hints)
         self._hinted = set(self._hints)
         self._read_to = self._hints[-1]
         self._asked, self._ask_again = None, False
@@ -156,7 +154,7 @@ class Timers:
             self._retry_at_ms = None
             self.begin()
         commands: list[Command] = []
-        while self._hints and len(self._under_way) < UNDER_WAY_MAX and due_ms_of(self._hints[0]) <= now_ms:
+        while self._hints and len(self._under_way) < self._under_way_max and due_ms_of(self._hints[0]) <= now_ms:
             identity = heappop(self._hints)
             self._hinted.discard(identity)
             ticket = next(self._tickets)
