@@ -62,7 +62,7 @@ def test_the_trace_of_a_planted_bug_is_shrunk_and_still_fails() -> None:
         lambda seed, suppressed=frozenset(): play_with(TakesSilenceForFailure, seed, suppressed), first.seed
     )
     assert shrunk.played.kind == first.kind
-    assert len(shrunk.played.faults) <= 24 < len(first.faults)
-    assert len(shrunk.played.steps) <= 50 < len(first.steps)
+    assert len(shrunk.played.faults) <= len(first.faults) // 3
+    assert len(shrunk.played.steps) <= len(first.steps) // 3
     again = play_with(TakesSilenceForFailure, first.seed, AllBut(shrunk.only))
     assert (again.trace_hash, again.violation) == (shrunk.played.trace_hash, shrunk.played.violation)
