@@ -1,0 +1,205 @@
+"""Callers with crooked clocks who repeat each request until they know what became of it, and judge what they read."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from chapar.sourcing.journal.v1 import journal_pb2 as journal
+from chapar_sourcing.domain import Key
+from chapar_sourcing.hosting import Request
+from chapar_sourcing.owner import Outcome
+from chapar_sourcing.partitions import partition_of_id
+from chapar_sourcing.refusing import REQUEST_ID_IN_FUTURE, TRANSIENT
+from chapar_sourcing.requests import make_request_id
+from chapar_sourcing.view import View
+from tests.simulation.path.chat import Room
+from tests.simulation.path.messages import Command
+from tests.simulation.path.money import Account
+from tests.simulation.path.process import Process, Service, call
+from tests.simulation.path.world import Violation
+
+if TYPE_CHECKING:
+    from tests.simulation.path.stage import Stage
+
+SKEWS_MS = (0, 0, 0, -4_000, 3_000, 9_000)
+DEADLINE_MS = 1_500
+PATIENCE = (0.3, 2.0)
+THINK = (0.0, 0.12)
+
+
+@dataclass
+class Wish:
+    """One request and its fate."""
+
+    service: Service
+    body: Any
+    actor: str
+    request_id: bytes
+    tries: int = 0
+    outcome: Outcome | None = None
+    """The final one, from the log or a refusal."""
+
+
+@dataclass
+class Client:
+    """Sends its wishes one after the other."""
+
+    stage: Stage
+    name: str
+    wishes_left: int
+    skew_ms: int
+    wishes: list[Wish] = field(default_factory=list)
+    done: bool = False
+    then: Callable[[], None] | None = None
+    """What follows a wish; by default the next one."""
+    _try: int = 0
+
+    # ---- one after the other
+
+    def next(self) -> None:
+        """The next wish, or the end."""
+        if not self.wishes_left:
+            self.done = True
+            return
+        self.wishes_left -= 1
+        draw = self.stage.world.random
+        if draw.random() < 0.3:
+            Reading(self).begin()
+            return
+        self.ask(*self._drawn())
+
+    def ask(self, service: Service, body: Any) -> None:
+        """Wishes something, until it is known what became of it."""
+        self.wishes.append(Wish(service, body, self.name, self._new_id()))
+        self.send()
+
+    def _drawn(self) -> tuple[Service, Any]:
+        stage, draw = self.stage, self.stage.world.random
+        if draw.random() < 0.4:
+            payer, payee = draw.choice(stage.accounts), draw.choice(stage.accounts)
+            text = draw.choice(stage.rooms) if draw.random() < 0.5 else ""
+            return stage.money, Command(kind="transfer", key=payer, other=payee, amount=draw.randint(1, 40), text=text)
+        room, user, name = draw.choice(stage.rooms), draw.choice(stage.users), draw.choice(stage.names)
+        body = draw.choice([
+            Command(kind="say", key=room, text=f"{self.name}.{len(self.wishes)}"),
+            Command(kind="say", key=room, text=f"{self.name}.{len(self.wishes)}"),
+            Command(kind="enter", key=room, other=user, flag=draw.random() < 0.7),
+            Command(kind="entitle", key=user, text=f"title {len(self.wishes)}"),
+            Command(kind="wish", key=user, other=name),
+            Command(kind="drop", key=user),
+            Command(kind="expire", key=user),
+        ])  # fmt: skip
+        return stage.chat, body
+
+    def _new_id(self) -> bytes:
+        world = self.stage.world
+        return make_request_id(world.now_ms + self.skew_ms, world.random.randbytes(10))
+
+    # ---- one wish
+
+    def send(self) -> None:
+        """Tries the last wish, again if need be."""
+        wish, world = self.wishes[-1], self.stage.world
+        wish.tries += 1
+        self._try += 1
+        number = self._try
+
+        def answered(outcome: Outcome | str) -> None:
+            if wish.outcome is None and wish is self.wishes[-1]:
+                self._answered(wish, number, outcome)
+
+        def late() -> None:
+            if number == self._try and wish.outcome is None:
+                self.send()
+
+        world.soon(*PATIENCE, late)
+        target = self.stage.somebody(wish.service)
+        if target is not None:
+            request = Request(
+                actor=journal.Actor(user=self.name), request_id=wish.request_id,
+                content_hash=wish.body.SerializeToString(), content_key_id="k", body=wish.body, deadline_ms=0,
+            )  # fmt: skip
+            call(world, "client", target, lambda: self.stage.submitted(target, request), answered)
+
+    def _answered(self, wish: Wish, number: int, outcome: Outcome | str) -> None:
+        world = self.stage.world
+        reason = outcome if isinstance(outcome, str) else outcome.reason
+        if reason == REQUEST_ID_IN_FUTURE and isinstance(outcome, Outcome) and wish.tries == 1 and outcome.detail:
+            self.skew_ms = int(outcome.detail["server_time_ms"]) - world.now_ms
+            wish.request_id = self._new_id()
+        if reason in TRANSIENT:
+            if number == self._try:
+                self._try += 1
+                world.soon(0.02, 0.25, self.send)
+            return
+        assert isinstance(outcome, Outcome), "a reason of the engine is transient here"
+        wish.outcome = outcome
+        self.stage.learned(wish)
+        world.note(f"{self.name} {wish.body.kind} {wish.body.key}: {reason or outcome.position}")
+        world.soon(*THINK, self.then or self.next)
+
+
+class Reading:
+    """One query: what it shows is at least as new as what anybody was told before it began."""
+
+    def __init__(self, client: Client) -> None:
+        stage, draw = client.stage, client.stage.world.random
+        self._client = client
+        self._stage = stage
+        of_money = draw.random() < 0.5
+        self._service = stage.money if of_money else stage.chat
+        self._key = draw.choice(stage.accounts if of_money else stage.rooms)
+        self._read: Callable[[View], Awaitable[Any]] = self._balance if of_money else self._head
+        self._told = stage.told.get(self._key, 0)
+        self._open = True
+
+    async def _balance(self, view: View) -> tuple[int, int]:
+        key = Key("account", self._key)
+        found = (await view.get(key)).get(key)
+        account = found if isinstance(found, Account) else Account()
+        return account.changes, account.balance
+
+    async def _head(self, view: View) -> tuple[int, list[str]]:
+        key = Key("room", self._key)
+        found = (await view.get(key)).get(key)
+        said = await view.scan("said", self._key, limit=1_000)
+        return (found.head if isinstance(found, Room) else 0), [message.text for _, message in said]  # type: ignore[attr-defined]
+
+    def begin(self) -> None:
+        """Asks somebody; gives up after a while."""
+        target = self._stage.somebody(self._service)
+        self._stage.world.soon(*PATIENCE, self._end)
+        if target is None:
+            return
+        partition = partition_of_id(self._key, self._service.partitions)
+
+        async def work() -> Any:
+            seen = await target.host.read(partition, self._read, deadline_ms=target.host.now_ms + DEADLINE_MS)
+            self._judge(target, seen)
+            return ""
+
+        call(self._stage.world, "client", target, work, lambda _: self._end())
+
+    def _judge(self, target: Process, seen: tuple[int, Any]) -> None:
+        """Called as the answer leaves the process."""
+        version, value = seen
+        world = self._stage.world
+        world.note(f"{target.name} shows {self._key} as of {version}")
+        if version < self._told:
+            raise Violation(f"{target.name} shows {self._key} as of {version}, it was {self._told} before")
+        if self._service is self._stage.money:
+            history = self._stage.money_ledger.history[self._key]
+            right = version < len(history) and history[version] == value
+        else:
+            said = self._stage.chat_ledger.said[self._key]
+            right = version <= len(said) and value[:version] == said[:version] and value == said[: len(value)]
+        if not right:
+            raise Violation(f"{target.name} shows {self._key} as of {version}: {value}, which never was so")
+        self._stage.tell(self._key, version)
+
+    def _end(self) -> None:
+        if self._open:
+            self._open = False
+            self._stage.world.soon(*THINK, self._client.next)

@@ -1,0 +1,79 @@
+"""How often what goes wrong on the whole path. Each fault that fires has a number, so that it can be left out."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Set
+from dataclasses import dataclass, field, fields
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Probabilities: of a call for calls, of a moment (50 ms) for what happens to processes and servers."""
+
+    append_rejected: float = 0.01
+    append_never_lands: float = 0.01
+    append_lands_late: float = 0.015
+    append_ack_lost: float = 0.015
+    append_ack_slow: float = 0.04
+    append_doubled: float = 0.015
+    append_offset_gap: float = 0.03
+    append_no_offset: float = 0.02
+    journal_read_fails: float = 0.02
+    journal_loses_flight: float = 0.006
+    store_unavailable: float = 0.03
+    store_slow: float = 0.04
+    store_behind: float = 0.08
+    store_write_halves: float = 0.02
+    store_write_unconfirmed: float = 0.03
+    store_ack_lost: float = 0.02
+    store_fails_over: float = 0.01
+    publish_halves: float = 0.03
+    publish_ack_lost: float = 0.03
+    publish_doubled: float = 0.03
+    publish_slow: float = 0.04
+    stream_read_fails: float = 0.02
+    peer_lost: float = 0.02
+    peer_reply_lost: float = 0.02
+    peer_doubled: float = 0.02
+    peer_late: float = 0.03
+    client_lost: float = 0.02
+    client_reply_lost: float = 0.03
+    client_doubled: float = 0.02
+    client_late: float = 0.03
+    beat_lost: float = 0.03
+    beat_ack_lost: float = 0.02
+    beat_slow: float = 0.04
+    cut_off: float = 0.006
+    crash: float = 0.007
+    pause: float = 0.007
+    take_over: float = 0.01
+    drain: float = 0.004
+    crooked_clock: float = 0.5
+    drifting_clock: float = 0.5
+
+
+CALM = Rates(**{rate.name: 0.0 for rate in fields(Rates)})
+
+
+@dataclass(slots=True)
+class Faults:
+    """Draws faults from the seed's randomness, numbers and counts those that fire, leaves out the suppressed ones."""
+
+    random: random.Random
+    rates: Rates
+    suppressed: Set[int] = frozenset()
+    fired: Counter[str] = field(default_factory=Counter)
+    numbered: list[str] = field(default_factory=list)
+    """Names of the faults that were drawn, by number; suppressed ones too."""
+
+    def happens(self, name: str) -> bool:
+        """Whether the fault fires now."""
+        if self.random.random() >= getattr(self.rates, name):
+            return False
+        self.numbered.append(name)
+        if len(self.numbered) - 1 in self.suppressed:
+            return False
+        self.fired[name] += 1
+        return True

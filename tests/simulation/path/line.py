@@ -1,0 +1,53 @@
+"""How a process reaches what surrounds it: a call goes out, its effect happens in the world, an answer may come back.
+
+A call that has left happens whether its process lives on or not; answers to a dead process go nowhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from tests.simulation.path.loop import VirtualLoop
+from tests.simulation.path.world import World
+
+T = TypeVar("T")
+
+NEAR_SECONDS = (0.000_2, 0.003)
+
+
+class Line:
+    """The line of one process."""
+
+    def __init__(self, world: World, loop: VirtualLoop) -> None:
+        self.world = world
+        self.loop = loop
+
+    async def ask(self, act: Callable[[], T], *, least: float = NEAR_SECONDS[0], most: float = NEAR_SECONDS[1]) -> T:
+        """Has `act` done at a random time between `least` and `most` seconds from now; returns or raises as it does."""
+        future = self.loop.create_future()
+
+        def arrive() -> None:
+            try:
+                result = act()
+            except Exception as error:
+                self.answer(future, error)
+            else:
+                self.answer(future, result)
+
+        self.world.soon(least, most, arrive)
+        return await future  # type: ignore[no-any-return]
+
+    def answer(self, future: asyncio.Future[Any], outcome: object) -> None:
+        """Brings an answer, or an exception, to whoever waits, if they still are there."""
+        self.loop.call_soon(_settle, future, outcome)
+
+
+def _settle(future: asyncio.Future[Any], outcome: object) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

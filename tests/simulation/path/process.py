@@ -1,0 +1,263 @@
+"""One process of a service: the real host on its own loop, behind a line that dies with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from chapar.sourcing.peer.v1 import peer_pb2 as peer
+from chapar_sourcing.host import OwnerHost
+from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, ReadPolicy
+from chapar_sourcing.measures import HeldMeasures
+from chapar_sourcing.ports import Unavailable
+from chapar_sourcing.refusing import UNAVAILABLE, EngineRefused
+from chapar_sourcing.shell import OwnerShell
+from chapar_sourcing.watch import WatchRefused
+from tests.simulation.path.journal import Log, PathJournal
+from tests.simulation.path.line import Line
+from tests.simulation.path.loop import VirtualLoop
+from tests.simulation.path.members import Directory, PathMembers
+from tests.simulation.path.store import PathStore, Servers
+from tests.simulation.path.stream import PathStream, Topics
+from tests.simulation.path.world import World
+
+T = TypeVar("T")
+
+SKEW_MS_MAX = 1_500
+DRIFT_MAX = 0.02
+PEER_DEADLINE = 2.0
+TICK_MS = 100
+
+
+@dataclass
+class Service:
+    """One service: its rules, and what its processes share."""
+
+    name: str
+    rules: HostRules
+    read_policy: ReadPolicy
+    log: Log
+    servers: Servers
+    processes: list[Process] = field(default_factory=list)
+    """Those that run now, zombies included."""
+    claimed: dict[int, str] = field(default_factory=dict)
+    """Partition -> address of the last valid claim."""
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions it has."""
+        return len(self.log.partitions)
+
+
+class ProcessClock:
+    """The clock of a machine: crooked by a constant, drifting by a rate."""
+
+    def __init__(self, world: World, loop: VirtualLoop, skew_ms: int) -> None:
+        self._world = world
+        self._loop = loop
+        self._skew_ms = skew_ms
+
+    def now_ms(self) -> int:
+        return self._world.now_ms + self._skew_ms
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class Process:
+    """From its start to its crash or end."""
+
+    def __init__(
+        self, world: World, name: str, service: Service, owned: Sequence[int], topics: Topics, directory: Directory,
+        **config: Any,
+    ) -> None:  # fmt: skip
+        happens, draw = world.faults.happens, world.random
+        rate = 1.0 + draw.uniform(-DRIFT_MAX, DRIFT_MAX) if happens("drifting_clock") else 1.0
+        skew_ms = draw.randint(-SKEW_MS_MAX, SKEW_MS_MAX) if happens("crooked_clock") else 0
+        self.world = world
+        self.name = name
+        self.service = service
+        self.owned = tuple(owned)
+        self.loop = VirtualLoop(world, name, rate)
+        self.draining = False
+        self.ended = False
+        line = Line(world, self.loop)
+        self.members = PathMembers(directory, line, service.name, name)
+        self.measures = HeldMeasures()
+        self.host = self.loop.call_now(lambda: OwnerHost(
+            HostConfig(
+                service=service.name, address=name, read_policy=service.read_policy, owned=self.owned,
+                tick_interval_ms=TICK_MS, **config,
+            ),
+            HostPorts(
+                PathJournal(service.log, line), PathStore(service.servers, line), self.members,
+                PathStream(topics, line),
+            ),
+            service.rules, clock=ProcessClock(world, self.loop, skew_ms), measures=self.measures,
+            remote=RemoteTargets(self, directory), randomness=draw.randbytes,
+        ))  # fmt: skip
+        service.processes.append(self)
+        world.note(f"{name} starts with {self.owned}")
+        self.task = self.loop.create_task(self.host.run(), name="host")
+        self.task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.ended = True
+        if self.loop.buried:
+            return
+        if task.cancelled() or task.exception() is not None:
+            self.world.failed(f"{self.name} ended: {'cancelled' if task.cancelled() else repr(task.exception())}")
+        self.world.note(f"{self.name} has ended in order")
+        self._leave()
+
+    def _leave(self) -> None:
+        if self in self.service.processes:
+            self.service.processes.remove(self)
+
+    def crash(self) -> None:
+        """Is gone at once."""
+        self.world.note(f"{self.name} crashes")
+        self.loop.kill()
+        self._leave()
+
+    def drain(self) -> None:
+        """Begins to end in order."""
+        self.world.note(f"{self.name} drains")
+        self.draining = True
+        self.loop.call_soon(self.host.stop)
+
+    def pause(self, seconds: float) -> None:
+        """Stands still for a while."""
+        self.world.note(f"{self.name} pauses {seconds}")
+        self.loop.pause()
+        self.world.after(seconds, self.loop.resume)
+
+    @property
+    def shells(self) -> list[OwnerShell]:
+        """The shells of its owners."""
+        return [self.host._partitions[number].shell for number in self.owned]
+
+    @property
+    def alarms(self) -> list[str]:
+        """What it found wrong with its logs."""
+        return [shell.alarm for shell in self.shells if shell.alarm]
+
+    def gave_up(self, partition: int) -> bool:
+        """Whether it knows that it owns a partition no more."""
+        health = {h.partition: h.phase for h in self.host.health()}
+        return health[partition] == "deposed" and self.host.config.reclaim_after_ms is None
+
+    @property
+    def deposed(self) -> bool:
+        """Whether it knows that it owns nothing any more."""
+        return all(self.gave_up(partition) for partition in self.owned)
+
+    # ---- being called
+
+    def serve(self, work: Callable[[], Awaitable[T]], reply: Callable[[T | str], None]) -> None:
+        """Runs a call that has arrived; `reply` gets its result, or a reason of the engine."""
+        self.loop.call_soon(self._begin, work, reply)
+
+    def _begin(self, work: Callable[[], Awaitable[T]], reply: Callable[[T | str], None]) -> None:
+        if not self.ended:
+            self.loop.create_task(_served(work, reply), name="call")
+
+    def stream(self, request: peer.WatchRequest, show: Callable[[peer.WatchResponse | str], None]) -> None:
+        """Runs a watch that has arrived; `show` gets each frame, at last a reason."""
+        self.loop.call_soon(self._begin_stream, request, show)
+
+    def _begin_stream(self, request: peer.WatchRequest, show: Callable[[peer.WatchResponse | str], None]) -> None:
+        if not self.ended:
+            self.loop.create_task(_streamed(lambda: self.host.watch(request), show), name="watch")
+
+
+async def _served(work: Callable[[], Awaitable[T]], reply: Callable[[T | str], None]) -> None:
+    try:
+        result = await work()
+    except EngineRefused as refused:
+        reply(refused.reason)
+    except Unavailable:
+        reply(UNAVAILABLE)
+    else:
+        reply(result)
+
+
+async def _streamed(
+    watch: Callable[[], AsyncIterator[peer.WatchResponse]], show: Callable[[peer.WatchResponse | str], None]
+) -> None:
+    try:
+        async for frame in watch():
+            show(frame)
+    except EngineRefused as refused:
+        show(refused.reason)
+    except (Unavailable, WatchRefused):
+        show(UNAVAILABLE)
+    else:
+        show("over")
+
+
+class RemoteTargets:
+    """Owners in other processes of the same service, found by a directory that may be wrong, over a bad network."""
+
+    def __init__(self, process: Process, directory: Directory) -> None:
+        self._process = process
+        self._directory = directory
+
+    async def submit(self, partition: int, commands: Sequence[peer.SubmittedCommand]) -> Sequence[str]:
+        """Decides commands in order."""
+        answer = await self._call(partition, lambda host: host.submit_commands(partition, commands))
+        return [answer] * len(commands) if isinstance(answer, str) else answer
+
+    async def advance(self, partition: int, advances: Sequence[peer.Advance]) -> None:
+        """Merges rows."""
+        answer = await self._call(partition, lambda host: host.advance(partition, advances))
+        if isinstance(answer, str):
+            raise EngineRefused(answer)
+
+    async def _call(self, partition: int, work: Callable[[OwnerHost], Awaitable[T]]) -> T | str:
+        me, world = self._process, self._process.world
+        target = self._found(partition)
+        if target is None:
+            await asyncio.sleep(0.02)
+            raise Unavailable("nobody is known")
+        future = me.loop.create_future()
+
+        def settle(answer: object) -> None:
+            me.loop.call_soon(lambda: None if future.done() else future.set_result(answer))
+
+        call(world, "peer", target, lambda: work(target.host), settle)
+        try:
+            async with asyncio.timeout(PEER_DEADLINE):
+                return await future  # type: ignore[no-any-return]
+        except TimeoutError:
+            raise Unavailable("no answer in time") from None
+
+    def _found(self, partition: int) -> Process | None:
+        me, world = self._process, self._process.world
+        others = [p for p in me.service.processes if p is not me and not p.ended]
+        known = self._directory.owners.get(me.service.name, {}).get(partition)
+        named = [p for p in others if known is not None and p.name == known.address]
+        choice = named if named and world.random.random() < 0.8 else others
+        return world.random.choice(choice) if choice else None
+
+
+def call(
+    world: World, kind: str, target: Process, work: Callable[[], Awaitable[T]], reply: Callable[[T | str], None]
+) -> None:
+    """A call over the network: lost, late or doubled on its way, answered or not."""
+    happens = world.faults.happens
+
+    def answered(result: T | str) -> None:
+        if not happens(f"{kind}_reply_lost"):
+            world.soon(0.000_1, 0.002, lambda: reply(result))
+
+    times = 2 if happens(f"{kind}_doubled") else 0 if happens(f"{kind}_lost") else 1
+    for _ in range(times):
+        slow = happens(f"{kind}_late")
+        least, most = (0.05, 1.2) if slow else (0.000_1, 0.002)
+        world.soon(least, most, lambda: None if target.loop.dead else target.serve(work, answered))

@@ -1,0 +1,160 @@
+"""Plays one seed on the whole path: processes live and die, everything heals, the books are compared."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Set
+from dataclasses import dataclass, field
+
+from tests.simulation.path import checks
+from tests.simulation.path.clients import SKEWS_MS, Client
+from tests.simulation.path.faults import Rates
+from tests.simulation.path.process import Process
+from tests.simulation.path.stage import MOMENT, Stage
+from tests.simulation.path.watchers import Watcher
+from tests.simulation.path.world import Violation, World
+
+CLIENTS = 4
+WISHES = 12
+LIVE_SECONDS_MAX = 60.0
+REST_SECONDS_MAX = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """How a seed went."""
+
+    seed: int
+    trace_hash: str
+    fired: Counter[str]
+    violation: str
+    steps: list[str]
+    faults: list[str] = field(default_factory=list)
+    """Names of the faults that were drawn, by number."""
+
+
+def play(seed: int, suppressed: Set[int] = frozenset(), rates: Rates | None = None) -> Played:
+    """Plays one seed to its end and judges it. `suppressed`: numbers of faults to leave out."""
+    world = World(seed, rates or Rates(), suppressed)
+    violation = ""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        _Run(Stage(world)).play()
+    except Violation as found:
+        violation = str(found)
+    except Exception as broken:
+        violation = f"{type(broken).__name__}: {broken}"
+    finally:
+        _bury(world)
+        if collecting:
+            gc.enable()
+    return Played(seed, world.trace_hash, world.faults.fired, violation, world.steps, world.faults.numbered)
+
+
+def _bury(world: World) -> None:
+    """Lets go of everything that was under way."""
+    for loop in world.loops:
+        loop.bury()
+
+
+class _Run:
+    """A run on its stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._world = stage.world
+        draw = stage.world.random
+        self._clients = [Client(stage, f"c{n}", WISHES, draw.choice(SKEWS_MS)) for n in range(CLIENTS)]
+        self._watchers = [Watcher(stage, key) for key in (*stage.rooms[:1], *stage.users[:2])]
+        self._living = True
+
+    def play(self) -> None:
+        """All of it."""
+        self._live()
+        self._world.heal()
+        self._living = False
+        owners = self._settle()
+        self._judge(owners)
+
+    def _live(self) -> None:
+        stage, world = self._stage, self._world
+        for service in stage.services:
+            stage.start(service, range(service.partitions))
+        self._disturb()
+        bank = Client(stage, "bank", 0, 0)
+        self._clients.append(bank)
+        for watcher in self._watchers:
+            world.soon(0.0, 0.5, watcher.begin)
+        self._fund(bank)
+        world.run(lambda: bank.done, limit=LIVE_SECONDS_MAX)
+        for client in self._clients[:-1]:
+            world.soon(0.0, 0.3, client.next)
+        world.run(lambda: all(client.done for client in self._clients), limit=LIVE_SECONDS_MAX)
+
+    def _fund(self, bank: Client) -> None:
+        """Gives every account what it begins with, one after the other."""
+        commands = self._stage.funds()
+
+        def following() -> None:
+            if not commands:
+                bank.done = True
+                return
+            bank.ask(self._stage.money, commands.pop())
+
+        bank.then = following
+        following()
+
+    def _disturb(self) -> None:
+        if not self._living:
+            return
+        for service in self._stage.services:
+            self._stage.disturb(service)
+        self._world.after(MOMENT, self._disturb)
+
+    def _settle(self) -> dict[str, Process]:
+        """One process a service stays, and everything comes to rest."""
+        stage, world = self._stage, self._world
+        for service in stage.services:
+            for process in list(service.processes):
+                if process.loop.paused or process.draining or world.random.random() < 0.5:
+                    process.crash()
+                else:
+                    process.drain()
+        if not world.run(lambda: not any(s.processes for s in stage.services), limit=REST_SECONDS_MAX):
+            raise Violation(f"no end: {[p.name for s in stage.services for p in s.processes]} still drain")
+        owners = {service.name: stage.start(service, range(service.partitions)) for service in stage.services}
+        next_look = 0.0
+
+        def rest() -> bool:
+            nonlocal next_look
+            if world.now < next_look:
+                return False
+            next_look = world.now + 0.1
+            return self._at_rest(owners)
+
+        if not world.run(rest, limit=REST_SECONDS_MAX):
+            raise Violation(f"no rest: {self._unfinished(owners)}")
+        world.run(lambda: False, limit=4.0)  # watchers attach again and are shown what they lack
+        return owners
+
+    def _at_rest(self, owners: dict[str, Process]) -> bool:
+        return all(client.done for client in self._clients) and not self._unfinished(owners)
+
+    def _unfinished(self, owners: dict[str, Process]) -> list[str]:
+        found = [f"{c.name} waits for {c.wishes[-1].body}" for c in self._clients if not c.done and c.wishes]
+        for owner in owners.values():
+            found += [f"{owner.name}/{h.partition}: {h.problem}" for h in owner.host.health() if h.problem]
+            found += [f"{owner.name} projects" for shell in owner.shells if shell.owner.backlog]
+        return found + [what for book in self._stage.books.values() for what in book.undone()]
+
+    def _judge(self, owners: dict[str, Process]) -> None:
+        stage = self._stage
+        checks.check_answers(stage, self._clients)
+        checks.check_streams(stage)
+        checks.check_inboxes(stage)
+        checks.check_names(stage)
+        checks.check_money(stage)
+        checks.check_watchers(stage, self._watchers)
+        checks.check_digests(stage, owners)

@@ -1,0 +1,207 @@
+"""The stage of a run: two services and their processes, who starts and stops them, and what clients were told."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from chapar.sourcing.journal.v1 import journal_pb2 as journal
+from chapar_sourcing.hosting import HostRules, Request, Topic
+from chapar_sourcing.owner import Outcome
+from chapar_sourcing.partitions import partition_of_id
+from chapar_sourcing.ports import Cursor, StreamEntry
+from tests.simulation.path import chat, money
+from tests.simulation.path.books import Book
+from tests.simulation.path.clients import DEADLINE_MS, Wish
+from tests.simulation.path.journal import Log
+from tests.simulation.path.ledgers import ChatLedger, MoneyLedger
+from tests.simulation.path.members import Directory
+from tests.simulation.path.messages import Command, PublicEvent
+from tests.simulation.path.process import Process, Service
+from tests.simulation.path.store import Servers
+from tests.simulation.path.stream import Topics
+from tests.simulation.path.views import ChatWatch, text_of
+from tests.simulation.path.world import Violation, World
+
+T = TypeVar("T")
+
+PROCESSES_MAX = 3
+MOMENT = 0.05
+CARDS = "reactor/cards/"
+PAUSES = (0.2, 1.0, 3.0, 7.0)
+CUT_OFF = (1.0, 4.0)
+
+
+class Stage:
+    """Everything of one run."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        draw = world.random
+        count = 3 if world.seed % 4 == 3 else 2
+        self.rooms = [at(f"room-{n}", n, count) for n in range(count)]
+        self.users = [at(f"user-{n}", n % count, count) for n in range(count + 1)]
+        self.names = [at(f"name-{n}", n % count, count) for n in range(2)]
+        self.accounts = [at(f"account-{n}", n % count, count) for n in range(count + 2)]
+        self.topics = Topics(world, count, (chat.TOPIC, money.TOPIC))
+        self.directory = Directory(world)
+        self._numbers = itertools.count(1)
+        self.told: dict[str, int] = {}
+        """Key -> the newest version that anybody was told of."""
+        journals = draw.random() < 0.5
+        self.chat = self._service("chat", count, HostRules(
+            chat.Chat(journals_refusals=journals), reactions=(chat.Spreading(self.rooms), chat.Cards()),
+            topics=(Topic(chat.TOPIC),), public_event=chat.public_event, watch=ChatWatch(),
+        ))  # fmt: skip
+        self.money = self._service("money", count, HostRules(
+            money.Money(count), reactions=(money.Crossing(),), topics=(Topic(money.TOPIC),),
+            public_event=money.public_event,
+        ))  # fmt: skip
+        self.services = (self.chat, self.money)
+        self.money_ledger = MoneyLedger(count)
+        self.chat_ledger = ChatLedger(count, self.rooms, self.inbox)
+        self.books = {
+            "chat": Book(world, "chat", count, self.chat_ledger),
+            "money": Book(world, "money", count, self.money_ledger),
+        }
+        self.chat_ledger.book = self.books["chat"]
+        self.money_ledger.book = self.books["money"]
+        for service in self.services:
+            self._wire(service)
+        self.topics.on_published = self._published
+
+    def _service(self, name: str, partitions: int, rules: HostRules) -> Service:
+        log, servers = Log(self.world, name, partitions), Servers(self.world, partitions)
+        return Service(name, rules, "heartbeat" if name == "chat" else "append", log, servers)
+
+    def _wire(self, service: Service) -> None:
+        book = self.books[service.name]
+        service.log.on_landed = book.landed
+        book.on_claim = service.claimed.__setitem__
+        service.servers.on_cursor = self._chat_cursor if service is self.chat else book.cursor_moves
+
+    def _published(self, topic: str, partition: int, entry: StreamEntry) -> None:
+        book = self.books["chat" if topic == chat.TOPIC else "money"]
+        if not book.streamed(partition, entry) or topic != money.TOPIC:
+            return
+        record = journal.StreamRecord.FromString(entry.data)
+        place = (record.position.offset, record.position.index)
+        target = partition_of_id(PublicEvent.FromString(record.event).key, self.chat.partitions)
+        cards = self.chat_ledger.cards[target, partition]
+        made = lambda: place in cards  # noqa: E731
+        self.books["chat"].owe(partition, "reactor/cards", (entry.offset, 0), f"card of {partition}/{place}", made)
+
+    def _chat_cursor(self, partition: int, name: str, cursor: Cursor) -> None:
+        """A cursor of cards for one target must not name a card that the target lacks."""
+        self.books["chat"].cursor_moves(partition, name, cursor)
+        if (
+            name.startswith(CARDS)
+            and tuple(cursor.last) not in self.chat_ledger.cards[int(name[len(CARDS) :]), partition]
+        ):
+            raise Violation(f"chat/{partition}: {name} names {cursor.last}, which was not made")
+
+    # ---- processes
+
+    def start(self, service: Service, owned: Sequence[int]) -> Process:
+        """Starts a process that owns partitions."""
+        draw = self.world.random
+        name = f"{service.name}-{next(self._numbers)}"
+        self.directory.beats[name] = self.world.now
+        return Process(
+            self.world, name, service, owned, self.topics, self.directory,
+            projection_documents_max=draw.choice((2, 2_000)), projection_linger_ms=draw.choice((5, 100, 600)),
+            reclaim_after_ms=1_000 if service is self.money and draw.random() < 0.3 else None,
+        )  # fmt: skip
+
+    def somebody(self, service: Service) -> Process | None:
+        """Any process of a service: clients guess."""
+        running = [p for p in service.processes if not p.ended]
+        return self.world.random.choice(running) if running else None
+
+    def disturb(self, service: Service) -> None:
+        """What befalls a service in a moment."""
+        happens, draw = self.world.faults.happens, self.world.random
+        running = service.processes
+        awake = [p for p in running if not p.loop.paused and not p.draining]
+        if running and happens("crash"):
+            draw.choice(running).crash()
+        if awake and happens("pause"):
+            draw.choice(awake).pause(draw.choice(PAUSES))
+        if awake and happens("cut_off"):
+            draw.choice(awake).members.cut_off_until = self.world.now + draw.uniform(*CUT_OFF)
+        if awake and happens("drain"):
+            draw.choice(awake).drain()
+        if happens("journal_loses_flight"):
+            service.log.lose_flight()
+        if happens("store_fails_over"):
+            self.world.note(f"{service.name}: the store loses {service.servers.fail_over()} writes")
+        self._let_go(service)
+        self._fill(service, take_over=happens("take_over"))
+
+    def _let_go(self, service: Service) -> None:
+        """Whoever was deposed everywhere and does not start anew is started anew by others."""
+        for process in list(service.processes):
+            if process.host.config.reclaim_after_ms is None and process.deposed:
+                process.crash()
+
+    def _fill(self, service: Service, *, take_over: bool) -> None:
+        """Starts a process for what nobody seems to own, or anew for what is owned where take-over may happen."""
+        if len(service.processes) >= PROCESSES_MAX:
+            return
+        free = [n for n in range(service.partitions) if self._may_claim(service, n, take_over=take_over)]
+        if free and (take_over or self.world.random.random() < 0.25):
+            half = len(free) > 1 and self.world.random.random() < 0.4
+            self.start(service, free[::2] if half else free)
+
+    def _may_claim(self, service: Service, partition: int, *, take_over: bool) -> bool:
+        """Owners that answer reads by their heartbeat are succeeded only once they have been silent long enough."""
+        owners = [p for p in service.processes if partition in p.owned and not p.gave_up(partition)]
+        if service.read_policy == "heartbeat":
+            return all(self.directory.silent(p.name) for p in owners)
+        return take_over or not owners
+
+    # ---- what clients were told
+
+    async def submitted(self, target: Process, request: Request) -> Outcome:
+        """Has a command decided, and judges the outcome as it leaves."""
+        service = target.service
+        partition = partition_of_id(request.body.key, service.partitions)  # type: ignore[attr-defined]
+        outcome = await target.host.submit(partition, replace(request, deadline_ms=target.host.now_ms + DEADLINE_MS))
+        self.books[service.name].answered(request.actor.user, request.request_id, outcome)
+        return outcome
+
+    def learned(self, wish: Wish) -> None:
+        """A client knows the fate of its wish: readers from now on must see it."""
+        key = wish.body.key
+        if wish.outcome is None or wish.outcome.entry is None or not wish.outcome.entry.events.events:
+            return
+        event = self.chat.rules.domain.event_type.FromString(wish.outcome.entry.events.events[0])
+        if event.kind == "said":
+            self.tell(key, event.number)
+        elif wish.service is self.money:
+            written = self.books["money"].entries[wish.actor, wish.request_id]
+            self.tell(*self.money_ledger.versions[written.partition, written.place])
+
+    def tell(self, key: str, version: int) -> None:
+        """Somebody knows this version of a key."""
+        self.told[key] = max(version, self.told.get(key, 0))
+
+    def inbox(self, user: str) -> dict[str, dict[str, bytes]]:
+        """A user's rows, as the store holds them for good."""
+        return self.chat.servers.confirmed_rows(partition_of_id(user, self.chat.partitions), user)
+
+    def inbox_text(self, user: str) -> dict[bytes, bytes]:
+        """The same as a watcher knows it: b"row field" -> value."""
+        lines = (line.split(b"=", 1) for line in text_of(self.inbox(user)).split(b"\n") if line)
+        return {line[0]: line[1] for line in lines}
+
+    def funds(self) -> list[Command]:
+        """What every account begins with."""
+        return [Command(kind="fund", key=account, amount=60) for account in self.accounts]
+
+
+def at(name: str, partition: int, partitions: int) -> str:
+    """A name like this that lives in a partition."""
+    return next(n for i in itertools.count() if partition_of_id(n := f"{name}.{i}", partitions) == partition)

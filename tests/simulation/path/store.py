@@ -1,0 +1,296 @@
+"""The simulated store of a service: a primary whose unconfirmed writes vanish when another server takes over.
+
+Every value has its versions, numbered by write. What a majority has is `confirmed`; reads see that, or, from a server
+that is behind, less. A call that returns has had all it saw confirmed; one that fails may have happened wholly, in
+part, or on the old primary alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from chapar_sourcing.domain import Key, Stored
+from chapar_sourcing.ports import Checkpoint, Cursor, DocumentWrite, Row, StoreBehind, Unavailable
+from tests.simulation.path.line import Line
+from tests.simulation.path.world import World
+
+T = TypeVar("T")
+
+Versions = list[tuple[int, T]]
+"""(number of the write, value), oldest first."""
+
+BEHIND_WRITES_MAX = 40
+SLOW_SECONDS = (0.02, 0.8)
+LOST_SECONDS = (0.02, 0.3)
+USUAL_SECONDS = (0.000_2, 0.004)
+
+
+@dataclass(slots=True)
+class Table:
+    """One partition."""
+
+    checkpoint: Versions[Checkpoint] = field(default_factory=list)
+    documents: dict[Key, Versions[Stored]] = field(default_factory=dict)
+    rows: dict[tuple[str, str], Versions[dict[str, bytes]]] = field(default_factory=dict)
+    cursors: dict[str, Versions[Cursor]] = field(default_factory=dict)
+
+
+class Servers:
+    """What all processes of a service share."""
+
+    def __init__(self, world: World, partitions: int) -> None:
+        self.world = world
+        self.tables = [Table() for _ in range(partitions)]
+        self.confirmed = 0
+        self.term = 0
+        """Counts the fail-overs."""
+        self.on_cursor: Callable[[int, str, Cursor], None] = lambda partition, name, cursor: None
+        self._written = 0
+        self._unconfirmed: list[Versions[Any]] = []
+
+    def push(self, versions: Versions[T], value: T) -> None:
+        """Writes on the primary."""
+        self._written += 1
+        versions.append((self._written, value))
+        self._unconfirmed.append(versions)
+
+    def confirm(self) -> None:
+        """A majority has everything that the primary has."""
+        self.confirmed = self._written
+        self._unconfirmed.clear()
+
+    def fail_over(self) -> int:
+        """Another server becomes primary, without what was not confirmed; says how many writes are gone."""
+        lost = len(self._unconfirmed)
+        for versions in reversed(self._unconfirmed):
+            versions.pop()
+        self._unconfirmed.clear()
+        self.confirmed = self._written
+        self.term += 1
+        return lost
+
+    def confirmed_rows(self, partition: int, key: str) -> dict[str, dict[str, bytes]]:
+        """The rows of a key as a majority has them."""
+        held = self.tables[partition].rows
+        found = {row: at(versions, self.confirmed) for (k, row), versions in held.items() if k == key}
+        return {row: fields for row, fields in found.items() if fields is not None}
+
+
+def newest(versions: Versions[T]) -> T | None:
+    """The primary's value."""
+    return versions[-1][1] if versions else None
+
+
+def at(versions: Versions[T], number: int) -> T | None:
+    """The value after the write of this number."""
+    return next((value for write, value in reversed(versions) if write <= number), None)
+
+
+class PathStore:
+    """The Store port of one process."""
+
+    def __init__(self, servers: Servers, line: Line) -> None:
+        self._servers = servers
+        self._line = line
+        self._world = servers.world
+
+    # ---- writes
+
+    async def write_documents(self, partition: int, documents: Sequence[DocumentWrite]) -> None:
+        """Each document whose stored position is lower."""
+        held = self._servers.tables[partition].documents
+
+        def write(one: DocumentWrite) -> None:
+            versions = held.setdefault(one.key, [])
+            stored = newest(versions)
+            if stored is None or stored.position < one.position:
+                self._servers.push(versions, Stored(one.position, one.data))
+
+        await self._write([lambda one=one: write(one) for one in documents])  # type: ignore[misc]
+
+    async def write_checkpoint(self, partition: int, checkpoint: Checkpoint) -> None:
+        """Forward only."""
+        versions = self._servers.tables[partition].checkpoint
+
+        def write() -> None:
+            stored = newest(versions)
+            if stored is not None and (stored.journal_id, stored.generation) != (
+                checkpoint.journal_id,
+                checkpoint.generation,
+            ):
+                raise ValueError("the store belongs to another journal")
+            if stored is None or stored.fold.offset < checkpoint.fold.offset:
+                self._servers.push(versions, checkpoint)
+
+        await self._write([write])
+
+    async def merge_rows(self, partition: int, rows: Sequence[Row]) -> None:
+        """Field by field, by maximum."""
+        held = self._servers.tables[partition].rows
+
+        def write(row: Row) -> None:
+            versions = held.setdefault((row.key, row.row), [])
+            held_now = newest(versions)
+            fields = dict(held_now) if held_now is not None else {}
+            fields.update({name: max(value, fields.get(name, b"")) for name, value in row.fields.items()})
+            if row.fields and fields != held_now:
+                self._servers.push(versions, fields)
+
+        await self._write([lambda row=row: write(row) for row in rows])  # type: ignore[misc]
+
+    async def write_cursor(self, partition: int, name: str, cursor: Cursor) -> None:
+        """Forward only."""
+        versions = self._servers.tables[partition].cursors.setdefault(name, [])
+
+        def write() -> None:
+            stored = newest(versions)
+            if stored is None or stored.position < cursor.position:
+                self._servers.on_cursor(partition, name, cursor)
+                self._servers.push(versions, cursor)
+
+        await self._write([write])
+
+    async def _write(self, writes: Sequence[Callable[[], None]]) -> None:
+        happens, servers = self._world.faults.happens, self._servers
+        if happens("store_unavailable"):
+            return await self._fail()
+        term = servers.term
+
+        def arrive() -> None:
+            if servers.term != term:
+                raise Unavailable("another server took over")
+            if happens("store_write_halves"):
+                for write in writes[: self._world.random.randint(0, len(writes))]:
+                    write()
+                raise Unavailable("no answer")
+            for write in writes:
+                write()
+            if happens("store_write_unconfirmed"):
+                raise Unavailable("not confirmed")
+            servers.confirm()
+            if happens("store_ack_lost"):
+                raise Unavailable("no answer")
+
+        least, most = SLOW_SECONDS if happens("store_slow") else USUAL_SECONDS
+        return await self._line.ask(arrive, least=least, most=most)
+
+    # ---- reads
+
+    async def read_checkpoint(self, partition: int) -> Checkpoint | None:
+        """The checkpoint, from any server."""
+        return await self._read(lambda number: at(self._servers.tables[partition].checkpoint, number))
+
+    async def read_cursors(self, partition: int) -> Mapping[str, Cursor]:
+        """All cursors, from any server, as they were together."""
+
+        def found(number: int) -> Mapping[str, Cursor]:
+            held = self._servers.tables[partition].cursors
+            read = {name: at(versions, number) for name, versions in held.items()}
+            return {name: cursor for name, cursor in read.items() if cursor is not None}
+
+        return await self._read(found)
+
+    async def load(self, partition: int, keys: Sequence[Key], *, at_least: int) -> Mapping[Key, Stored]:
+        """The stored ones among `keys`."""
+
+        def found(number: int) -> Mapping[Key, Stored]:
+            table = self._fresh(partition, number, at_least)
+            read = {key: at(table.documents[key], number) for key in keys if key in table.documents}
+            return {key: stored for key, stored in read.items() if stored is not None}
+
+        return await self._read(found)
+
+    async def scan(
+        self, partition: int, kind: str, parent: str, *, at_least: int,
+        after: str = "", before: str | None = None, descending: bool = False, limit: int = 100,
+    ) -> Sequence[tuple[Key, Stored]]:  # fmt: skip
+        """Live documents of one group."""
+
+        def found(number: int) -> Sequence[tuple[Key, Stored]]:
+            table = self._fresh(partition, number, at_least)
+            live = [
+                (key, stored)
+                for key, versions in table.documents.items()
+                if (key.kind, key.parent) == (kind, parent)
+                and key.id > after
+                and (before is None or key.id < before)
+                and (stored := at(versions, number)) is not None
+                and stored.data is not None
+            ]
+            return sorted(live, key=lambda pair: pair[0].id, reverse=descending)[:limit]
+
+        return await self._read(found)
+
+    async def parents(self, partition: int, kind: str, *, after: str = "", limit: int = 1000) -> Sequence[str]:
+        """Distinct parents of live documents."""
+
+        def found(number: int) -> Sequence[str]:
+            documents = self._servers.tables[partition].documents
+            return sorted(
+                {
+                    key.parent
+                    for key, versions in documents.items()
+                    if key.kind == kind and key.parent > after and (s := at(versions, number)) and s.data is not None
+                }
+            )[:limit]
+
+        return await self._read(found)
+
+    async def documents(self, partition: int, *, after: Key | None, limit: int = 1000) -> Sequence[tuple[Key, Stored]]:
+        """All documents that a majority has, in order."""
+
+        def found() -> Sequence[tuple[Key, Stored]]:
+            held = self._servers.tables[partition].documents
+            read = [(key, at(versions, self._servers.confirmed)) for key, versions in held.items()]
+            live = [(key, stored) for key, stored in read if stored is not None and (after is None or key > after)]
+            return sorted(live, key=lambda pair: pair[0])[:limit]
+
+        return await self._line.ask(found)
+
+    async def rows(self, partition: int, key: str) -> Sequence[Row]:
+        """All rows of a key that a majority has: nothing tells which server is behind, so the primary answers."""
+
+        def found() -> Sequence[Row]:
+            if self._world.faults.happens("store_unavailable"):
+                raise Unavailable("no answer")
+            held = self._servers.confirmed_rows(partition, key)
+            return [Row(key, row, dict(held[row])) for row in sorted(held)]
+
+        least, most = SLOW_SECONDS if self._world.faults.happens("store_slow") else USUAL_SECONDS
+        return await self._line.ask(found, least=least, most=most)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    async def _read(self, found: Callable[[int], T]) -> T:
+        happens, servers = self._world.faults.happens, self._servers
+        if happens("store_unavailable"):
+            await self._fail()
+        behind = self._world.random.randint(1, BEHIND_WRITES_MAX) if happens("store_behind") else 0
+        least, most = SLOW_SECONDS if happens("store_slow") else USUAL_SECONDS
+        first = self._world.random.random() < 0.5
+
+        if first:  # read at once, and answered late
+            try:
+                result = found(servers.confirmed - behind)
+            except StoreBehind as error:
+                refused = error
+                return await self._line.ask(lambda: _raise(refused), least=least, most=most)
+            return await self._line.ask(lambda: result, least=least, most=most)
+        return await self._line.ask(lambda: found(servers.confirmed - behind), least=least, most=most)
+
+    async def _fail(self) -> None:
+        await self._line.ask(lambda: _raise(Unavailable("no answer")), least=LOST_SECONDS[0], most=LOST_SECONDS[1])
+
+    def _fresh(self, partition: int, number: int, at_least: int) -> Table:
+        table = self._servers.tables[partition]
+        checkpoint = at(table.checkpoint, number)
+        if (checkpoint.fold.offset if checkpoint is not None else -1) < at_least:
+            raise StoreBehind("this server is behind")
+        return table
+
+
+def _raise(error: Exception) -> Any:
+    raise error

@@ -1,0 +1,125 @@
+"""Those who watch a room or an inbox live: they resume by cursor, drop frames of lower epochs, and miss nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chapar.sourcing.peer.v1 import peer_pb2 as peer
+from chapar_sourcing.partitions import partition_of_id
+from tests.simulation.path.views import ROOM
+from tests.simulation.path.world import Violation
+
+if TYPE_CHECKING:
+    from tests.simulation.path.stage import Stage
+
+AGAIN = (0.02, 0.3)
+PATIENCE = (1.0, 3.0)
+
+
+class Watcher:
+    """One who watches one key."""
+
+    def __init__(self, stage: Stage, key: str) -> None:
+        self._stage = stage
+        self.key = key
+        self.state: dict[bytes, bytes] = {}
+        """What it believes: field -> value."""
+        self._cursor: peer.WatchCursor | None = None
+        self._epoch = 0
+        self._stream = 0
+        """Number of the current stream; frames of others are not for us."""
+        self._heard_of = ""
+        self.resets = 0
+        self.resumes = 0
+
+    def begin(self) -> None:
+        """Attaches to somebody, where the cursor stands."""
+        world = self._stage.world
+        self._stream += 1
+        stream = self._stream
+        target = self._stage.somebody(self._stage.chat)
+        if target is None:
+            world.soon(*AGAIN, self.begin)
+            return
+        partition = partition_of_id(self.key, self._stage.chat.partitions)
+        request = peer.WatchRequest(partition=partition, key=self.key, user_id="u")
+        if self._cursor is not None:
+            request.cursor.CopyFrom(self._cursor)
+        fresh = True
+        arrival = world.now
+
+        def show(frame: peer.WatchResponse | str) -> None:
+            nonlocal arrival
+            arrival = max(arrival, world.now + 0.000_1 + 0.002 * world.random.random())
+            world.at(arrival, lambda: take(frame))
+
+        def take(frame: peer.WatchResponse | str) -> None:
+            nonlocal fresh
+            if stream != self._stream:
+                return
+            if isinstance(frame, str):
+                self._again()
+                return
+            first, fresh = fresh, False
+            self._take(frame, resumed=first and request.HasField("cursor"))
+
+        def check() -> None:
+            # A process that has died says nothing: whoever watches it notices that the connection is gone.
+            if stream == self._stream:
+                if target.loop.dead or target.ended:
+                    self._again()
+                else:
+                    world.soon(*PATIENCE, check)
+
+        world.soon(*PATIENCE, check)
+        target.stream(request, show)
+
+    def _again(self) -> None:
+        self._stream += 1
+        self._stage.world.soon(*AGAIN, self.begin)
+
+    def _take(self, frame: peer.WatchResponse, *, resumed: bool) -> None:
+        kind = frame.WhichOneof("kind")
+        if kind == "detach":
+            self._again()
+            return
+        if frame.cursor.epoch < self._epoch:
+            self._again()  # the view of an owner that is one no more
+            return
+        if kind in ("hint", "gap") and (
+            self._cursor is None or frame.cursor.epoch != self._cursor.epoch or frame.cursor.n != self._cursor.n + 1
+        ):
+            raise Violation(f"a watcher of {self.key} stands at {self._cursor} and is shown {frame}")
+        self.resumes += resumed and kind == "hint"
+        self._epoch = frame.cursor.epoch
+        self._cursor = peer.WatchCursor(epoch=frame.cursor.epoch, n=frame.cursor.n)
+        if kind == "gap":
+            self._cursor = None
+            self._again()
+            return
+        self.resets += kind == "reset"
+        text = frame.reset if kind == "reset" else frame.hint
+        self._stage.world.note(f"a watcher of {self.key} at {frame.cursor.epoch}.{frame.cursor.n} {kind} {text!r}")
+        if self.key.startswith(ROOM):
+            self._head(text, reset=kind == "reset")
+        else:
+            self._merge(text, reset=kind == "reset")
+
+    def _head(self, text: bytes, *, reset: bool) -> None:
+        last = int(self.state.get(b"head", b"0"))
+        head = int(text)
+        if reset and head < last:
+            raise Violation(f"a watcher of {self.key} saw {last} and is reset to {head}")
+        if not reset and head > last + 1:
+            raise Violation(f"a watcher of {self.key} saw {last} and is shown {head}")
+        self.state[b"head"] = b"%d" % max(head, last)
+
+    def _merge(self, text: bytes, *, reset: bool) -> None:
+        lines = dict(line.split(b"=", 1) for line in text.split(b"\n") if line)
+        if reset:
+            behind = [name for name, value in self.state.items() if lines.get(name, b"") < value]
+            if behind:
+                raise Violation(f"a watcher of {self.key} is reset to {lines}, behind {self.state}")
+            self.state = lines
+        for name, value in lines.items():
+            self.state[name] = max(value, self.state.get(name, b""))
