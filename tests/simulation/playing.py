@@ -15,7 +15,7 @@ from typing import Protocol, cast
 
 from tests.simulation.faults import Fault
 
-LANES = {"owner": "tests.simulation.run"}
+LANES = {"owner": "tests.simulation.run", "path": "tests.simulation.path.run"}
 """The module of each lane."""
 
 

@@ -15,7 +15,8 @@ from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.owner import Outcome
 from chapar_sourcing.ports import Cursor, JournalRecord, StreamEntry
 from tests.simulation.path.messages import Event
-from tests.simulation.path.world import Violation, World
+from tests.simulation.path.world import World
+from tests.simulation.playing import Violation
 
 Place = tuple[int, int]
 """(offset, index of the event in its block)."""

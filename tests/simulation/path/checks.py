@@ -11,7 +11,7 @@ from tests.simulation.path.process import Process, Service
 from tests.simulation.path.stage import Stage
 from tests.simulation.path.store import at
 from tests.simulation.path.watchers import Watcher
-from tests.simulation.path.world import Violation
+from tests.simulation.playing import Violation
 
 
 def check_answers(stage: Stage, clients: list[Client]) -> None:
@@ -121,7 +121,7 @@ def check_digests(stage: Stage, owners: dict[str, Process]) -> None:
                 refolded = done.value
             folded = digest_of(refolded.documents)
             servers = service.servers
-            held = servers.tables[number].documents.items()
+            held = servers.table(number).documents.items()
             stored: dict[Key, Stored] = {
                 key: value for key, versions in held if (value := at(versions, servers.confirmed)) is not None
             }

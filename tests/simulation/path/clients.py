@@ -18,7 +18,7 @@ from tests.simulation.path.chat import Room
 from tests.simulation.path.messages import Command
 from tests.simulation.path.money import Account
 from tests.simulation.path.process import Process, Service, call
-from tests.simulation.path.world import Violation
+from tests.simulation.playing import Violation
 
 if TYPE_CHECKING:
     from tests.simulation.path.stage import Stage
@@ -58,13 +58,19 @@ class Client:
 
     # ---- one after the other
 
+    def __post_init__(self) -> None:
+        self.random = self.stage.world.stream(self.name)
+
     def next(self) -> None:
         """The next wish, or the end."""
         if not self.wishes_left:
             self.done = True
             return
         self.wishes_left -= 1
-        draw = self.stage.world.random
+        if not self.stage.world.faults.wished():
+            self.next()
+            return
+        draw = self.random
         if draw.random() < 0.3:
             Reading(self).begin()
             return
@@ -76,7 +82,7 @@ class Client:
         self.send()
 
     def _drawn(self) -> tuple[Service, Any]:
-        stage, draw = self.stage, self.stage.world.random
+        stage, draw = self.stage, self.random
         if draw.random() < 0.4:
             payer, payee = draw.choice(stage.accounts), draw.choice(stage.accounts)
             text = draw.choice(stage.rooms) if draw.random() < 0.5 else ""
@@ -95,7 +101,7 @@ class Client:
 
     def _new_id(self) -> bytes:
         world = self.stage.world
-        return make_request_id(world.now_ms + self.skew_ms, world.random.randbytes(10))
+        return make_request_id(world.now_ms + self.skew_ms, self.random.randbytes(10))
 
     # ---- one wish
 
@@ -114,14 +120,14 @@ class Client:
             if number == self._try and wish.outcome is None:
                 self.send()
 
-        world.soon(*PATIENCE, late)
-        target = self.stage.somebody(wish.service)
+        world.soon(*PATIENCE, late, self.random)
+        target = self.stage.somebody(wish.service, self.random)
         if target is not None:
             request = Request(
                 actor=journal.Actor(user=self.name), request_id=wish.request_id,
                 content_hash=wish.body.SerializeToString(), content_key_id="k", body=wish.body, deadline_ms=0,
             )  # fmt: skip
-            call(world, "client", target, lambda: self.stage.submitted(target, request), answered)
+            call(world, "client", target, lambda: self.stage.submitted(target, request), answered, self.random)
 
     def _answered(self, wish: Wish, number: int, outcome: Outcome | str) -> None:
         world = self.stage.world
@@ -132,20 +138,20 @@ class Client:
         if reason in TRANSIENT:
             if number == self._try:
                 self._try += 1
-                world.soon(0.02, 0.25, self.send)
+                world.soon(0.02, 0.25, self.send, self.random)
             return
         assert isinstance(outcome, Outcome), "a reason of the engine is transient here"
         wish.outcome = outcome
         self.stage.learned(wish)
         world.note(f"{self.name} {wish.body.kind} {wish.body.key}: {reason or outcome.position}")
-        world.soon(*THINK, self.then or self.next)
+        world.soon(*THINK, self.then or self.next, self.random)
 
 
 class Reading:
     """One query: what it shows is at least as new as what anybody was told before it began."""
 
     def __init__(self, client: Client) -> None:
-        stage, draw = client.stage, client.stage.world.random
+        stage, draw = client.stage, client.random
         self._client = client
         self._stage = stage
         of_money = draw.random() < 0.5
@@ -169,8 +175,8 @@ class Reading:
 
     def begin(self) -> None:
         """Asks somebody; gives up after a while."""
-        target = self._stage.somebody(self._service)
-        self._stage.world.soon(*PATIENCE, self._end)
+        target = self._stage.somebody(self._service, self._client.random)
+        self._stage.world.soon(*PATIENCE, self._end, self._client.random)
         if target is None:
             return
         partition = partition_of_id(self._key, self._service.partitions)
@@ -180,7 +186,7 @@ class Reading:
             self._judge(target, seen)
             return ""
 
-        call(self._stage.world, "client", target, work, lambda _: self._end())
+        call(self._stage.world, "client", target, work, lambda _: self._end(), self._client.random)
 
     def _judge(self, target: Process, seen: tuple[int, Any]) -> None:
         """Called as the answer leaves the process."""
@@ -202,4 +208,4 @@ class Reading:
     def _end(self) -> None:
         if self._open:
             self._open = False
-            self._stage.world.soon(*THINK, self._client.next)
+            self._stage.world.soon(*THINK, self._client.next, self._client.random)

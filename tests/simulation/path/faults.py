@@ -1,11 +1,9 @@
-"""How often what goes wrong on the whole path. Each fault that fires has a number, so that it can be left out."""
+"""How often what goes wrong on the whole path."""
 
 from __future__ import annotations
 
-import random
-from collections import Counter
-from collections.abc import Set
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +51,9 @@ class Rates:
     crooked_clock: float = 0.5
     drifting_clock: float = 0.5
 
+    def by_name(self) -> Mapping[str, float]:
+        """The probabilities, each from 0 to 1, by the fault's name."""
+        return asdict(self)
+
 
 CALM = Rates(**{rate.name: 0.0 for rate in fields(Rates)})
-
-
-@dataclass(slots=True)
-class Faults:
-    """Draws faults from the seed's randomness, numbers and counts those that fire, leaves out the suppressed ones."""
-
-    random: random.Random
-    rates: Rates
-    suppressed: Set[int] = frozenset()
-    fired: Counter[str] = field(default_factory=Counter)
-    numbered: list[str] = field(default_factory=list)
-    """Names of the faults that were drawn, by number; suppressed ones too."""
-
-    def happens(self, name: str) -> bool:
-        """Whether the fault fires now."""
-        if self.random.random() >= getattr(self.rates, name):
-            return False
-        self.numbered.append(name)
-        if len(self.numbered) - 1 in self.suppressed:
-            return False
-        self.fired[name] += 1
-        return True

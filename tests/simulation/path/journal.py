@@ -53,6 +53,7 @@ class Log:
         self.service = service
         self.journal_id = f"journal-of-{service}"
         self.partitions = [LogPartition() for _ in range(partitions)]
+        self._random = world.stream(f"log of {service}")
         self.on_landed: OnLanded = lambda partition, record: None
 
     def land(self, number: int, data: bytes, flight: Flight) -> int | None:
@@ -60,7 +61,7 @@ class Log:
         partition = self.partitions[number]
         if flight.lost:
             return None
-        gap = self.world.random.randint(1, 3) if self.world.faults.happens("append_offset_gap") else 0
+        gap = self._random.randint(1, 3) if self.world.faults.happens("append_offset_gap") else 0
         record = JournalRecord(partition.end + gap, data)
         partition.records.append(record)
         partition.end = record.offset + 1
@@ -77,7 +78,7 @@ class Log:
         """The journal's server restarts: of what was in flight and not acknowledged, some is lost."""
         for partition in self.partitions:
             for flight in partition.flights:
-                flight.lost = self.world.random.random() < 0.7
+                flight.lost = self._random.random() < 0.7
             partition.flights.clear()
 
     def cut(self, number: int, records: int) -> int:
@@ -110,7 +111,7 @@ class PathJournal:
 
     async def append(self, partition: int, data: bytes, *, fresh_producer: bool = False) -> Appended:
         """Sends a record on its way."""
-        happens, world = self._world.faults.happens, self._world
+        happens, world, by = self._world.faults.happens, self._world, self._line.random
         if happens("append_rejected"):
             return await self._line.ask(lambda: _raise(AppendRejected("rejected")), most=0.02)
         flight = Flight()
@@ -121,10 +122,10 @@ class PathJournal:
             flights.remove(flight)
             return await self._line.ask(unknown, least=ACK_TIMEOUT, most=ACK_TIMEOUT)
         if happens("append_lands_late"):
-            world.soon(ACK_TIMEOUT, LATE_SECONDS_MAX, lambda: self._land(partition, data, flight))
+            world.soon(ACK_TIMEOUT, LATE_SECONDS_MAX, lambda: self._land(partition, data, flight), by)
             return await self._line.ask(unknown, least=ACK_TIMEOUT, most=ACK_TIMEOUT)
         if happens("append_ack_lost"):
-            world.soon(*LAND_SECONDS, lambda: self._land(partition, data, flight))
+            world.soon(*LAND_SECONDS, lambda: self._land(partition, data, flight), by)
             return await self._line.ask(unknown, least=ACK_TIMEOUT, most=ACK_TIMEOUT)
         future = self._line.loop.create_future()
 
@@ -134,14 +135,14 @@ class PathJournal:
                 world.after(ACK_TIMEOUT, lambda: self._line.answer(future, AppendUnknown("the server restarted")))
                 return
             if happens("append_doubled"):
-                world.soon(0.0, 0.5, lambda: self._land(partition, data, Flight()))
+                world.soon(0.0, 0.5, lambda: self._land(partition, data, Flight()), by)
             told = Appended(None if happens("append_no_offset") else offset, world.now_ms)
             if happens("append_ack_slow"):
-                world.soon(*SLOW_SECONDS, lambda: self._line.answer(future, told))
+                world.soon(*SLOW_SECONDS, lambda: self._line.answer(future, told), by)
             else:
                 self._line.answer(future, told)
 
-        world.soon(*LAND_SECONDS, land)
+        world.soon(*LAND_SECONDS, land, by)
         return await future  # type: ignore[no-any-return]
 
     def _land(self, partition: int, data: bytes, flight: Flight) -> int | None:
@@ -162,7 +163,7 @@ class PathJournal:
             first = len(held.records)
             while first and held.records[first - 1].offset >= from_offset:
                 first -= 1
-            return held.records[first : first + min(records_max, self._world.random.choice((3, 500)))]
+            return held.records[first : first + min(records_max, self._line.random.choice((3, 500)))]
 
         return await self._line.ask(found)
 

@@ -13,7 +13,7 @@ from chapar_sourcing.domain import When, ordered
 from chapar_sourcing.partitions import partition_of_id
 from tests.simulation.path import chat, money
 from tests.simulation.path.books import Book, Place
-from tests.simulation.path.world import Violation
+from tests.simulation.playing import Violation
 
 Rows = Callable[[str], dict[str, dict[str, bytes]]]
 """A user's rows, as the store holds them for good."""

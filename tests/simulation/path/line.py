@@ -20,9 +20,10 @@ NEAR_SECONDS = (0.000_2, 0.003)
 class Line:
     """The line of one process."""
 
-    def __init__(self, world: World, loop: VirtualLoop) -> None:
+    def __init__(self, world: World, loop: VirtualLoop, name: str) -> None:
         self.world = world
         self.loop = loop
+        self.random = world.stream(f"line {name}")
 
     async def ask(self, act: Callable[[], T], *, least: float = NEAR_SECONDS[0], most: float = NEAR_SECONDS[1]) -> T:
         """Has `act` done at a random time between `least` and `most` seconds from now; returns or raises as it does."""
@@ -36,7 +37,7 @@ class Line:
             else:
                 self.answer(future, result)
 
-        self.world.soon(least, most, arrive)
+        self.world.soon(least, most, arrive, self.random)
         return await future  # type: ignore[no-any-return]
 
     def answer(self, future: asyncio.Future[Any], outcome: object) -> None:

@@ -59,6 +59,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._world = world
         self._name = name
         self._rate = rate
+        self._random = world.stream(f"loop {name}")
         self._ready: deque[asyncio.Handle] = deque()
         self._planned = False
         self._paused = False
@@ -135,7 +136,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _plan(self) -> None:
         if not self._planned and self._ready and not self.dead and not self._paused:
             self._planned = True
-            self._world.soon(*STEP_SECONDS, self._step)
+            self._world.soon(*STEP_SECONDS, self._step, self._random)
 
     def call_now(self, make: Callable[[], T]) -> T:
         """Runs a function as if within a step: for what wants a running loop when it is made."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -76,17 +77,18 @@ class Process:
         self, world: World, name: str, service: Service, owned: Sequence[int], topics: Topics, directory: Directory,
         **config: Any,
     ) -> None:  # fmt: skip
-        happens, draw = world.faults.happens, world.random
+        happens, draw = world.faults.happens, world.stream(name)
         rate = 1.0 + draw.uniform(-DRIFT_MAX, DRIFT_MAX) if happens("drifting_clock") else 1.0
         skew_ms = draw.randint(-SKEW_MS_MAX, SKEW_MS_MAX) if happens("crooked_clock") else 0
         self.world = world
+        self.random = draw
         self.name = name
         self.service = service
         self.owned = tuple(owned)
         self.loop = VirtualLoop(world, name, rate)
         self.draining = False
         self.ended = False
-        line = Line(world, self.loop)
+        line = Line(world, self.loop, name)
         self.members = PathMembers(directory, line, service.name, name)
         self.measures = HeldMeasures()
         self.host = self.loop.call_now(lambda: OwnerHost(
@@ -230,7 +232,7 @@ class RemoteTargets:
         def settle(answer: object) -> None:
             me.loop.call_soon(lambda: None if future.done() else future.set_result(answer))
 
-        call(world, "peer", target, lambda: work(target.host), settle)
+        call(world, "peer", target, lambda: work(target.host), settle, me.random)
         try:
             async with asyncio.timeout(PEER_DEADLINE):
                 return await future  # type: ignore[no-any-return]
@@ -238,26 +240,31 @@ class RemoteTargets:
             raise Unavailable("no answer in time") from None
 
     def _found(self, partition: int) -> Process | None:
-        me, world = self._process, self._process.world
+        me = self._process
         others = [p for p in me.service.processes if p is not me and not p.ended]
         known = self._directory.owners.get(me.service.name, {}).get(partition)
         named = [p for p in others if known is not None and p.name == known.address]
-        choice = named if named and world.random.random() < 0.8 else others
-        return world.random.choice(choice) if choice else None
+        choice = named if named and me.random.random() < 0.8 else others
+        return me.random.choice(choice) if choice else None
 
 
 def call(
-    world: World, kind: str, target: Process, work: Callable[[], Awaitable[T]], reply: Callable[[T | str], None]
+    world: World,
+    kind: str,
+    target: Process,
+    work: Callable[[], Awaitable[T]],
+    reply: Callable[[T | str], None],
+    by: random.Random,
 ) -> None:
     """A call over the network: lost, late or doubled on its way, answered or not."""
     happens = world.faults.happens
 
     def answered(result: T | str) -> None:
         if not happens(f"{kind}_reply_lost"):
-            world.soon(0.000_1, 0.002, lambda: reply(result))
+            world.soon(0.000_1, 0.002, lambda: reply(result), by)
 
     times = 2 if happens(f"{kind}_doubled") else 0 if happens(f"{kind}_lost") else 1
     for _ in range(times):
         slow = happens(f"{kind}_late")
         least, most = (0.05, 1.2) if slow else (0.000_1, 0.002)
-        world.soon(least, most, lambda: None if target.loop.dead else target.serve(work, answered))
+        world.soon(least, most, lambda: None if target.loop.dead else target.serve(work, answered), by)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections import Counter
-from collections.abc import Set
-from dataclasses import dataclass, field
+from collections.abc import Container
 
 from tests.simulation.path import checks
 from tests.simulation.path.clients import SKEWS_MS, Client
@@ -13,7 +11,8 @@ from tests.simulation.path.faults import Rates
 from tests.simulation.path.process import Process
 from tests.simulation.path.stage import MOMENT, Stage
 from tests.simulation.path.watchers import Watcher
-from tests.simulation.path.world import Violation, World
+from tests.simulation.path.world import World
+from tests.simulation.playing import Played, Violation
 
 CLIENTS = 4
 WISHES = 12
@@ -21,20 +20,7 @@ LIVE_SECONDS_MAX = 60.0
 REST_SECONDS_MAX = 90.0
 
 
-@dataclass(frozen=True, slots=True)
-class Played:
-    """How a seed went."""
-
-    seed: int
-    trace_hash: str
-    fired: Counter[str]
-    violation: str
-    steps: list[str]
-    faults: list[str] = field(default_factory=list)
-    """Names of the faults that were drawn, by number."""
-
-
-def play(seed: int, suppressed: Set[int] = frozenset(), rates: Rates | None = None) -> Played:
+def play(seed: int, suppressed: Container[int] = frozenset(), rates: Rates | None = None) -> Played:
     """Plays one seed to its end and judges it. `suppressed`: numbers of faults to leave out."""
     world = World(seed, rates or Rates(), suppressed)
     violation = ""
@@ -65,7 +51,7 @@ class _Run:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._world = stage.world
-        draw = stage.world.random
+        draw = stage.random
         self._clients = [Client(stage, f"c{n}", WISHES, draw.choice(SKEWS_MS)) for n in range(CLIENTS)]
         self._watchers = [Watcher(stage, key) for key in (*stage.rooms[:1], *stage.users[:2])]
         self._living = True
@@ -86,11 +72,11 @@ class _Run:
         bank = Client(stage, "bank", 0, 0)
         self._clients.append(bank)
         for watcher in self._watchers:
-            world.soon(0.0, 0.5, watcher.begin)
+            world.soon(0.0, 0.5, watcher.begin, stage.random)
         self._fund(bank)
         world.run(lambda: bank.done, limit=LIVE_SECONDS_MAX)
         for client in self._clients[:-1]:
-            world.soon(0.0, 0.3, client.next)
+            world.soon(0.0, 0.3, client.next, stage.random)
         world.run(lambda: all(client.done for client in self._clients), limit=LIVE_SECONDS_MAX)
 
     def _fund(self, bank: Client) -> None:
@@ -118,7 +104,7 @@ class _Run:
         stage, world = self._stage, self._world
         for service in stage.services:
             for process in list(service.processes):
-                if process.loop.paused or process.draining or world.random.random() < 0.5:
+                if process.loop.paused or process.draining or stage.random.random() < 0.5:
                     process.crash()
                 else:
                     process.drain()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -23,7 +24,8 @@ from tests.simulation.path.process import Process, Service
 from tests.simulation.path.store import Servers
 from tests.simulation.path.stream import Topics
 from tests.simulation.path.views import ChatWatch, text_of
-from tests.simulation.path.world import Violation, World
+from tests.simulation.path.world import World
+from tests.simulation.playing import Violation
 
 T = TypeVar("T")
 
@@ -39,7 +41,7 @@ class Stage:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        draw = world.random
+        draw = self.random = world.stream("stage")
         count = 3 if world.seed % 4 == 3 else 2
         self.rooms = [at(f"room-{n}", n, count) for n in range(count)]
         self.users = [at(f"user-{n}", n % count, count) for n in range(count + 1)]
@@ -106,7 +108,7 @@ class Stage:
 
     def start(self, service: Service, owned: Sequence[int]) -> Process:
         """Starts a process that owns partitions."""
-        draw = self.world.random
+        draw = self.random
         name = f"{service.name}-{next(self._numbers)}"
         self.directory.beats[name] = self.world.now
         return Process(
@@ -115,14 +117,14 @@ class Stage:
             reclaim_after_ms=1_000 if service is self.money and draw.random() < 0.3 else None,
         )  # fmt: skip
 
-    def somebody(self, service: Service) -> Process | None:
+    def somebody(self, service: Service, by: random.Random) -> Process | None:
         """Any process of a service: clients guess."""
         running = [p for p in service.processes if not p.ended]
-        return self.world.random.choice(running) if running else None
+        return by.choice(running) if running else None
 
     def disturb(self, service: Service) -> None:
         """What befalls a service in a moment."""
-        happens, draw = self.world.faults.happens, self.world.random
+        happens, draw = self.world.faults.happens, self.random
         running = service.processes
         awake = [p for p in running if not p.loop.paused and not p.draining]
         if running and happens("crash"):
@@ -151,8 +153,8 @@ class Stage:
         if len(service.processes) >= PROCESSES_MAX:
             return
         free = [n for n in range(service.partitions) if self._may_claim(service, n, take_over=take_over)]
-        if free and (take_over or self.world.random.random() < 0.25):
-            half = len(free) > 1 and self.world.random.random() < 0.4
+        if free and (take_over or self.random.random() < 0.25):
+            half = len(free) > 1 and self.random.random() < 0.4
             self.start(service, free[::2] if half else free)
 
     def _may_claim(self, service: Service, partition: int, *, take_over: bool) -> bool:

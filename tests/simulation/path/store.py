@@ -8,10 +8,12 @@ part, or on the old primary alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from chapar_sourcing.domain import Key, Stored
+from chapar_sourcing.editions import Editions
 from chapar_sourcing.ports import Checkpoint, Cursor, DocumentWrite, Row, StoreBehind, Unavailable
 from tests.simulation.path.line import Line
 from tests.simulation.path.world import World
@@ -29,12 +31,11 @@ USUAL_SECONDS = (0.000_2, 0.004)
 
 @dataclass(slots=True)
 class Table:
-    """One partition."""
+    """One edition of a partition."""
 
     checkpoint: Versions[Checkpoint] = field(default_factory=list)
     documents: dict[Key, Versions[Stored]] = field(default_factory=dict)
     rows: dict[tuple[str, str], Versions[dict[str, bytes]]] = field(default_factory=dict)
-    cursors: dict[str, Versions[Cursor]] = field(default_factory=dict)
 
 
 class Servers:
@@ -42,13 +43,24 @@ class Servers:
 
     def __init__(self, world: World, partitions: int) -> None:
         self.world = world
-        self.tables = [Table() for _ in range(partitions)]
+        self.editions: list[Versions[Editions]] = [[] for _ in range(partitions)]
+        self.cursors: list[dict[str, Versions[Cursor]]] = [{} for _ in range(partitions)]
+        self._tables: dict[tuple[int, int], Table] = {}
         self.confirmed = 0
         self.term = 0
         """Counts the fail-overs."""
         self.on_cursor: Callable[[int, str, Cursor], None] = lambda partition, name, cursor: None
         self._written = 0
         self._unconfirmed: list[Versions[Any]] = []
+
+    def editions_of(self, partition: int) -> Editions:
+        """Which editions the primary has of a partition."""
+        return newest(self.editions[partition]) or Editions()
+
+    def table(self, partition: int, edition: int | None = None) -> Table:
+        """One edition of a partition; None: the live one."""
+        number = self.editions_of(partition).live if edition is None else edition
+        return self._tables.setdefault((partition, number), Table())
 
     def push(self, versions: Versions[T], value: T) -> None:
         """Writes on the primary."""
@@ -71,9 +83,9 @@ class Servers:
         self.term += 1
         return lost
 
-    def confirmed_rows(self, partition: int, key: str) -> dict[str, dict[str, bytes]]:
+    def confirmed_rows(self, partition: int, key: str, edition: int | None = None) -> dict[str, dict[str, bytes]]:
         """The rows of a key as a majority has them."""
-        held = self.tables[partition].rows
+        held = self.table(partition, edition).rows
         found = {row: at(versions, self.confirmed) for (k, row), versions in held.items() if k == key}
         return {row: fields for row, fields in found.items() if fields is not None}
 
@@ -95,12 +107,13 @@ class PathStore:
         self._servers = servers
         self._line = line
         self._world = servers.world
+        self._edition: int | None = None
 
     # ---- writes
 
     async def write_documents(self, partition: int, documents: Sequence[DocumentWrite]) -> None:
         """Each document whose stored position is lower."""
-        held = self._servers.tables[partition].documents
+        held = self._table(partition).documents
 
         def write(one: DocumentWrite) -> None:
             versions = held.setdefault(one.key, [])
@@ -112,7 +125,7 @@ class PathStore:
 
     async def write_checkpoint(self, partition: int, checkpoint: Checkpoint) -> None:
         """Forward only."""
-        versions = self._servers.tables[partition].checkpoint
+        versions = self._table(partition).checkpoint
 
         def write() -> None:
             stored = newest(versions)
@@ -128,9 +141,17 @@ class PathStore:
 
     async def merge_rows(self, partition: int, rows: Sequence[Row]) -> None:
         """Field by field, by maximum."""
-        held = self._servers.tables[partition].rows
+        editions = self._servers.editions_of(partition)
+        written = [self._edition] if self._edition is not None else [editions.live]
+        if self._edition is None and editions.building is not None:
+            written.append(editions.building)
+        tables = [self._servers.table(partition, edition).rows for edition in written]
 
         def write(row: Row) -> None:
+            for held in tables:
+                merge(held, row)
+
+        def merge(held: dict[tuple[str, str], Versions[dict[str, bytes]]], row: Row) -> None:
             versions = held.setdefault((row.key, row.row), [])
             held_now = newest(versions)
             fields = dict(held_now) if held_now is not None else {}
@@ -142,7 +163,7 @@ class PathStore:
 
     async def write_cursor(self, partition: int, name: str, cursor: Cursor) -> None:
         """Forward only."""
-        versions = self._servers.tables[partition].cursors.setdefault(name, [])
+        versions = self._servers.cursors[partition].setdefault(name, [])
 
         def write() -> None:
             stored = newest(versions)
@@ -162,7 +183,7 @@ class PathStore:
             if servers.term != term:
                 raise Unavailable("another server took over")
             if happens("store_write_halves"):
-                for write in writes[: self._world.random.randint(0, len(writes))]:
+                for write in writes[: self._line.random.randint(0, len(writes))]:
                     write()
                 raise Unavailable("no answer")
             for write in writes:
@@ -180,13 +201,14 @@ class PathStore:
 
     async def read_checkpoint(self, partition: int) -> Checkpoint | None:
         """The checkpoint, from any server."""
-        return await self._read(lambda number: at(self._servers.tables[partition].checkpoint, number))
+        table = self._table(partition)
+        return await self._read(lambda number: at(table.checkpoint, number))
 
     async def read_cursors(self, partition: int) -> Mapping[str, Cursor]:
         """All cursors, from any server, as they were together."""
 
         def found(number: int) -> Mapping[str, Cursor]:
-            held = self._servers.tables[partition].cursors
+            held = self._servers.cursors[partition]
             read = {name: at(versions, number) for name, versions in held.items()}
             return {name: cursor for name, cursor in read.items() if cursor is not None}
 
@@ -194,9 +216,10 @@ class PathStore:
 
     async def load(self, partition: int, keys: Sequence[Key], *, at_least: int) -> Mapping[Key, Stored]:
         """The stored ones among `keys`."""
+        table = self._table(partition)
 
         def found(number: int) -> Mapping[Key, Stored]:
-            table = self._fresh(partition, number, at_least)
+            self._check_fresh(table, number, at_least)
             read = {key: at(table.documents[key], number) for key in keys if key in table.documents}
             return {key: stored for key, stored in read.items() if stored is not None}
 
@@ -207,9 +230,10 @@ class PathStore:
         after: str = "", before: str | None = None, descending: bool = False, limit: int = 100,
     ) -> Sequence[tuple[Key, Stored]]:  # fmt: skip
         """Live documents of one group."""
+        table = self._table(partition)
 
         def found(number: int) -> Sequence[tuple[Key, Stored]]:
-            table = self._fresh(partition, number, at_least)
+            self._check_fresh(table, number, at_least)
             live = [
                 (key, stored)
                 for key, versions in table.documents.items()
@@ -225,9 +249,10 @@ class PathStore:
 
     async def parents(self, partition: int, kind: str, *, after: str = "", limit: int = 1000) -> Sequence[str]:
         """Distinct parents of live documents."""
+        table = self._table(partition)
 
         def found(number: int) -> Sequence[str]:
-            documents = self._servers.tables[partition].documents
+            documents = table.documents
             return sorted(
                 {
                     key.parent
@@ -240,9 +265,10 @@ class PathStore:
 
     async def documents(self, partition: int, *, after: Key | None, limit: int = 1000) -> Sequence[tuple[Key, Stored]]:
         """All documents that a majority has, in order."""
+        table = self._table(partition)
 
         def found() -> Sequence[tuple[Key, Stored]]:
-            held = self._servers.tables[partition].documents
+            held = table.documents
             read = [(key, at(versions, self._servers.confirmed)) for key, versions in held.items()]
             live = [(key, stored) for key, stored in read if stored is not None and (after is None or key > after)]
             return sorted(live, key=lambda pair: pair[0])[:limit]
@@ -255,22 +281,62 @@ class PathStore:
         def found() -> Sequence[Row]:
             if self._world.faults.happens("store_unavailable"):
                 raise Unavailable("no answer")
-            held = self._servers.confirmed_rows(partition, key)
+            held = self._servers.confirmed_rows(partition, key, self._edition)
             return [Row(key, row, dict(held[row])) for row in sorted(held)]
 
         least, most = SLOW_SECONDS if self._world.faults.happens("store_slow") else USUAL_SECONDS
         return await self._line.ask(found, least=least, most=most)
 
+    async def row_keys(self, partition: int, *, after: str = "", limit: int = 1000) -> Sequence[str]:
+        """Distinct keys that have rows."""
+        table = self._table(partition)
+        return await self._line.ask(lambda: sorted({key for key, _ in table.rows if key > after})[:limit])
+
+    # ---- editions
+
+    def at(self, edition: int) -> Self:
+        """The same store, of one edition."""
+        store = copy(self)
+        store._edition = edition
+        return store
+
+    async def editions(self, partition: int) -> Editions:
+        """Which edition is live, and what stands beside it."""
+        return await self._line.ask(
+            lambda: at(self._servers.editions[partition], self._servers.confirmed) or Editions()
+        )
+
+    async def build_edition(self, partition: int, edition: int) -> None:
+        """Begins to build an edition."""
+        await self._move(partition, lambda held: held.build(edition))
+
+    async def switch_edition(self, partition: int, edition: int) -> None:
+        """Makes the edition that is being built the live one."""
+        await self._move(partition, lambda held: held.switch(edition))
+
+    async def drop_edition(self, partition: int, *, limit: int = 1000) -> bool:
+        """Deletes the edition beside the live one, all at once."""
+        await self._move(partition, lambda held: held.drop())
+        await self._move(partition, lambda held: held.dropped())
+        return True
+
+    async def _move(self, partition: int, moved: Callable[[Editions], Editions]) -> None:
+        held = self._servers.editions[partition]
+        await self._write([lambda: self._servers.push(held, moved(newest(held) or Editions()))])
+
     async def close(self) -> None:
         """Nothing is held."""
+
+    def _table(self, partition: int) -> Table:
+        return self._servers.table(partition, self._edition)
 
     async def _read(self, found: Callable[[int], T]) -> T:
         happens, servers = self._world.faults.happens, self._servers
         if happens("store_unavailable"):
             await self._fail()
-        behind = self._world.random.randint(1, BEHIND_WRITES_MAX) if happens("store_behind") else 0
+        behind = self._line.random.randint(1, BEHIND_WRITES_MAX) if happens("store_behind") else 0
         least, most = SLOW_SECONDS if happens("store_slow") else USUAL_SECONDS
-        first = self._world.random.random() < 0.5
+        first = self._line.random.random() < 0.5
 
         if first:  # read at once, and answered late
             try:
@@ -284,12 +350,10 @@ class PathStore:
     async def _fail(self) -> None:
         await self._line.ask(lambda: _raise(Unavailable("no answer")), least=LOST_SECONDS[0], most=LOST_SECONDS[1])
 
-    def _fresh(self, partition: int, number: int, at_least: int) -> Table:
-        table = self._servers.tables[partition]
+    def _check_fresh(self, table: Table, number: int, at_least: int) -> None:
         checkpoint = at(table.checkpoint, number)
         if (checkpoint.fold.offset if checkpoint is not None else -1) < at_least:
             raise StoreBehind("this server is behind")
-        return table
 
 
 def _raise(error: Exception) -> Any:

@@ -61,7 +61,7 @@ class PathStream:
 
         def arrive() -> None:
             if happens("publish_halves"):
-                self._topics.append(topic, partition, sent[: self._world.random.randint(0, len(sent))])
+                self._topics.append(topic, partition, sent[: self._line.random.randint(0, len(sent))])
                 raise Unavailable("no answer")
             self._topics.append(topic, partition, sent)
             if happens("publish_doubled"):
@@ -83,7 +83,7 @@ class PathStream:
             entries = self._topics.logs[topic, partition].entries
             if from_offset > len(entries):
                 raise OffsetOutOfRange(f"{from_offset} is beyond {len(entries)}")
-            return entries[from_offset : from_offset + min(records_max, self._world.random.choice((2, 500)))]
+            return entries[from_offset : from_offset + min(records_max, self._line.random.choice((2, 500)))]
 
         return await self._line.ask(found)
 

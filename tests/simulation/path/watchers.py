@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar_sourcing.partitions import partition_of_id
 from tests.simulation.path.views import ROOM
-from tests.simulation.path.world import Violation
+from tests.simulation.playing import Violation
 
 if TYPE_CHECKING:
     from tests.simulation.path.stage import Stage
@@ -22,6 +22,7 @@ class Watcher:
     def __init__(self, stage: Stage, key: str) -> None:
         self._stage = stage
         self.key = key
+        self._random = stage.world.stream(f"watcher of {key}")
         self.state: dict[bytes, bytes] = {}
         """What it believes: field -> value."""
         self._cursor: peer.WatchCursor | None = None
@@ -37,9 +38,9 @@ class Watcher:
         world = self._stage.world
         self._stream += 1
         stream = self._stream
-        target = self._stage.somebody(self._stage.chat)
+        target = self._stage.somebody(self._stage.chat, self._random)
         if target is None:
-            world.soon(*AGAIN, self.begin)
+            world.soon(*AGAIN, self.begin, self._random)
             return
         partition = partition_of_id(self.key, self._stage.chat.partitions)
         request = peer.WatchRequest(partition=partition, key=self.key, user_id="u")
@@ -50,7 +51,7 @@ class Watcher:
 
         def show(frame: peer.WatchResponse | str) -> None:
             nonlocal arrival
-            arrival = max(arrival, world.now + 0.000_1 + 0.002 * world.random.random())
+            arrival = max(arrival, world.now + 0.000_1 + 0.002 * self._random.random())
             world.at(arrival, lambda: take(frame))
 
         def take(frame: peer.WatchResponse | str) -> None:
@@ -69,14 +70,14 @@ class Watcher:
                 if target.loop.dead or target.ended:
                     self._again()
                 else:
-                    world.soon(*PATIENCE, check)
+                    world.soon(*PATIENCE, check, self._random)
 
-        world.soon(*PATIENCE, check)
+        world.soon(*PATIENCE, check, self._random)
         target.stream(request, show)
 
     def _again(self) -> None:
         self._stream += 1
-        self._stage.world.soon(*AGAIN, self.begin)
+        self._stage.world.soon(*AGAIN, self.begin, self._random)
 
     def _take(self, frame: peer.WatchResponse, *, resumed: bool) -> None:
         kind = frame.WhichOneof("kind")
@@ -86,9 +87,7 @@ class Watcher:
         if frame.cursor.epoch < self._epoch:
             self._again()  # the view of an owner that is one no more
             return
-        if kind in ("hint", "gap") and (
-            self._cursor is None or frame.cursor.epoch != self._cursor.epoch or frame.cursor.n != self._cursor.n + 1
-        ):
+        if kind != "reset" and not self._follows(frame):
             raise Violation(f"a watcher of {self.key} stands at {self._cursor} and is shown {frame}")
         self.resumes += resumed and kind == "hint"
         self._epoch = frame.cursor.epoch
@@ -104,6 +103,13 @@ class Watcher:
             self._head(text, reset=kind == "reset")
         else:
             self._merge(text, reset=kind == "reset")
+
+    def _follows(self, frame: peer.WatchResponse) -> bool:
+        """Hints are numbered densely within an epoch; a gap says that some are missing."""
+        if self._cursor is None or frame.cursor.epoch != self._cursor.epoch:
+            return False
+        ahead = frame.cursor.n - self._cursor.n
+        return ahead == 1 or (ahead > 1 and frame.WhichOneof("kind") == "gap")
 
     def _head(self, text: bytes, *, reset: bool) -> None:
         last = int(self.state.get(b"head", b"0"))

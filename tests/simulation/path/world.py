@@ -5,25 +5,22 @@ from __future__ import annotations
 import hashlib
 import heapq
 import random
-from collections.abc import Callable, Set
+from collections.abc import Callable, Container
 
-from tests.simulation.path.faults import CALM, Faults, Rates
+from tests.simulation.faults import Faults
+from tests.simulation.path.faults import Rates
 from tests.simulation.path.loop import VirtualLoop
+from tests.simulation.playing import Violation
 
 BEGIN_MS = 1_700_000_000_000
-
-
-class Violation(AssertionError):
-    """Something that must never happen has happened."""
 
 
 class World:
     """Time in seconds from 0."""
 
-    def __init__(self, seed: int, rates: Rates, suppressed: Set[int] = frozenset()) -> None:
+    def __init__(self, seed: int, rates: Rates, suppressed: Container[int] = frozenset()) -> None:
         self.seed = seed
-        self.random = random.Random(seed)
-        self.faults = Faults(self.random, rates, suppressed)
+        self.faults = Faults(seed, rates.by_name(), suppressed)
         self.now = 0.0
         self._queue: list[tuple[float, int, Callable[[], object]]] = []
         self._order = 0
@@ -47,9 +44,13 @@ class World:
         """Does something later."""
         self.at(self.now + seconds, act)
 
-    def soon(self, least: float, most: float, act: Callable[[], object]) -> None:
-        """Does something after a random delay of `least` to `most` seconds."""
-        self.at(self.now + least + (most - least) * self.random.random(), act)
+    def soon(self, least: float, most: float, act: Callable[[], object], by: random.Random) -> None:
+        """Does something after a delay of `least` to `most` seconds that `by` draws."""
+        self.at(self.now + least + (most - least) * by.random(), act)
+
+    def stream(self, name: str) -> random.Random:
+        """Randomness of its own for somebody: what others draw does not change it, so that a trace can be shrunk."""
+        return random.Random(f"{self.seed}/{name}")
 
     def run(self, until: Callable[[], bool], *, limit: float) -> bool:
         """Lets time pass until something holds, at most `limit` seconds; False when it never did."""
@@ -76,7 +77,7 @@ class World:
 
     def heal(self) -> None:
         """No faults from now on."""
-        self.faults.rates = CALM
+        self.faults.heal()
 
     @property
     def trace_hash(self) -> str:

@@ -270,7 +270,9 @@ class OwnedPartition:
                 raise WatchRefused(request.key)
             if not resumed:
                 snapshot = await self.read(lambda view: rule.snapshot(request.key, view), self._deadline_ms())
-                if not watcher.ended:
+                if watcher.ended:
+                    watcher.skip_to_end()
+                else:
                     yield peer.WatchResponse(cursor=watcher.start, reset=snapshot)
             async for frame in watcher.frames():
                 yield frame

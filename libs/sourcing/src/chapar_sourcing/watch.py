@@ -57,6 +57,12 @@ class Watcher:
             self.ended = True
             self._wake.set()
 
+    def skip_to_end(self) -> None:
+        """Drops what is queued before the end: it has no snapshot to follow upon."""
+        assert self.ended, "only what has an end can be skipped to it"
+        while len(self._frames) > 1:
+            self._frames.popleft()
+
     async def frames(self) -> AsyncIterator[peer.WatchResponse]:
         """Frames as they come; ends after a `detach`."""
         while True:
@@ -76,7 +82,8 @@ class _Subject:
         self.n = n
         self.first = n
         self.ring: deque[peer.WatchResponse] = deque()
-        self.watchers: set[Watcher] = set()
+        self.watchers: dict[Watcher, None] = {}
+        """In order of attachment."""
 
 
 class Watches:
@@ -118,7 +125,7 @@ class Watches:
         self._idle.pop(key, None)
         watcher = Watcher(key, user_id, basis, self._queue_max)
         watcher.start = peer.WatchCursor(epoch=self._epoch, n=subject.n)
-        subject.watchers.add(watcher)
+        subject.watchers[watcher] = None
         self._watchers += 1
         if cursor is None or cursor.epoch != self._epoch or not subject.first <= cursor.n <= subject.n:
             return watcher, False
@@ -132,7 +139,7 @@ class Watches:
         subject = self._subjects.get(watcher.key)
         if subject is None:
             return
-        subject.watchers.discard(watcher)
+        subject.watchers.pop(watcher, None)
         self._rest(watcher.key, subject)
 
     def show(self, key: str, hint: bytes) -> None:
@@ -156,7 +163,7 @@ class Watches:
             return
         for watcher in [w for w in subject.watchers if _matches(detach, w)]:
             watcher.end(detach.reason)
-            subject.watchers.discard(watcher)
+            subject.watchers.pop(watcher, None)
         self._rest(detach.key, subject)
 
     def _rest(self, key: str, subject: _Subject) -> None:

@@ -140,6 +140,14 @@ async def test_watches_end_with_their_epoch() -> None:
             assert (await take(frames, 1))[0].detach == NOT_OWNER
 
 
+async def test_a_watch_that_ends_before_its_snapshot_shows_only_the_end() -> None:
+    book, source = book_at(0), BookWatch()
+    async with running(World(), rules=rules(source)) as process:
+        source.during_snapshot += [lambda: process.write(book, "a hint"), lambda: process.write(book, "out: u")]
+        async with aclosing(watch(process, book)) as frames:
+            assert (await take(frames, 1))[0].detach == "REASON_OUT"
+
+
 async def test_advances_are_shown_stored_and_merged_by_maximum() -> None:
     world, book = World(), book_at(0)
 
