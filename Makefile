@@ -53,6 +53,7 @@ mutants: setup ## make small faults in FILES of the engine, one at a time, and s
 
 mutants-report: setup ## write docs/mutants.md from what was tried and the reasons in docs/mutants.json
 	@$(PY) -m tools.mutate --report
+
 laws: setup ## play the laws over random histories at length (in `make test` they are played briefly)
 	@$(PY) -m pytest -n 2 -m laws --timeout 7200 --hypothesis-profile soak
 

@@ -9,15 +9,28 @@ import pytest
 import pytest_asyncio
 
 from chapar_client.demo import Stage
-from chapar_client.verifier import verify_folder
+from tests.e2e.law import Law
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    """The running installation; when all tests are through, every log must agree with its store and with itself."""
+async def law(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Law]:
+    """The running installation with its law: when all tests are through, nothing may disagree."""
     folder: Path = tmp_path_factory.mktemp("installation")
     async with Stage(folder) as stage:
-        yield stage
-    disagreeing = {service: said for service, (same, said) in (await stage.digests()).items() if not same}
-    assert disagreeing == {}
-    assert [finding for report in verify_folder(stage.data_dir) for finding in report.findings] == []
+        law = Law(stage)
+        yield law
+    assert await law.problems() == []
+
+
+@pytest.fixture(scope="session")
+def stage(law: Law) -> Stage:
+    """The installation."""
+    return law.stage
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def owners_say_what_they_hold(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """After each test on the shared installation."""
+    yield
+    if "law" in request.fixturenames:
+        await request.getfixturevalue("law").ask(request.node.name)

@@ -15,8 +15,8 @@ import pytest_asyncio
 
 from chapar_client.demo import Stage
 from chapar_client.up import SERVICES
-from chapar_client.verifier import verify_folder
 from tests.e2e.disturbing import ACKNOWLEDGED_BETWEEN, disturb, plan
+from tests.e2e.law import Law
 from tests.e2e.load import Arena
 from tests.e2e.rest import problems_at_rest
 from tools.kafka_server import KafkaServer
@@ -50,11 +50,11 @@ async def arena(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     with broker(folder) if on_kafka else nullcontext("") as kafka:
         with (folder / "services.log").open("w", encoding="utf-8") as log:
             async with Stage(folder, kafka=kafka, on_line=lambda line: print(line.text, file=log, flush=True)) as stage:
+                law = Law(stage)
                 yield await Arena.open(stage, seed=SEED)
-        disagreeing = {service: said for service, (same, said) in (await stage.digests()).items() if not same}
-    assert disagreeing == {}
-    if not on_kafka:
-        assert [finding for report in verify_folder(stage.data_dir) for finding in report.findings] == []
+                await law.ask("the last disturbance")
+        problems = await law.problems()
+    assert problems == []
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -84,9 +84,14 @@ class Refolded:
         return {**values, **self.answers}
 
 
-async def refold(source: Journal, partition: int, domain: Domain[Any, Any], *, up_to: int | None = None) -> Refolded:
-    """Folds a partition from its first record, to the end or up to an offset. Raises `LogDamaged`, `Unavailable`."""
-    refolded = Refolded()
+async def refold(
+    source: Journal, partition: int, domain: Domain[Any, Any], *, up_to: int | None = None, onto: Refolded | None = None
+) -> Refolded:
+    """Folds a partition from its first record, or on from what was folded, to the end or up to an offset.
+
+    Changes `onto`. Raises `LogDamaged`, `Unavailable`.
+    """
+    refolded = onto or Refolded()
     while records := await source.read(partition, refolded.state.offset + 1):
         for record in records:
             if up_to is not None and record.offset > up_to:

@@ -104,9 +104,9 @@ class Stage:
 
     async def digests(self) -> dict[str, tuple[bool, Any]]:
         """Refolds every service's log from zero; by service: whether live, store and log agree, and what was said."""
+        ended = await asyncio.gather(*(self.up.run(service, "digest") for service in OWNERS))
         found = {}
-        for service in OWNERS:
-            status, output = await self.up.run(service, "digest")
+        for service, (status, output) in zip(OWNERS, ended, strict=True):
             lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
             found[service] = (status == 0 and bool(lines), lines or output)
         return found

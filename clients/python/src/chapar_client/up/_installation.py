@@ -26,6 +26,8 @@ class Installation:
     listen: str = ANY_PORT
     """Where clients call."""
     operator_listen: str = ANY_PORT
+    partitions: int = 16
+    """Of each journal; fixed when the folder is made."""
     extra_environment: Mapping[str, str] | None = None
     """Settings beyond the usual ones, for every service."""
 
@@ -42,7 +44,7 @@ class Installation:
             "CHAPAR_LISTEN": listen,
             "CHAPAR_METRICS_LISTEN": metrics_listen,
             "CHAPAR_KAFKA": self.kafka,
-            "CHAPAR_PARTITIONS": "16",
+            "CHAPAR_PARTITIONS": str(self.partitions),
             "CHAPAR_LOG_LEVEL": "info",
             "CHAPAR_PARENT_PID": str(os.getpid()),
             "CHAPAR_DEVELOPMENT": "1",

@@ -1,0 +1,129 @@
+"""The law of an installation: folded log, living owner and store hold the same, and every chain is sound.
+
+While the services run, each owner is asked after each test what it holds at which offset of its log. When they have
+ended, each log is folded once from its first record and compared with all of that, then with the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from chapar.sourcing.peer.v1 import peer_pb2 as peer
+from chapar.sourcing.peer.v1 import peer_pb2_grpc
+from chapar_chassis.peers import PEER_TOKEN_KEY
+from chapar_chassis.ports import open_journal
+from chapar_chassis.secrets import Secrets
+from chapar_chassis.settings import CommonSettings
+from chapar_client.demo import Stage
+from chapar_client.up import ANY_PORT, OWNERS
+from chapar_client.verifier import verify_folder
+from chapar_identity.domain import IdentityDomain
+from chapar_messaging.domain import MessagingDomain
+from chapar_payments.domain import PaymentsDomain
+from chapar_presence.domain import PresenceDomain
+from chapar_sourcing.digest import Refolded, digest_of, refold
+from chapar_sourcing.domain import Domain
+from chapar_sourcing.ports import Journal
+
+DOMAINS: Mapping[str, Domain[Any, Any]] = {
+    domain.service: domain for domain in (IdentityDomain(), MessagingDomain(), PaymentsDomain(), PresenceDomain())
+}
+ASK_S_MAX = 60.0
+"""A service that was just killed comes back within it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an owner said it holds of a partition."""
+
+    after: str
+    """The test after which it was asked."""
+    service: str
+    partition: int
+    said: peer.DigestResponse
+
+
+class Law:
+    """Of one installation: `ask` while it runs, `problems` once it has ended."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.held: list[Held] = []
+
+    async def ask(self, after: str) -> None:
+        """Asks all owners for the digests of all their partitions."""
+        for service in await asyncio.gather(*(self._ask(service, after) for service in OWNERS)):
+            self.held += service
+
+    async def _ask(self, service: str, after: str) -> Sequence[Held]:
+        token = Secrets(self.stage.data_dir / "secrets" / service).peer_token()
+        async with grpc.aio.insecure_channel(self.stage.up.addresses[service].address) as channel:
+            stub = peer_pb2_grpc.OwnerServiceStub(channel)
+
+            async def one(partition: int) -> Held:
+                request = peer.DigestRequest(partition=partition)
+                metadata = ((PEER_TOKEN_KEY, token),)
+                async with asyncio.timeout(ASK_S_MAX):
+                    while True:
+                        try:
+                            said = await stub.Digest(request, metadata=metadata, timeout=ASK_S_MAX)
+                            return Held(after, service, partition, said)
+                        except grpc.aio.AioRpcError as error:
+                            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                                raise
+                            await asyncio.sleep(0.1)
+
+            return await asyncio.gather(*map(one, range(self.stage.up.installation.partitions)))
+
+    async def problems(self) -> list[str]:
+        """Everything that does not agree; the services have ended."""
+        return [*await self.held_wrongly(), *await self.stored_wrongly(), *self.unsound()]
+
+    async def held_wrongly(self) -> list[str]:
+        """Where an owner held something else than its log folds to."""
+        return [problem for service in OWNERS for problem in await self._held_wrongly(service)]
+
+    async def stored_wrongly(self) -> list[str]:
+        """Where a store, brought up to the end of its log, holds something else than the log folds to."""
+        digests = await self.stage.digests()
+        return [f"{service}: log and store differ: {said}" for service, (same, said) in digests.items() if not same]
+
+    def unsound(self) -> list[str]:
+        """What `chapar verify-log` finds; it reads files only."""
+        if self.stage.up.installation.kafka:
+            return []
+        return [str(finding) for report in verify_folder(self.stage.data_dir) for finding in report.findings]
+
+    async def _held_wrongly(self, service: str) -> list[str]:
+        environment = self.stage.up.installation.environment(service, listen=ANY_PORT)
+        journal = await open_journal(CommonSettings.from_environ(environment), service)
+        try:
+            return [
+                problem
+                for partition in range(journal.partitions)
+                for problem in await self._compared(journal, service, partition)
+            ]
+        finally:
+            await journal.close()
+
+    async def _compared(self, journal: Journal, service: str, partition: int) -> list[str]:
+        asked = [held for held in self.held if (held.service, held.partition) == (service, partition)]
+        folded = Refolded()
+        problems = []
+        seen: tuple[int, bytes, bytes, int, int] | None = None
+        for held in sorted(asked, key=lambda held: held.said.offset):
+            if seen is None or seen[0] != held.said.offset:
+                await refold(journal, partition, DOMAINS[service], up_to=held.said.offset, onto=folded)
+                digest = digest_of(folded.documents)
+                seen = (folded.state.offset, folded.state.hash, digest.sha256, digest.documents, 0)
+            said = (held.said.offset, held.said.hash, held.said.digest, held.said.documents, held.said.alarms)
+            if said != seen:
+                place = f"{service} partition {partition} at offset {held.said.offset}, after {held.after}"
+                problems.append(f"{place}: the owner held {said}, the log folds to {seen}")
+        return problems
