@@ -71,7 +71,7 @@ def test_the_operator_is_known_by_the_hash_of_the_token(tmp_path: Path) -> None:
     create_installation(tmp_path)
     token = (tmp_path / "secrets" / "operator.token").read_text().strip()
     operator = of(tmp_path, "gateway").operators()[hashlib.sha256(token.encode()).digest()]
-    assert (operator.name, operator.roles) == ("operator", frozenset({"cash"}))
+    assert (operator.name, operator.roles) == ("operator", frozenset({"cash", "erase"}))
     assert token.encode() not in b"".join((tmp_path / "secrets" / "gateway" / "operators.json").read_bytes().split())
 
 

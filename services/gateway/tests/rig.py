@@ -218,7 +218,7 @@ async def running(*, loaded: bool = True, **changes: Any) -> AsyncIterator[Rig]:
 
 def _gateway(rig: Rig, settings: GatewaySettings) -> Gateway:
     refusals = Refusals("gateway", None, lambda _incident, error: rig.incidents.append(error))
-    operator = OperatorSecret("mina", hashlib.sha256(OPERATOR_TOKEN.encode()).digest(), frozenset({"cash"}))
+    operator = OperatorSecret("mina", hashlib.sha256(OPERATOR_TOKEN.encode()).digest(), frozenset({"cash", "erase"}))
     reader = OperatorSecret("reza", hashlib.sha256(b"no-roles").digest(), frozenset())
     return Gateway(
         settings,

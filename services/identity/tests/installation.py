@@ -54,6 +54,7 @@ from chapar_sourcing.requests import make_request_id
 ResponseT = TypeVar("ResponseT", bound=Message)
 
 SERVICE = "chapar.identity.v1.IdentityService"
+OPERATOR_SERVICE = "chapar.identity.v1.IdentityOperatorService"
 PARTITIONS = 4
 CALL_SECONDS = 20.0
 TOPICS = {EVENTS_TOPIC: None, REVOCATIONS_TOPIC: 3_600_000}
@@ -148,6 +149,7 @@ class World:
                 reactions=identity_reactions(context),
                 topics=[Topic(EVENTS_TOPIC), Topic(REVOCATIONS_TOPIC, 300)],
                 public_event=public_event,
+                keys=cast(Keyring, context.sealer),
             ),
             clock=self.clock,
         )
@@ -216,22 +218,28 @@ class Identity:
         raw = make_request_id(self.world.clock.now_ms(), os.urandom(10)).hex()
         return f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
 
-    async def call(self, request: Message, kind: type[ResponseT], session: Session | None = None) -> ResponseT:
+    async def call(
+        self, request: Message, kind: type[ResponseT], session: Session | None = None, *, operator: str = ""
+    ) -> ResponseT:
         """Calls the method of the request's type. Raises `CallRefused`."""
-        return kind.FromString(await self._answer(request, session))
+        return kind.FromString(await self._answer(request, session, operator))
 
-    async def refused(self, request: Message, session: Session | None = None) -> tuple[str, dict[str, str]]:
+    async def refused(
+        self, request: Message, session: Session | None = None, *, operator: str = ""
+    ) -> tuple[str, dict[str, str]]:
         """Reason (without its prefix) and detail of a call that must be refused."""
         try:
-            await self._answer(request, session)
+            await self._answer(request, session, operator)
         except CallRefused as refusal:
             return refusal.reason.removeprefix("REASON_"), refusal.detail
         raise AssertionError(f"{type(request).__name__} was accepted")
 
-    async def _answer(self, request: Message, session: Session | None) -> bytes:
+    async def _answer(self, request: Message, session: Session | None, operator: str) -> bytes:
         method = type(request).__name__.removesuffix("Request")
         metadata = [("chapar-user", session.user_id), ("chapar-session", session.session_id)] if session else []
-        details = cast(grpc.HandlerCallDetails, _Details(f"/{SERVICE}/{method}", metadata))
+        metadata += [("chapar-operator", operator)] if operator else []
+        service = OPERATOR_SERVICE if operator else SERVICE
+        details = cast(grpc.HandlerCallDetails, _Details(f"/{service}/{method}", metadata))
         (handler,) = [found for generic in self.handlers if (found := generic.service(details)) is not None]
         context = CallContext(metadata, CALL_SECONDS)
         unary: Any = cast(Any, handler).unary_unary

@@ -5,12 +5,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chapar.identity.journal.v1 import journal_pb2 as pb
-from chapar_identity.api.challenges import bound_to_challenge, bound_to_phone, phone_subject
+from chapar_identity.api.challenges import bound_to_challenge, bound_to_phone
 from chapar_identity.delivery import CodeMessage, Undeliverable
+from chapar_identity.domain.sign_in.documents import phone_subject
 from chapar_identity.reactors.codes import DeliverCodes
 from chapar_sourcing.adapters.memory import MemoryKeyStore
 from chapar_sourcing.clock import ManualClock
 from chapar_sourcing.domain import Document, Documents, Key
+from chapar_sourcing.erasures import LAST_PERIOD_MS
 from chapar_sourcing.keyring import Keyring
 from chapar_sourcing.positions import Position
 from chapar_sourcing.reactions import Source
@@ -118,7 +120,7 @@ async def test_a_code_whose_challenge_was_completed_or_followed_is_not_delivered
 async def test_an_erased_code_is_not_delivered() -> None:
     scene = Scene(outbox := Outbox())
     event = await scene.started()
-    await scene.keys.destroy(phone_subject(PHONE), 10**6)
+    await scene.keys.destroy(phone_subject(PHONE), LAST_PERIOD_MS)
     await scene.clock.advance(61_000)
     await scene.react(event)
     assert outbox.messages == []

@@ -33,7 +33,7 @@ OWN = {
 IRREPLACEABLE = frozenset({"master.key", "user_ids.key", "phone.key", "codes.key", "refresh.key"})
 """Without these, data that exists can no longer be read or recognised: never made anew beside data."""
 OPERATOR_NAME = "operator"
-OPERATOR_ROLES = ("cash",)
+OPERATOR_ROLES = ("cash", "erase")
 
 
 class SecretsInvalid(Exception):

@@ -12,6 +12,7 @@ from chapar_chassis.secrets import OperatorSecret
 
 ROLES: Mapping[str, str] = MappingProxyType(
     {
+        "/chapar.identity.v1.IdentityOperatorService/EraseUser": "erase",
         "/chapar.payments.v1.PaymentsOperatorService/CashIn": "cash",
     }
 )

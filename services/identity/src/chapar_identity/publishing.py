@@ -21,6 +21,9 @@ def public_event(event: pb.Event, when: When) -> Sequence[tuple[str, Message]]:
         case "user_registered":
             registered = public.UserRegistered(user_id=event.user_registered.user_id)
             return [(EVENTS_TOPIC, public.Event(user_registered=registered))]
+        case "user_erased":
+            erased = public.UserErased(user_id=event.user_erased.user_id)
+            return [(EVENTS_TOPIC, public.Event(user_erased=erased))]
         case "session_ended":
             ended = event.session_ended
             revoked = public.Event(

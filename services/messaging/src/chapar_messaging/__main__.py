@@ -9,6 +9,7 @@ from chapar_chassis.process import OwnerService, run_owner_service
 from chapar_messaging.api import messaging_api
 from chapar_messaging.domain import MessagingDomain
 from chapar_messaging.publishing import public_event
+from chapar_messaging.reactors.erasures import EraseContents
 from chapar_messaging.reactors.fan_out import FanOut
 from chapar_messaging.reactors.payment_cards import PaymentCards
 from chapar_messaging.settings import MessagingSettings
@@ -17,7 +18,7 @@ SERVICE = OwnerService(
     domain=MessagingDomain(),
     api=lambda context: messaging_api(context.sealer, context.user_ids),
     settings=MessagingSettings,
-    reactions=lambda context: [FanOut(context.sealer), PaymentCards()],
+    reactions=lambda context: [FanOut(context.sealer), PaymentCards(), EraseContents()],
     public_event=public_event,
 )
 

@@ -5,7 +5,7 @@ Exit codes are documented in `_reasons`.
 
 import typer
 
-from chapar_client.cli import _demo, _groups, _money, _pending, _sign_in, _status, _talk, _up, _verify
+from chapar_client.cli import _demo, _erasing, _groups, _money, _pending, _sign_in, _status, _talk, _up, _verify
 
 app = typer.Typer(
     name="chapar",
@@ -23,6 +23,7 @@ app.command("verify-log")(_verify.verify_log)
 app.command()(_sign_in.login)
 app.command()(_sign_in.whoami)
 app.add_typer(_sign_in.sessions, name="sessions")
+app.command()(_erasing.erase)
 app.command()(_talk.send)
 app.command()(_talk.delete)
 app.command()(_talk.tail)

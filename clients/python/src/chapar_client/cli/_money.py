@@ -130,7 +130,7 @@ def cash_in(
 
     async def work(client: Client, output: Output) -> None:
         rials = parsed_toman(amount)
-        token = _operator_token(data_folder(os.environ, data))
+        token = operator_token(data_folder(os.environ, data))
         user_id = await user_of(client, who)
         desk = OperatorClient(operators, token)
         try:
@@ -149,7 +149,8 @@ def cash_in(
     run(work, profile=profile, gateway=gateway, as_json=json)
 
 
-def _operator_token(data_dir: Path) -> str:
+def operator_token(data_dir: Path) -> str:
+    """The operator's token of an installation on this machine."""
     path = data_dir / "secrets" / "operator.token"
     try:
         return path.read_text(encoding="ascii").strip()

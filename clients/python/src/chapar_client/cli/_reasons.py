@@ -75,6 +75,8 @@ _LINES: Mapping[str, str] = {
     "REASON_MEMO_TOO_LONG": "a memo has at most 128 characters",
     "REASON_MEMO_INVALID": "a memo is one line without control characters",
     "REASON_BALANCE_LIMIT": "the wallet would hold more than it may",
+    "REASON_CONFIRMATION_WRONG": "an account is erased only under its own user id",
+    "REASON_GROUNDS_INVALID": "a reason has 1 to 64 characters, none of them control characters",
     "REASON_REFERENCE_INVALID": "a reference has 1 to 64 characters",
 }
 

@@ -69,3 +69,16 @@ class Identity:
         """Ends one of one's own sessions; one's present one also leaves the profile."""
         await self._calls.call(pb.RevokeSessionRequest(session_id=session_id), pb.RevokeSessionResponse)
         await self._state.end_session(session_id)
+
+    async def erase_account(self, confirm_user_id: str) -> int:
+        """Ends one's own account for good, when it names itself; milliseconds since 1970 of its end.
+
+        The profile loses its session. Where the answer was lost, the next call raises `SignedOut`.
+        """
+        session = await self._state.session()
+        answer = await self._calls.call(
+            pb.EraseAccountRequest(confirm_user_id=confirm_user_id), pb.EraseAccountResponse
+        )
+        if session is not None:
+            await self._state.end_session(session.session_id)
+        return answer.erase_time_ms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chapar.identity.v1 import identity_pb2 as identity
 from chapar.payments.v1 import payments_pb2 as pb
 from chapar_client.sdk._errors import OutcomeUnknown, Unavailable
 from chapar_client.sdk._methods import method_of
@@ -13,7 +14,7 @@ from chapar_client.sdk._tries import Attempt, Tries
 class OperatorClient:
     """Calls with an operator's token.
 
-    Request ids are not kept on disk: `OutcomeUnknown` names the one with which to repeat a cash-in whose answer was
+    Request ids are not kept on disk: `OutcomeUnknown` names the one with which to repeat a call whose answer was
     lost.
     """
 
@@ -38,6 +39,16 @@ class OperatorClient:
             amount_rials=amount_rials,
             reference=reference,
         )
+        return pb.CashInResponse.FromString(await self._run(request))
+
+    async def erase_user(self, user_id: str, grounds: str, *, request_id: str = "") -> identity.EraseUserResponse:
+        """Ends an account for good; again for one that has ended it changes nothing."""
+        request = identity.EraseUserRequest(
+            request_id=request_id or new_request_id(self._clock.now_ms()), user_id=user_id, grounds=grounds
+        )
+        return identity.EraseUserResponse.FromString(await self._run(request))
+
+    async def _run(self, request: pb.CashInRequest | identity.EraseUserRequest) -> bytes:
         metadata = (("authorization", f"Bearer {self._token}"),)
         attempt = Attempt.within(self._timeout_s)
         try:
@@ -46,4 +57,4 @@ class OperatorClient:
             if attempt.ambiguous:
                 raise OutcomeUnknown(str(failure), request_id=request.request_id, reason=failure.reason) from None
             raise
-        return pb.CashInResponse.FromString(content)
+        return content

@@ -40,6 +40,10 @@ class Ledger:
             except Exception:
                 self.damage.append(f"{place}: the event cannot be read")
                 continue
+            if event.HasField("memos_erased"):
+                if event.postings:
+                    self.damage.append(f"{place}: an erasure moves money")
+                continue
             self._post(partition, place, event)
             self._follow(partition, place, event)
 

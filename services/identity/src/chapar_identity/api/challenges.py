@@ -33,7 +33,11 @@ class Challenges:
 
     def challenge_id(self, phone: str, randomness: bytes) -> str:
         """A new challenge's id from 16 random bytes."""
-        return f"{slot_prefix(slot_of(phone))}{self.phone_hash(phone)}.{_base32(randomness[:RANDOM_BYTES])}"
+        return f"{self.phone_key(phone)}.{_base32(randomness[:RANDOM_BYTES])}"
+
+    def phone_key(self, phone: str) -> str:
+        """The routing key of a phone that does not tell it: its slot and its hash."""
+        return f"{slot_prefix(slot_of(phone))}{self.phone_hash(phone)}"
 
     def code_mac(self, challenge_id: str, code: str) -> bytes:
         """The keyed hash of a challenge and a code."""
@@ -48,14 +52,14 @@ def phone_hash_of(challenge_id: str) -> str | None:
     return found[1]
 
 
+def phone_hash_of_key(phone_key: str) -> str:
+    """The phone's hash in a phone's routing key."""
+    return phone_key.partition(".")[2]
+
+
 def code_of(randomness: bytes) -> str:
     """Six digits from at least eight random bytes; none is likelier than another by more than 10**-13."""
     return f"{int.from_bytes(randomness[:8], 'big') % 1_000_000:06d}"
-
-
-def phone_subject(phone_hash: str) -> str:
-    """Whose data key seals a phone and its codes before it has a user."""
-    return f"phone:{phone_hash}"
 
 
 def bound_to_phone(phone_hash: str) -> str:

@@ -94,7 +94,7 @@ class ProfileCalls:
         if user is None:
             return Refused(USER_UNKNOWN)
         name = await opened(self.sealer, user.name, bound_to_name(request.user_id))
-        return api.GetUserResponse(user_id=request.user_id, name=name, username=naming.username)
+        return api.GetUserResponse(user_id=request.user_id, name=name, username=naming.username, erased=user.is_erased)
 
 
 async def _user_and_naming(view: View, user_id: str) -> tuple[User | None, Naming]:

@@ -21,7 +21,6 @@ from chapar_identity.api.challenges import (
     bound_to_phone,
     code_of,
     phone_hash_of,
-    phone_subject,
 )
 from chapar_identity.api.content import bound_to_device, bound_to_user_phone
 from chapar_identity.api.forms import canonical_phone, canonical_title, code_digits
@@ -29,7 +28,7 @@ from chapar_identity.api.tokens import RefreshToken, TokenMint
 from chapar_identity.domain.reading import document
 from chapar_identity.domain.sessions.documents import GENERATION_FIRST
 from chapar_identity.domain.sign_in.decide import is_code_right, open_challenge, refusal_of
-from chapar_identity.domain.sign_in.documents import Phone, phone_key
+from chapar_identity.domain.sign_in.documents import Phone, phone_key, phone_subject
 from chapar_sourcing.domain import Refused
 from chapar_sourcing.partitions import slot_of, slot_prefix
 from chapar_sourcing.requests import make_request_id

@@ -21,11 +21,13 @@ from chapar_identity.domain.usernames.documents import NAMING_KIND, USERNAME_KIN
 from chapar_identity.domain.usernames.evolve import evolve_naming, evolve_username
 from chapar_identity.domain.usernames.evolve import touches as usernames_touches
 from chapar_identity.domain.users import decide as users
+from chapar_identity.domain.users import erasing
 from chapar_identity.domain.users.documents import USER_KIND, User
 from chapar_identity.domain.users.evolve import evolve_user
 from chapar_identity.domain.users.evolve import touches as users_touches
 from chapar_sourcing.creations import CREATION_KIND, CreationMark, creation_key, moved
 from chapar_sourcing.domain import Document, Documents, Key, Refused, When
+from chapar_sourcing.erasures import ERASURE_KIND, ErasureMark, marked
 
 SERVICE = "identity"
 
@@ -49,10 +51,12 @@ _USERNAMES = Rules(usernames.needs, usernames.decide)
 RULES: Mapping[str, Rules] = {
     "start_sign_in": _SIGN_IN,
     "complete_sign_in": _SIGN_IN,
+    "release_phone": _SIGN_IN,
     "open_session": _SESSIONS,
     "refresh_tokens": _SESSIONS,
     "revoke_session": _SESSIONS,
     "update_profile": _USERS,
+    "erase_user": Rules(erasing.needs, erasing.decide),
     "set_username": _USERNAMES,
     "reserve_username": _USERNAMES,
     "confirm_username": _USERNAMES,
@@ -66,6 +70,11 @@ def _evolve_mark(key: Key, document: Document | None, event: pb.Event, when: Whe
     return moved(event.creation)
 
 
+def _evolve_erasure(key: Key, document: Document | None, event: pb.Event, when: When) -> Document | None:
+    ended = event.user_erased if event.HasField("user_erased") else event.phone_released
+    return marked(ended.erasure)
+
+
 EVOLVE: Mapping[str, Evolve] = {
     PHONE_KIND: evolve_phone,
     USER_KIND: evolve_user,
@@ -73,6 +82,7 @@ EVOLVE: Mapping[str, Evolve] = {
     NAMING_KIND: evolve_naming,
     USERNAME_KIND: evolve_username,
     CREATION_KIND: _evolve_mark,
+    ERASURE_KIND: _evolve_erasure,
 }
 
 DOCUMENTS: Mapping[str, type[Document]] = {
@@ -82,6 +92,7 @@ DOCUMENTS: Mapping[str, type[Document]] = {
     NAMING_KIND: Naming,
     USERNAME_KIND: Username,
     CREATION_KIND: CreationMark,
+    ERASURE_KIND: ErasureMark,
 }
 
 

@@ -47,6 +47,9 @@ def next_steps(event: pb.Event) -> Sequence[Submit]:
         case "username_set" if event.username_set.released_username:
             granted = event.username_set
             return [_release(granted.released_username, granted.user_id, granted.released_wish)]
+        case "user_erased" if event.user_erased.released_username:
+            erased = event.user_erased
+            return [_release(erased.released_username, erased.user_id, erased.released_wish)]
         case _:
             return []
 

@@ -21,6 +21,7 @@ from chapar_messaging.domain.conversations.documents import (
 )
 from chapar_messaging.domain.conversations.evolve import evolve_conversation, evolve_member
 from chapar_messaging.domain.conversations.needs import needs_about_member, needs_of_create_group, needs_of_leave_group
+from chapar_messaging.domain.erasures.decide import erase_content
 from chapar_messaging.domain.messages import decide as messages
 from chapar_messaging.domain.messages.deletions import DELETIONS_KIND, Deletions, deletions_key, evolve_deletions
 from chapar_messaging.domain.messages.documents import MESSAGE_KIND, StoredMessage, message_key
@@ -36,6 +37,7 @@ from chapar_messaging.domain.read_cursors.evolve import evolve_read_cursor
 from chapar_messaging.domain.read_cursors.needs import needs_of_mark_read
 from chapar_sourcing.creations import CREATION_KIND, CreationMark, creation_key, moved
 from chapar_sourcing.domain import Document, Documents, Key, Refused, When
+from chapar_sourcing.erasures import ERASURE_KIND, ErasureMark, erasure_key, marked
 
 DOCUMENT_TYPES: Final[Mapping[str, type[Document]]] = {
     CONVERSATION_KIND: Conversation,
@@ -44,6 +46,7 @@ DOCUMENT_TYPES: Final[Mapping[str, type[Document]]] = {
     DELETIONS_KIND: Deletions,
     READ_CURSOR_KIND: ReadCursor,
     CREATION_KIND: CreationMark,
+    ERASURE_KIND: ErasureMark,
 }
 
 
@@ -78,6 +81,8 @@ class MessagingDomain:
                 return needs_of_leave_group(command.leave_group)
             case "mark_read":
                 return needs_of_mark_read(command.mark_read)
+            case "erase_content":
+                return [erasure_key(command.erase_content.user_id)]
             case kind:
                 raise AssertionError(f"{kind} is no command")
 
@@ -102,6 +107,8 @@ class MessagingDomain:
                 return conversations.leave_group(documents, command.leave_group)
             case "mark_read":
                 return read_cursors.mark_read(documents, command.mark_read)
+            case "erase_content":
+                return erase_content(documents, command.erase_content)
             case kind:
                 raise AssertionError(f"{kind} is no command")
 
@@ -127,6 +134,8 @@ class MessagingDomain:
             case "read_cursor_moved":
                 cursor = event.read_cursor_moved
                 return [read_cursor_key(cursor.user_id, cursor.conversation_id)]
+            case "content_erased":
+                return [erasure_key(event.content_erased.erasure.subject)]
             case kind:
                 raise AssertionError(f"{kind} is no event")
 
@@ -145,6 +154,8 @@ class MessagingDomain:
                 return evolve_read_cursor(document, event)
             case "creation", _:
                 return moved(event.payment_card_posted.creation)
+            case "erasure", _:
+                return marked(event.content_erased.erasure)
             case _:
                 raise AssertionError(f"{key} does not hold a {type(document).__name__}")
 

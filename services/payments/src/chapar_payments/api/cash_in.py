@@ -31,7 +31,8 @@ def cash_in_rpc(user_ids: UserIds) -> CommandRpc[public.CashInRequest, public.Ca
         )
         return journal.Command(cash_in=cash_in)
 
-    return CommandRpc(prepare=prepare, reply=_reply)
+    # The user's own key may be gone when an operator repeats the call.
+    return CommandRpc(prepare=prepare, reply=_reply, key_subject=lambda _, caller: f"operator:{caller.operator}")
 
 
 async def _reply(_request: public.CashInRequest, _caller: Caller, accepted: Accepted) -> public.CashInResponse:

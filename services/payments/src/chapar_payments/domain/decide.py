@@ -10,6 +10,7 @@ from chapar_payments.domain import accounts, rules
 from chapar_payments.domain.documents import TransitIn, TransitOut, Wallet, transit_in_key, transit_out_key, wallet_key
 from chapar_payments.domain.needs import stays
 from chapar_sourcing.domain import Documents, Refused
+from chapar_sourcing.erasures import last_erasure_of
 
 
 def decide(documents: Documents, command: journal.Command, now_ms: int) -> Sequence[journal.Event] | Refused:
@@ -21,6 +22,8 @@ def decide(documents: Documents, command: journal.Command, now_ms: int) -> Seque
             return _cash_in(documents, command.cash_in)
         case "apply_credits":
             return _apply_credits(documents, command.apply_credits)
+        case "erase_memos":
+            return _erase_memos(documents, command.erase_memos)
         case _:
             raise ValueError("a command without a kind")
 
@@ -123,6 +126,14 @@ def _apply_credits(documents: Documents, command: journal.ApplyCredits) -> Seque
         wallets[credit.payee_user_id] = Wallet(line.balance_rials, line.sequence)
         events.append(_received(command.source_partition, sequence, credit, line))
     return events
+
+
+def _erase_memos(documents: Documents, command: journal.EraseMemos) -> Sequence[journal.Event]:
+    """A user ends once; their money stays as it is."""
+    erasure = last_erasure_of(documents, command.user_id)
+    if erasure is None:
+        return []
+    return [journal.Event(memos_erased=journal.MemosErased(user_id=command.user_id, erasure=erasure))]
 
 
 def _received(source_partition: int, sequence: int, credit: journal.Credit, line: journal.Line) -> journal.Event:

@@ -7,6 +7,7 @@ once a pair of partitions; they only ever grow in one direction, so their totals
 from __future__ import annotations
 
 from chapar_sourcing.domain import Document, Key, ordered
+from chapar_sourcing.erasures import ERASURE_KIND, ErasureMark
 
 WALLET = "wallet"
 LINE = "line"
@@ -127,4 +128,5 @@ DOCUMENT_TYPES: dict[str, type[Document]] = {
     TRANSIT_OUT: TransitOut,
     TRANSIT_IN: TransitIn,
     DEPARTURE: Departure,
+    ERASURE_KIND: ErasureMark,
 }

@@ -21,14 +21,17 @@ from chapar_payments.domain.documents import (
     line_key,
 )
 from chapar_sourcing.domain import Document, Key, When
+from chapar_sourcing.erasures import erasure_key, marked
 
 _EventBody = journal.CashedIn | journal.Transferred | journal.TransferSent | journal.TransferReceived
 
 
 def touches(event: journal.Event) -> Sequence[Key]:
-    """The accounts it posts to, the statement lines it writes, and the departure when money leaves."""
+    """The accounts it posts to, the statement lines it writes, the departure when money leaves, the mark of an end."""
     keys = [key_of(posting.account) for posting in event.postings]
     match event.WhichOneof("kind"):
+        case "memos_erased":
+            keys.append(erasure_key(event.memos_erased.erasure.subject))
         case "cashed_in":
             keys.append(line_key(event.cashed_in.user_id, event.cashed_in.line.sequence))
         case "transferred":
@@ -62,6 +65,8 @@ def evolve(key: Key, document: Document | None, event: journal.Event, when: When
             return _line(key, event, when)
         case "departure":
             return _departure(event.transfer_sent)
+        case "erasure":
+            return marked(event.memos_erased.erasure)
     raise ValueError(f"payments has no documents of kind {key.kind!r}")
 
 

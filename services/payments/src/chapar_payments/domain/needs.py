@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from chapar.payments.journal.v1 import journal_pb2 as journal
 from chapar_payments.domain.documents import cash_key, transit_in_key, transit_out_key, wallet_key
 from chapar_sourcing.domain import Key
+from chapar_sourcing.erasures import erasure_key
 
 
 def needs(command: journal.Command) -> Sequence[Key]:
@@ -20,6 +21,8 @@ def needs(command: journal.Command) -> Sequence[Key]:
             credits = command.apply_credits
             payees = dict.fromkeys(wallet_key(c.payee_user_id) for c in credits.credits)
             return [transit_in_key(credits.source_partition), *payees]
+        case "erase_memos":
+            return [erasure_key(command.erase_memos.user_id)]
         case _:
             raise ValueError("a command without a kind")
 

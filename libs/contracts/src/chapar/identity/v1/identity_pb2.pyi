@@ -62,6 +62,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The session that asks has ended: sign in again."""
     REASON_PAGE_INVALID: _Reason.ValueType  # 18
     """The page size is negative, or the page token was not handed out by this call."""
+    REASON_CONFIRMATION_WRONG: _Reason.ValueType  # 19
+    """An account is erased only by a request that names it: `confirm_user_id` is not the caller's own id."""
+    REASON_GROUNDS_INVALID: _Reason.ValueType  # 20
+    """The operator's grounds are empty, longer than 64 characters or have control characters."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why identity refuses."""
@@ -103,6 +107,10 @@ REASON_SESSION_ENDED: Reason.ValueType  # 17
 """The session that asks has ended: sign in again."""
 REASON_PAGE_INVALID: Reason.ValueType  # 18
 """The page size is negative, or the page token was not handed out by this call."""
+REASON_CONFIRMATION_WRONG: Reason.ValueType  # 19
+"""An account is erased only by a request that names it: `confirm_user_id` is not the caller's own id."""
+REASON_GROUNDS_INVALID: Reason.ValueType  # 20
+"""The operator's grounds are empty, longer than 64 characters or have control characters."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 @_typing.final
@@ -524,22 +532,26 @@ class GetUserResponse(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     USERNAME_FIELD_NUMBER: _builtins.int
+    ERASED_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The user."""
     name: _builtins.str
     """Empty until set."""
     username: _builtins.str
     """Without the @; empty until set."""
+    erased: _builtins.bool
+    """Whether the account has ended: it has no name any more and never will."""
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         name: _builtins.str = ...,
         username: _builtins.str = ...,
+        erased: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "user_id", b"user_id", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erased", b"erased", "name", b"name", "user_id", b"user_id", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -671,3 +683,95 @@ class RevokeSessionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeSessionResponse: _TypeAlias = RevokeSessionResponse  # noqa: Y015
+
+@_typing.final
+class EraseAccountRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONFIRM_USER_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUIDv7 made before the first try; the same on every retry."""
+    confirm_user_id: _builtins.str
+    """The caller's own user id: nobody ends an account by a slip of the finger."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        confirm_user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirm_user_id", b"confirm_user_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseAccountRequest: _TypeAlias = EraseAccountRequest  # noqa: Y015
+
+@_typing.final
+class EraseAccountResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERASE_TIME_MS_FIELD_NUMBER: _builtins.int
+    erase_time_ms: _builtins.int
+    """When it was accepted, milliseconds since 1970."""
+    def __init__(
+        self,
+        *,
+        erase_time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erase_time_ms", b"erase_time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseAccountResponse: _TypeAlias = EraseAccountResponse  # noqa: Y015
+
+@_typing.final
+class EraseUserRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    GROUNDS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUIDv7 made before the first try; the same on every retry."""
+    user_id: _builtins.str
+    """Whose account."""
+    grounds: _builtins.str
+    """The operator's own reference, 1 to 64 characters on one line; it is kept for ever, so no personal data."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        grounds: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grounds", b"grounds", "request_id", b"request_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseUserRequest: _TypeAlias = EraseUserRequest  # noqa: Y015
+
+@_typing.final
+class EraseUserResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERASE_TIME_MS_FIELD_NUMBER: _builtins.int
+    erase_time_ms: _builtins.int
+    """When it was accepted, milliseconds since 1970."""
+    def __init__(
+        self,
+        *,
+        erase_time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erase_time_ms", b"erase_time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseUserResponse: _TypeAlias = EraseUserResponse  # noqa: Y015

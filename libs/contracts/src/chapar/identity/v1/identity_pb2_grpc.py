@@ -85,6 +85,11 @@ class IdentityServiceStub:
                 request_serializer=chapar_dot_identity_dot_v1_dot_identity__pb2.RevokeSessionRequest.SerializeToString,
                 response_deserializer=chapar_dot_identity_dot_v1_dot_identity__pb2.RevokeSessionResponse.FromString,
                 _registered_method=True)
+        self.EraseAccount = channel.unary_unary(
+                '/chapar.identity.v1.IdentityService/EraseAccount',
+                request_serializer=chapar_dot_identity_dot_v1_dot_identity__pb2.EraseAccountRequest.SerializeToString,
+                response_deserializer=chapar_dot_identity_dot_v1_dot_identity__pb2.EraseAccountResponse.FromString,
+                _registered_method=True)
 
 
 class IdentityServiceServicer:
@@ -161,6 +166,14 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseAccount(self, request, context):
+        """Ends one's own account for good: words, names and memos are erased everywhere within a minute, sessions end, phone
+        and username are free again. Numbers of messages and the books of wallets stay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IdentityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -213,6 +226,11 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.RevokeSession,
                     request_deserializer=chapar_dot_identity_dot_v1_dot_identity__pb2.RevokeSessionRequest.FromString,
                     response_serializer=chapar_dot_identity_dot_v1_dot_identity__pb2.RevokeSessionResponse.SerializeToString,
+            ),
+            'EraseAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseAccount,
+                    request_deserializer=chapar_dot_identity_dot_v1_dot_identity__pb2.EraseAccountRequest.FromString,
+                    response_serializer=chapar_dot_identity_dot_v1_dot_identity__pb2.EraseAccountResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -486,6 +504,109 @@ class IdentityService:
             '/chapar.identity.v1.IdentityService/RevokeSession',
             chapar_dot_identity_dot_v1_dot_identity__pb2.RevokeSessionRequest.SerializeToString,
             chapar_dot_identity_dot_v1_dot_identity__pb2.RevokeSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chapar.identity.v1.IdentityService/EraseAccount',
+            chapar_dot_identity_dot_v1_dot_identity__pb2.EraseAccountRequest.SerializeToString,
+            chapar_dot_identity_dot_v1_dot_identity__pb2.EraseAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class IdentityOperatorServiceStub:
+    """What operators may do with accounts.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.EraseUser = channel.unary_unary(
+                '/chapar.identity.v1.IdentityOperatorService/EraseUser',
+                request_serializer=chapar_dot_identity_dot_v1_dot_identity__pb2.EraseUserRequest.SerializeToString,
+                response_deserializer=chapar_dot_identity_dot_v1_dot_identity__pb2.EraseUserResponse.FromString,
+                _registered_method=True)
+
+
+class IdentityOperatorServiceServicer:
+    """What operators may do with accounts.
+    """
+
+    def EraseUser(self, request, context):
+        """Ends an account for good, as EraseAccount does. Again for one that has ended it changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_IdentityOperatorServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'EraseUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseUser,
+                    request_deserializer=chapar_dot_identity_dot_v1_dot_identity__pb2.EraseUserRequest.FromString,
+                    response_serializer=chapar_dot_identity_dot_v1_dot_identity__pb2.EraseUserResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'chapar.identity.v1.IdentityOperatorService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('chapar.identity.v1.IdentityOperatorService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class IdentityOperatorService:
+    """What operators may do with accounts.
+    """
+
+    @staticmethod
+    def EraseUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chapar.identity.v1.IdentityOperatorService/EraseUser',
+            chapar_dot_identity_dot_v1_dot_identity__pb2.EraseUserRequest.SerializeToString,
+            chapar_dot_identity_dot_v1_dot_identity__pb2.EraseUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

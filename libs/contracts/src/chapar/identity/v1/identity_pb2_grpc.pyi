@@ -53,6 +53,10 @@ class IdentityServiceStub:
     """One's own open sessions, newest first."""
     RevokeSession: _grpc.UnaryUnaryMultiCallable[_identity_pb2.RevokeSessionRequest, _identity_pb2.RevokeSessionResponse]
     """Ends one of one's own sessions; every gateway refuses it within a second."""
+    EraseAccount: _grpc.UnaryUnaryMultiCallable[_identity_pb2.EraseAccountRequest, _identity_pb2.EraseAccountResponse]
+    """Ends one's own account for good: words, names and memos are erased everywhere within a minute, sessions end, phone
+    and username are free again. Numbers of messages and the books of wallets stay.
+    """
 
 @_typing.type_check_only
 class IdentityServiceAsyncStub(IdentityServiceStub):
@@ -79,6 +83,10 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """One's own open sessions, newest first."""
     RevokeSession: _aio.UnaryUnaryMultiCallable[_identity_pb2.RevokeSessionRequest, _identity_pb2.RevokeSessionResponse]  # type: ignore[assignment]
     """Ends one of one's own sessions; every gateway refuses it within a second."""
+    EraseAccount: _aio.UnaryUnaryMultiCallable[_identity_pb2.EraseAccountRequest, _identity_pb2.EraseAccountResponse]  # type: ignore[assignment]
+    """Ends one's own account for good: words, names and memos are erased everywhere within a minute, sessions end, phone
+    and username are free again. Numbers of messages and the books of wallets stay.
+    """
 
 class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     """Who people are, and which of their devices may speak for them."""
@@ -163,4 +171,45 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_identity_pb2.RevokeSessionResponse, _abc.Awaitable[_identity_pb2.RevokeSessionResponse]]:
         """Ends one of one's own sessions; every gateway refuses it within a second."""
 
+    @_abc_1.abstractmethod
+    def EraseAccount(
+        self,
+        request: _identity_pb2.EraseAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.EraseAccountResponse, _abc.Awaitable[_identity_pb2.EraseAccountResponse]]:
+        """Ends one's own account for good: words, names and memos are erased everywhere within a minute, sessions end, phone
+        and username are free again. Numbers of messages and the books of wallets stay.
+        """
+
 def add_IdentityServiceServicer_to_server(servicer: IdentityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class IdentityOperatorServiceStub:
+    """What operators may do with accounts."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> IdentityOperatorServiceAsyncStub: ...
+    EraseUser: _grpc.UnaryUnaryMultiCallable[_identity_pb2.EraseUserRequest, _identity_pb2.EraseUserResponse]
+    """Ends an account for good, as EraseAccount does. Again for one that has ended it changes nothing."""
+
+@_typing.type_check_only
+class IdentityOperatorServiceAsyncStub(IdentityOperatorServiceStub):
+    """What operators may do with accounts."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    EraseUser: _aio.UnaryUnaryMultiCallable[_identity_pb2.EraseUserRequest, _identity_pb2.EraseUserResponse]  # type: ignore[assignment]
+    """Ends an account for good, as EraseAccount does. Again for one that has ended it changes nothing."""
+
+class IdentityOperatorServiceServicer(metaclass=_abc_1.ABCMeta):
+    """What operators may do with accounts."""
+
+    @_abc_1.abstractmethod
+    def EraseUser(
+        self,
+        request: _identity_pb2.EraseUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.EraseUserResponse, _abc.Awaitable[_identity_pb2.EraseUserResponse]]:
+        """Ends an account for good, as EraseAccount does. Again for one that has ended it changes nothing."""
+
+def add_IdentityOperatorServiceServicer_to_server(servicer: IdentityOperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

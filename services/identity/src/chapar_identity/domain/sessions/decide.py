@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chapar.identity.journal.v1 import journal_pb2 as pb
+from chapar.sourcing.journal.v1 import journal_pb2 as engine
 from chapar_identity.domain.limits import SESSIONS_MAX
 from chapar_identity.domain.reading import document
 from chapar_identity.domain.sessions.documents import Sessions, is_session_open, open_session, sessions_key
@@ -47,8 +48,17 @@ def _open(documents: Documents, command: pb.Command) -> Sequence[pb.Event] | Ref
             return []
         case Judgement.HOLE:
             return Refused(HOLE_REASON)
+        case Judgement.NEXT if _is_erased(documents, command):
+            # A sign-in was under way while its user ended: its tokens are revoked, and its number is released.
+            session = command.open_session.session
+            return [_ended(session.user_id, session.session_id, pb.SESSION_END_ERASED, command.creation)]
         case Judgement.NEXT:
             return [*_registered(documents, command), *_overflow(documents, command), _opened(command)]
+
+
+def _is_erased(documents: Documents, command: pb.Command) -> bool:
+    user = document(documents, user_key(command.open_session.session.user_id), User)
+    return user is not None and user.is_erased
 
 
 def _registered(documents: Documents, command: pb.Command) -> Sequence[pb.Event]:
@@ -100,5 +110,8 @@ def _revoke(documents: Documents, command: pb.RevokeSession) -> Sequence[pb.Even
     return [_ended(command.user_id, command.session_id, pb.SESSION_END_REVOKED)]
 
 
-def _ended(user_id: str, session_id: str, end: pb.SessionEnd.ValueType) -> pb.Event:
-    return pb.Event(session_ended=pb.SessionEnded(user_id=user_id, session_id=session_id, end=end))
+def _ended(
+    user_id: str, session_id: str, end: pb.SessionEnd.ValueType, creation: engine.Creation | None = None
+) -> pb.Event:
+    ended = pb.SessionEnded(user_id=user_id, session_id=session_id, end=end)
+    return pb.Event(creation=creation, session_ended=ended)

@@ -1,4 +1,4 @@
-"""Whether a challenge starts, and what a code is worth."""
+"""Whether a challenge starts, what a code is worth, and when a phone is nobody's again."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from chapar.identity.journal.v1 import journal_pb2 as pb
 from chapar_identity.domain.limits import CHALLENGE_LIFE_MS, CHALLENGE_TRIES_MAX
 from chapar_identity.domain.reading import document
-from chapar_identity.domain.sign_in.documents import Challenge, Phone, phone_key
+from chapar_identity.domain.sign_in.documents import Challenge, Phone, phone_key, phone_subject
 from chapar_identity.domain.sign_in.rules import resend_delay_ms, run_at, wait_ms
 from chapar_sourcing.domain import Documents, Key, Refused
+from chapar_sourcing.erasures import erasure_key, erasure_of
 
 RESEND_TOO_SOON = "REASON_RESEND_TOO_SOON"
 CHALLENGE_UNKNOWN = "REASON_CHALLENGE_UNKNOWN"
@@ -20,19 +21,24 @@ CODE_WRONG = "REASON_CODE_WRONG"
 
 
 def needs(command: pb.Command) -> Sequence[Key]:
-    """The phone."""
+    """The phone; to release it the mark of its last erasure, too."""
     match command.WhichOneof("kind"):
         case "start_sign_in":
             return [phone_key(command.start_sign_in.phone_hash)]
+        case "release_phone":
+            phone_hash = command.release_phone.phone_hash
+            return [phone_key(phone_hash), erasure_key(phone_subject(phone_hash))]
         case _:
             return [phone_key(command.complete_sign_in.phone_hash)]
 
 
 def decide(documents: Documents, command: pb.Command, now_ms: int) -> Sequence[pb.Event] | Refused:
-    """One challenge or one try."""
+    """One challenge, one try or the end of a number's use."""
     match command.WhichOneof("kind"):
         case "start_sign_in":
             return _start(documents, command.start_sign_in, now_ms)
+        case "release_phone":
+            return _release(documents, command.release_phone, now_ms)
         case _:
             return _complete(documents, command.complete_sign_in, now_ms)
 
@@ -75,6 +81,15 @@ def _complete(documents: Documents, command: pb.CompleteSignIn, now_ms: int) -> 
         new_user=not phone.user_id,
     )
     return [pb.Event(signed_in=signed_in)]
+
+
+def _release(documents: Documents, command: pb.ReleasePhone, now_ms: int) -> Sequence[pb.Event]:
+    phone = document(documents, phone_key(command.phone_hash), Phone)
+    if phone is None or phone.user_id != command.user_id:
+        return []
+    erasure = erasure_of(documents, phone_subject(command.phone_hash), now_ms)
+    released = pb.PhoneReleased(phone_hash=command.phone_hash, user_id=command.user_id, erasure=erasure)
+    return [pb.Event(phone_released=released)]
 
 
 def open_challenge(phone: Phone | None, challenge_id: str) -> Challenge | None:

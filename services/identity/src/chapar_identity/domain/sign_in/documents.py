@@ -34,6 +34,11 @@ class Phone(Document, frozen=True, array_like=True):
     day_count: int
 
 
+def phone_subject(phone_hash: str) -> str:
+    """Whose data key seals a phone and its codes before it has a user."""
+    return f"phone:{phone_hash}"
+
+
 def phone_key(phone_hash: str) -> Key:
     """The document of a phone."""
     return Key(PHONE_KIND, phone_hash)

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from chapar.identity.journal.v1 import journal_pb2 as pb
-from chapar_identity.domain.content import content_of
+from chapar_identity.domain.content import Content, content_of
 from chapar_identity.domain.limits import CHALLENGE_TRIES_MAX
 from chapar_identity.domain.reading import existing
 from chapar_identity.domain.sign_in.documents import Challenge, Phone, phone_key
 from chapar_identity.domain.sign_in.rules import day_at, run_at
 from chapar_sourcing.domain import Document, Key, When
+from chapar_sourcing.erasures import erasure_key
 
 
 def touches(event: pb.Event) -> Sequence[Key]:
@@ -24,6 +25,9 @@ def touches(event: pb.Event) -> Sequence[Key]:
             return [phone_key(event.code_rejected.phone_hash)]
         case "signed_in":
             return [phone_key(event.signed_in.phone_hash)]
+        case "phone_released":
+            released = event.phone_released
+            return [phone_key(released.phone_hash), erasure_key(released.erasure.subject)]
         case _:
             return []
 
@@ -39,6 +43,8 @@ def evolve_phone(key: Key, document: Document | None, event: pb.Event, when: Whe
             return replace(
                 existing(key, document, Phone), user_id=event.signed_in.session.user_id, challenge=None, run=0
             )
+        case "phone_released":
+            return replace(existing(key, document, Phone), user_id="", phone=Content(), challenge=None)
         case _:
             return document
 

@@ -21,6 +21,8 @@ def touches(event: pb.Event) -> Sequence[Key]:
             return [naming_key(event.username_set.user_id)]
         case "username_refused":
             return [naming_key(event.username_refused.user_id)]
+        case "user_erased":
+            return [naming_key(event.user_erased.user_id)]
         case "username_reserved":
             return [username_key(event.username_reserved.username)]
         case "username_released":
@@ -41,6 +43,8 @@ def evolve_naming(key: Key, document: Document | None, event: pb.Event, when: Wh
             return _decided(held, Decided(granted.wish, granted=True))
         case "username_refused":
             return _decided(naming, Decided(event.username_refused.wish, granted=False))
+        case "user_erased":
+            return replace(naming, username="", username_wish=0, pending="")
         case _:
             return document
 

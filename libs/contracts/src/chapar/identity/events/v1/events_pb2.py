@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&chapar/identity/events/v1/events.proto\x12\x19\x63hapar.identity.events.v1\"\x9b\x01\n\x05\x45vent\x12\x44\n\x0fuser_registered\x18\x01 \x01(\x0b\x32).chapar.identity.events.v1.UserRegisteredH\x00\x12\x44\n\x0fsession_revoked\x18\x02 \x01(\x0b\x32).chapar.identity.events.v1.SessionRevokedH\x00\x42\x06\n\x04kind\"!\n\x0eUserRegistered\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"5\n\x0eSessionRevoked\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&chapar/identity/events/v1/events.proto\x12\x19\x63hapar.identity.events.v1\"\xd9\x01\n\x05\x45vent\x12\x44\n\x0fuser_registered\x18\x01 \x01(\x0b\x32).chapar.identity.events.v1.UserRegisteredH\x00\x12\x44\n\x0fsession_revoked\x18\x02 \x01(\x0b\x32).chapar.identity.events.v1.SessionRevokedH\x00\x12<\n\x0buser_erased\x18\x03 \x01(\x0b\x32%.chapar.identity.events.v1.UserErasedH\x00\x42\x06\n\x04kind\"!\n\x0eUserRegistered\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"5\n\x0eSessionRevoked\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\"\x1d\n\nUserErased\x12\x0f\n\x07user_id\x18\x01 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,9 +32,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chapar.identity.events.v1.e
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVENT']._serialized_start=70
-  _globals['_EVENT']._serialized_end=225
-  _globals['_USERREGISTERED']._serialized_start=227
-  _globals['_USERREGISTERED']._serialized_end=260
-  _globals['_SESSIONREVOKED']._serialized_start=262
-  _globals['_SESSIONREVOKED']._serialized_end=315
+  _globals['_EVENT']._serialized_end=287
+  _globals['_USERREGISTERED']._serialized_start=289
+  _globals['_USERREGISTERED']._serialized_end=322
+  _globals['_SESSIONREVOKED']._serialized_start=324
+  _globals['_SESSIONREVOKED']._serialized_end=377
+  _globals['_USERERASED']._serialized_start=379
+  _globals['_USERERASED']._serialized_end=408
 # @@protoc_insertion_point(module_scope)

@@ -24,6 +24,7 @@ class Event(_message.Message):
 
     USER_REGISTERED_FIELD_NUMBER: _builtins.int
     SESSION_REVOKED_FIELD_NUMBER: _builtins.int
+    USER_ERASED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def user_registered(self) -> Global___UserRegistered:
         """An account was made."""
@@ -32,17 +33,22 @@ class Event(_message.Message):
     def session_revoked(self) -> Global___SessionRevoked:
         """A session was ended; also the only kind on `revocations.v1`."""
 
+    @_builtins.property
+    def user_erased(self) -> Global___UserErased:
+        """A user has ended: whoever keeps sealed content of theirs destroys its keys."""
+
     def __init__(
         self,
         *,
         user_registered: Global___UserRegistered | None = ...,
         session_revoked: Global___SessionRevoked | None = ...,
+        user_erased: Global___UserErased | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "session_revoked", b"session_revoked", "user_registered", b"user_registered"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "session_revoked", b"session_revoked", "user_erased", b"user_erased", "user_registered", b"user_registered"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "session_revoked", b"session_revoked", "user_registered", b"user_registered"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "session_revoked", b"session_revoked", "user_erased", b"user_erased", "user_registered", b"user_registered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["user_registered", "session_revoked"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["user_registered", "session_revoked", "user_erased"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -95,3 +101,25 @@ class SessionRevoked(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SessionRevoked: _TypeAlias = SessionRevoked  # noqa: Y015
+
+@_typing.final
+class UserErased(_message.Message):
+    """A user has ended, for good. The id stays in what others keep of them, and is never given again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UserErased: _TypeAlias = UserErased  # noqa: Y015

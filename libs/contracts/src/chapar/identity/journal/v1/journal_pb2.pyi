@@ -31,6 +31,8 @@ class _SessionEndEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SessionEnd
     """A refresh token was used twice."""
     SESSION_END_OVERFLOW: _SessionEnd.ValueType  # 3
     """It was the oldest when one too many was opened."""
+    SESSION_END_ERASED: _SessionEnd.ValueType  # 4
+    """Its user was erased."""
 
 class SessionEnd(_SessionEnd, metaclass=_SessionEndEnumTypeWrapper):
     """Why a session was ended."""
@@ -42,6 +44,8 @@ SESSION_END_TOKEN_REUSED: SessionEnd.ValueType  # 2
 """A refresh token was used twice."""
 SESSION_END_OVERFLOW: SessionEnd.ValueType  # 3
 """It was the oldest when one too many was opened."""
+SESSION_END_ERASED: SessionEnd.ValueType  # 4
+"""Its user was erased."""
 Global___SessionEnd: _TypeAlias = SessionEnd  # noqa: Y015
 
 @_typing.final
@@ -62,6 +66,8 @@ class Command(_message.Message):
     CONFIRM_USERNAME_FIELD_NUMBER: _builtins.int
     REJECT_USERNAME_FIELD_NUMBER: _builtins.int
     RELEASE_USERNAME_FIELD_NUMBER: _builtins.int
+    ERASE_USER_FIELD_NUMBER: _builtins.int
+    RELEASE_PHONE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def creation(self) -> _journal_pb2.Creation:
         """Set by the engine on commands of reactors that make something exactly once; absent on others."""
@@ -110,6 +116,14 @@ class Command(_message.Message):
     def release_username(self) -> Global___ReleaseUsername:
         """At the username's partition, by a reactor."""
 
+    @_builtins.property
+    def erase_user(self) -> Global___EraseUser:
+        """At the user's partition."""
+
+    @_builtins.property
+    def release_phone(self) -> Global___ReleasePhone:
+        """At the phone's partition, by a reactor."""
+
     def __init__(
         self,
         *,
@@ -125,12 +139,14 @@ class Command(_message.Message):
         confirm_username: Global___ConfirmUsername | None = ...,
         reject_username: Global___RejectUsername | None = ...,
         release_username: Global___ReleaseUsername | None = ...,
+        erase_user: Global___EraseUser | None = ...,
+        release_phone: Global___ReleasePhone | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_sign_in", b"complete_sign_in", "confirm_username", b"confirm_username", "creation", b"creation", "kind", b"kind", "open_session", b"open_session", "refresh_tokens", b"refresh_tokens", "reject_username", b"reject_username", "release_username", b"release_username", "reserve_username", b"reserve_username", "revoke_session", b"revoke_session", "set_username", b"set_username", "start_sign_in", b"start_sign_in", "update_profile", b"update_profile"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_sign_in", b"complete_sign_in", "confirm_username", b"confirm_username", "creation", b"creation", "erase_user", b"erase_user", "kind", b"kind", "open_session", b"open_session", "refresh_tokens", b"refresh_tokens", "reject_username", b"reject_username", "release_phone", b"release_phone", "release_username", b"release_username", "reserve_username", b"reserve_username", "revoke_session", b"revoke_session", "set_username", b"set_username", "start_sign_in", b"start_sign_in", "update_profile", b"update_profile"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_sign_in", b"complete_sign_in", "confirm_username", b"confirm_username", "creation", b"creation", "kind", b"kind", "open_session", b"open_session", "refresh_tokens", b"refresh_tokens", "reject_username", b"reject_username", "release_username", b"release_username", "reserve_username", b"reserve_username", "revoke_session", b"revoke_session", "set_username", b"set_username", "start_sign_in", b"start_sign_in", "update_profile", b"update_profile"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_sign_in", b"complete_sign_in", "confirm_username", b"confirm_username", "creation", b"creation", "erase_user", b"erase_user", "kind", b"kind", "open_session", b"open_session", "refresh_tokens", b"refresh_tokens", "reject_username", b"reject_username", "release_phone", b"release_phone", "release_username", b"release_username", "reserve_username", b"reserve_username", "revoke_session", b"revoke_session", "set_username", b"set_username", "start_sign_in", b"start_sign_in", "update_profile", b"update_profile"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["start_sign_in", "complete_sign_in", "open_session", "refresh_tokens", "revoke_session", "update_profile", "set_username", "reserve_username", "confirm_username", "reject_username", "release_username"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["start_sign_in", "complete_sign_in", "open_session", "refresh_tokens", "revoke_session", "update_profile", "set_username", "reserve_username", "confirm_username", "reject_username", "release_username", "erase_user", "release_phone"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -523,6 +539,66 @@ class ReleaseUsername(_message.Message):
 Global___ReleaseUsername: _TypeAlias = ReleaseUsername  # noqa: Y015
 
 @_typing.final
+class EraseUser(_message.Message):
+    """Ends a user for good."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    CALLER_SESSION_ID_FIELD_NUMBER: _builtins.int
+    PHONE_KEY_FIELD_NUMBER: _builtins.int
+    GROUNDS_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who."""
+    caller_session_id: _builtins.str
+    """The session of the user that asks; empty where an operator does."""
+    phone_key: _builtins.str
+    """Routing key of the user's phone: its slot and its hash, "sXXXX.<phone hash>"; empty where it cannot be read."""
+    grounds: _builtins.str
+    """The operator's reference; empty where the user asks. No personal data."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        caller_session_id: _builtins.str = ...,
+        phone_key: _builtins.str = ...,
+        grounds: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller_session_id", b"caller_session_id", "grounds", b"grounds", "phone_key", b"phone_key", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseUser: _TypeAlias = EraseUser  # noqa: Y015
+
+@_typing.final
+class ReleasePhone(_message.Message):
+    """Gives a phone back that was a user's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHONE_HASH_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    phone_hash: _builtins.str
+    """Keyed hash of the phone."""
+    user_id: _builtins.str
+    """Who has ended."""
+    def __init__(
+        self,
+        *,
+        phone_hash: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["phone_hash", b"phone_hash", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleasePhone: _TypeAlias = ReleasePhone  # noqa: Y015
+
+@_typing.final
 class Event(_message.Message):
     """One event."""
 
@@ -544,6 +620,8 @@ class Event(_message.Message):
     USERNAME_RESERVED_FIELD_NUMBER: _builtins.int
     USERNAME_FOUND_TAKEN_FIELD_NUMBER: _builtins.int
     USERNAME_RELEASED_FIELD_NUMBER: _builtins.int
+    USER_ERASED_FIELD_NUMBER: _builtins.int
+    PHONE_RELEASED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def creation(self) -> _journal_pb2.Creation:
         """On one event of a creation: moves the mark of its source."""
@@ -608,6 +686,14 @@ class Event(_message.Message):
     def username_released(self) -> Global___UsernameReleased:
         """A username is free again."""
 
+    @_builtins.property
+    def user_erased(self) -> Global___UserErased:
+        """A user has ended."""
+
+    @_builtins.property
+    def phone_released(self) -> Global___PhoneReleased:
+        """A phone is nobody's again."""
+
     def __init__(
         self,
         *,
@@ -627,12 +713,14 @@ class Event(_message.Message):
         username_reserved: Global___UsernameReserved | None = ...,
         username_found_taken: Global___UsernameFoundTaken | None = ...,
         username_released: Global___UsernameReleased | None = ...,
+        user_erased: Global___UserErased | None = ...,
+        phone_released: Global___PhoneReleased | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["challenge_started", b"challenge_started", "code_rejected", b"code_rejected", "creation", b"creation", "kind", b"kind", "profile_updated", b"profile_updated", "session_ended", b"session_ended", "session_opened", b"session_opened", "signed_in", b"signed_in", "tokens_refreshed", b"tokens_refreshed", "user_registered", b"user_registered", "username_declined", b"username_declined", "username_found_taken", b"username_found_taken", "username_refused", b"username_refused", "username_released", b"username_released", "username_reserved", b"username_reserved", "username_set", b"username_set", "username_wished", b"username_wished"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["challenge_started", b"challenge_started", "code_rejected", b"code_rejected", "creation", b"creation", "kind", b"kind", "phone_released", b"phone_released", "profile_updated", b"profile_updated", "session_ended", b"session_ended", "session_opened", b"session_opened", "signed_in", b"signed_in", "tokens_refreshed", b"tokens_refreshed", "user_erased", b"user_erased", "user_registered", b"user_registered", "username_declined", b"username_declined", "username_found_taken", b"username_found_taken", "username_refused", b"username_refused", "username_released", b"username_released", "username_reserved", b"username_reserved", "username_set", b"username_set", "username_wished", b"username_wished"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge_started", b"challenge_started", "code_rejected", b"code_rejected", "creation", b"creation", "kind", b"kind", "profile_updated", b"profile_updated", "session_ended", b"session_ended", "session_opened", b"session_opened", "signed_in", b"signed_in", "tokens_refreshed", b"tokens_refreshed", "user_registered", b"user_registered", "username_declined", b"username_declined", "username_found_taken", b"username_found_taken", "username_refused", b"username_refused", "username_released", b"username_released", "username_reserved", b"username_reserved", "username_set", b"username_set", "username_wished", b"username_wished"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge_started", b"challenge_started", "code_rejected", b"code_rejected", "creation", b"creation", "kind", b"kind", "phone_released", b"phone_released", "profile_updated", b"profile_updated", "session_ended", b"session_ended", "session_opened", b"session_opened", "signed_in", b"signed_in", "tokens_refreshed", b"tokens_refreshed", "user_erased", b"user_erased", "user_registered", b"user_registered", "username_declined", b"username_declined", "username_found_taken", b"username_found_taken", "username_refused", b"username_refused", "username_released", b"username_released", "username_reserved", b"username_reserved", "username_set", b"username_set", "username_wished", b"username_wished"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["challenge_started", "code_rejected", "signed_in", "user_registered", "session_opened", "session_ended", "tokens_refreshed", "profile_updated", "username_wished", "username_set", "username_refused", "username_declined", "username_reserved", "username_found_taken", "username_released"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["challenge_started", "code_rejected", "signed_in", "user_registered", "session_opened", "session_ended", "tokens_refreshed", "profile_updated", "username_wished", "username_set", "username_refused", "username_declined", "username_reserved", "username_found_taken", "username_released", "user_erased", "phone_released"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -1127,3 +1215,79 @@ class UsernameReleased(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UsernameReleased: _TypeAlias = UsernameReleased  # noqa: Y015
+
+@_typing.final
+class UserErased(_message.Message):
+    """A user has ended: phone, name and devices can never be read again, sessions are over, phone and username are free."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ERASURE_FIELD_NUMBER: _builtins.int
+    PHONE_KEY_FIELD_NUMBER: _builtins.int
+    RELEASED_USERNAME_FIELD_NUMBER: _builtins.int
+    RELEASED_WISH_FIELD_NUMBER: _builtins.int
+    GROUNDS_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who."""
+    phone_key: _builtins.str
+    """Routing key of the phone to be released; empty where it could not be read."""
+    released_username: _builtins.str
+    """The username to be released; empty when there was none."""
+    released_wish: _builtins.int
+    """Number of the wish that it was reserved for; 0 when there was none."""
+    grounds: _builtins.str
+    """The operator's reference; empty where the user asked."""
+    @_builtins.property
+    def erasure(self) -> _journal_pb2.Erasure:
+        """Ends the user's keys."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        erasure: _journal_pb2.Erasure | None = ...,
+        phone_key: _builtins.str = ...,
+        released_username: _builtins.str = ...,
+        released_wish: _builtins.int = ...,
+        grounds: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["erasure", b"erasure"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erasure", b"erasure", "grounds", b"grounds", "phone_key", b"phone_key", "released_username", b"released_username", "released_wish", b"released_wish", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UserErased: _TypeAlias = UserErased  # noqa: Y015
+
+@_typing.final
+class PhoneReleased(_message.Message):
+    """A phone is nobody's again: its number and codes can never be read again. What bounds its codes stays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHONE_HASH_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ERASURE_FIELD_NUMBER: _builtins.int
+    phone_hash: _builtins.str
+    """Keyed hash of the phone."""
+    user_id: _builtins.str
+    """Whose it was."""
+    @_builtins.property
+    def erasure(self) -> _journal_pb2.Erasure:
+        """Ends the phone's own keys so far."""
+
+    def __init__(
+        self,
+        *,
+        phone_hash: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        erasure: _journal_pb2.Erasure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["erasure", b"erasure"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erasure", b"erasure", "phone_hash", b"phone_hash", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PhoneReleased: _TypeAlias = PhoneReleased  # noqa: Y015

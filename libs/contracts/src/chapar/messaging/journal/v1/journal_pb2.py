@@ -26,7 +26,7 @@ from chapar.messaging.v1 import messaging_pb2 as chapar_dot_messaging_dot_v1_dot
 from chapar.sourcing.journal.v1 import journal_pb2 as chapar_dot_sourcing_dot_journal_dot_v1_dot_journal__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)chapar/messaging/journal/v1/journal.proto\x12\x1b\x63hapar.messaging.journal.v1\x1a#chapar/messaging/v1/messaging.proto\x1a(chapar/sourcing/journal/v1/journal.proto\"\xa3\x05\n\x07\x43ommand\x12\x36\n\x08\x63reation\x18\x01 \x01(\x0b\x32$.chapar.sourcing.journal.v1.Creation\x12@\n\x0csend_message\x18\x02 \x01(\x0b\x32(.chapar.messaging.journal.v1.SendMessageH\x00\x12I\n\x11post_payment_card\x18\x03 \x01(\x0b\x32,.chapar.messaging.journal.v1.PostPaymentCardH\x00\x12@\n\x0c\x63reate_group\x18\x04 \x01(\x0b\x32(.chapar.messaging.journal.v1.CreateGroupH\x00\x12<\n\nadd_member\x18\x05 \x01(\x0b\x32&.chapar.messaging.journal.v1.AddMemberH\x00\x12\x42\n\rremove_member\x18\x06 \x01(\x0b\x32).chapar.messaging.journal.v1.RemoveMemberH\x00\x12\x45\n\x0fset_member_role\x18\x07 \x01(\x0b\x32*.chapar.messaging.journal.v1.SetMemberRoleH\x00\x12>\n\x0bleave_group\x18\x08 \x01(\x0b\x32\'.chapar.messaging.journal.v1.LeaveGroupH\x00\x12:\n\tmark_read\x18\t \x01(\x0b\x32%.chapar.messaging.journal.v1.MarkReadH\x00\x12\x44\n\x0e\x64\x65lete_message\x18\n \x01(\x0b\x32*.chapar.messaging.journal.v1.DeleteMessageH\x00\x42\x06\n\x04kind\"\x9f\x01\n\x0bSendMessage\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x16\n\x0esender_user_id\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\x0c\x12\x30\n\x04text\x18\x04 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x19\n\x11reply_to_sequence\x18\x05 \x01(\x03\"\x83\x01\n\x0fPostPaymentCard\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x13\n\x0btransfer_id\x18\x02 \x01(\t\x12\x15\n\rpayer_user_id\x18\x03 \x01(\t\x12\x15\n\rpayee_user_id\x18\x04 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x05 \x01(\x03\"\x8b\x01\n\x0b\x43reateGroup\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63reator_user_id\x18\x02 \x01(\t\x12\x31\n\x05title\x18\x03 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x17\n\x0fmember_user_ids\x18\x04 \x03(\t\"L\n\tAddMember\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x15\n\ractor_user_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\"O\n\x0cRemoveMember\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x15\n\ractor_user_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\"y\n\rSetMemberRole\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x15\n\ractor_user_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\'\n\x04role\x18\x04 \x01(\x0e\x32\x19.chapar.messaging.v1.Role\"6\n\nLeaveGroup\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"V\n\x08MarkRead\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x0e\n\x06listed\x18\x04 \x01(\x08\"Q\n\rDeleteMessage\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x15\n\ractor_user_id\x18\x03 \x01(\t\"\xda\x04\n\x05\x45vent\x12N\n\x13\x63onversation_opened\x18\x01 \x01(\x0b\x32/.chapar.messaging.journal.v1.ConversationOpenedH\x00\x12@\n\x0cmember_added\x18\x02 \x01(\x0b\x32(.chapar.messaging.journal.v1.MemberAddedH\x00\x12\x44\n\x0emember_removed\x18\x03 \x01(\x0b\x32*.chapar.messaging.journal.v1.MemberRemovedH\x00\x12M\n\x13member_role_changed\x18\x04 \x01(\x0b\x32..chapar.messaging.journal.v1.MemberRoleChangedH\x00\x12@\n\x0cmessage_sent\x18\x05 \x01(\x0b\x32(.chapar.messaging.journal.v1.MessageSentH\x00\x12M\n\x13payment_card_posted\x18\x06 \x01(\x0b\x32..chapar.messaging.journal.v1.PaymentCardPostedH\x00\x12I\n\x11read_cursor_moved\x18\x07 \x01(\x0b\x32,.chapar.messaging.journal.v1.ReadCursorMovedH\x00\x12\x46\n\x0fmessage_deleted\x18\x08 \x01(\x0b\x32+.chapar.messaging.journal.v1.MessageDeletedH\x00\x42\x06\n\x04kind\"\x95\x01\n\x12\x43onversationOpened\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32%.chapar.messaging.v1.ConversationKind\x12\x31\n\x05title\x18\x03 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\"\xb0\x01\n\x0bMemberAdded\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\'\n\x04role\x18\x03 \x01(\x0e\x32\x19.chapar.messaging.v1.Role\x12\x17\n\x0f\x63hange_sequence\x18\x04 \x01(\x03\x12\x1e\n\x16\x66irst_visible_sequence\x18\x05 \x01(\x03\x12\x15\n\ractor_user_id\x18\x06 \x01(\t\"i\n\rMemberRemoved\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63hange_sequence\x18\x03 \x01(\x03\x12\x15\n\ractor_user_id\x18\x04 \x01(\t\"\x96\x01\n\x11MemberRoleChanged\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\'\n\x04role\x18\x03 \x01(\x0e\x32\x19.chapar.messaging.v1.Role\x12\x17\n\x0f\x63hange_sequence\x18\x04 \x01(\x03\x12\x15\n\ractor_user_id\x18\x05 \x01(\t\"\xca\x01\n\x0bMessageSent\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x16\n\x0esender_user_id\x18\x03 \x01(\t\x12\x12\n\nmessage_id\x18\x04 \x01(\x0c\x12\x30\n\x04text\x18\x05 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x19\n\x11reply_to_sequence\x18\x06 \x01(\x03\x12\x17\n\x0f\x63hange_sequence\x18\x07 \x01(\x03\"\xe8\x01\n\x11PaymentCardPosted\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x13\n\x0btransfer_id\x18\x03 \x01(\t\x12\x15\n\rpayer_user_id\x18\x04 \x01(\t\x12\x15\n\rpayee_user_id\x18\x05 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x06 \x01(\x03\x12\x36\n\x08\x63reation\x18\x07 \x01(\x0b\x32$.chapar.sourcing.journal.v1.Creation\x12\x17\n\x0f\x63hange_sequence\x18\x08 \x01(\x03\"M\n\x0fReadCursorMoved\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\"k\n\x0eMessageDeleted\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x17\n\x0f\x63hange_sequence\x18\x03 \x01(\x03\x12\x15\n\ractor_user_id\x18\x04 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)chapar/messaging/journal/v1/journal.proto\x12\x1b\x63hapar.messaging.journal.v1\x1a#chapar/messaging/v1/messaging.proto\x1a(chapar/sourcing/journal/v1/journal.proto\"\xe7\x05\n\x07\x43ommand\x12\x36\n\x08\x63reation\x18\x01 \x01(\x0b\x32$.chapar.sourcing.journal.v1.Creation\x12@\n\x0csend_message\x18\x02 \x01(\x0b\x32(.chapar.messaging.journal.v1.SendMessageH\x00\x12I\n\x11post_payment_card\x18\x03 \x01(\x0b\x32,.chapar.messaging.journal.v1.PostPaymentCardH\x00\x12@\n\x0c\x63reate_group\x18\x04 \x01(\x0b\x32(.chapar.messaging.journal.v1.CreateGroupH\x00\x12<\n\nadd_member\x18\x05 \x01(\x0b\x32&.chapar.messaging.journal.v1.AddMemberH\x00\x12\x42\n\rremove_member\x18\x06 \x01(\x0b\x32).chapar.messaging.journal.v1.RemoveMemberH\x00\x12\x45\n\x0fset_member_role\x18\x07 \x01(\x0b\x32*.chapar.messaging.journal.v1.SetMemberRoleH\x00\x12>\n\x0bleave_group\x18\x08 \x01(\x0b\x32\'.chapar.messaging.journal.v1.LeaveGroupH\x00\x12:\n\tmark_read\x18\t \x01(\x0b\x32%.chapar.messaging.journal.v1.MarkReadH\x00\x12\x44\n\x0e\x64\x65lete_message\x18\n \x01(\x0b\x32*.chapar.messaging.journal.v1.DeleteMessageH\x00\x12\x42\n\rerase_content\x18\x0b \x01(\x0b\x32).chapar.messaging.journal.v1.EraseContentH\x00\x42\x06\n\x04kind\"\x9f\x01\n\x0bSendMessage\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x16\n\x0esender_user_id\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\x0c\x12\x30\n\x04text\x18\x04 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x19\n\x11reply_to_sequence\x18\x05 \x01(\x03\"\x83\x01\n\x0fPostPaymentCard\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x13\n\x0btransfer_id\x18\x02 \x01(\t\x12\x15\n\rpayer_user_id\x18\x03 \x01(\t\x12\x15\n\rpayee_user_id\x18\x04 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x05 \x01(\x03\"\x8b\x01\n\x0b\x43reateGroup\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63reator_user_id\x18\x02 \x01(\t\x12\x31\n\x05title\x18\x03 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x17\n\x0fmember_user_ids\x18\x04 \x03(\t\"L\n\tAddMember\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x15\n\ractor_user_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\"O\n\x0cRemoveMember\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x15\n\ractor_user_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\"y\n\rSetMemberRole\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x15\n\ractor_user_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\'\n\x04role\x18\x04 \x01(\x0e\x32\x19.chapar.messaging.v1.Role\"6\n\nLeaveGroup\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"V\n\x08MarkRead\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x0e\n\x06listed\x18\x04 \x01(\x08\"Q\n\rDeleteMessage\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x15\n\ractor_user_id\x18\x03 \x01(\t\"\x1f\n\x0c\x45raseContent\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"\xa0\x05\n\x05\x45vent\x12N\n\x13\x63onversation_opened\x18\x01 \x01(\x0b\x32/.chapar.messaging.journal.v1.ConversationOpenedH\x00\x12@\n\x0cmember_added\x18\x02 \x01(\x0b\x32(.chapar.messaging.journal.v1.MemberAddedH\x00\x12\x44\n\x0emember_removed\x18\x03 \x01(\x0b\x32*.chapar.messaging.journal.v1.MemberRemovedH\x00\x12M\n\x13member_role_changed\x18\x04 \x01(\x0b\x32..chapar.messaging.journal.v1.MemberRoleChangedH\x00\x12@\n\x0cmessage_sent\x18\x05 \x01(\x0b\x32(.chapar.messaging.journal.v1.MessageSentH\x00\x12M\n\x13payment_card_posted\x18\x06 \x01(\x0b\x32..chapar.messaging.journal.v1.PaymentCardPostedH\x00\x12I\n\x11read_cursor_moved\x18\x07 \x01(\x0b\x32,.chapar.messaging.journal.v1.ReadCursorMovedH\x00\x12\x46\n\x0fmessage_deleted\x18\x08 \x01(\x0b\x32+.chapar.messaging.journal.v1.MessageDeletedH\x00\x12\x44\n\x0e\x63ontent_erased\x18\t \x01(\x0b\x32*.chapar.messaging.journal.v1.ContentErasedH\x00\x42\x06\n\x04kind\"\x95\x01\n\x12\x43onversationOpened\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32%.chapar.messaging.v1.ConversationKind\x12\x31\n\x05title\x18\x03 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\"\xb0\x01\n\x0bMemberAdded\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\'\n\x04role\x18\x03 \x01(\x0e\x32\x19.chapar.messaging.v1.Role\x12\x17\n\x0f\x63hange_sequence\x18\x04 \x01(\x03\x12\x1e\n\x16\x66irst_visible_sequence\x18\x05 \x01(\x03\x12\x15\n\ractor_user_id\x18\x06 \x01(\t\"i\n\rMemberRemoved\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63hange_sequence\x18\x03 \x01(\x03\x12\x15\n\ractor_user_id\x18\x04 \x01(\t\"\x96\x01\n\x11MemberRoleChanged\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\'\n\x04role\x18\x03 \x01(\x0e\x32\x19.chapar.messaging.v1.Role\x12\x17\n\x0f\x63hange_sequence\x18\x04 \x01(\x03\x12\x15\n\ractor_user_id\x18\x05 \x01(\t\"\xca\x01\n\x0bMessageSent\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x16\n\x0esender_user_id\x18\x03 \x01(\t\x12\x12\n\nmessage_id\x18\x04 \x01(\x0c\x12\x30\n\x04text\x18\x05 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x19\n\x11reply_to_sequence\x18\x06 \x01(\x03\x12\x17\n\x0f\x63hange_sequence\x18\x07 \x01(\x03\"\xe8\x01\n\x11PaymentCardPosted\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x13\n\x0btransfer_id\x18\x03 \x01(\t\x12\x15\n\rpayer_user_id\x18\x04 \x01(\t\x12\x15\n\rpayee_user_id\x18\x05 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x06 \x01(\x03\x12\x36\n\x08\x63reation\x18\x07 \x01(\x0b\x32$.chapar.sourcing.journal.v1.Creation\x12\x17\n\x0f\x63hange_sequence\x18\x08 \x01(\x03\"M\n\x0fReadCursorMoved\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\"k\n\x0eMessageDeleted\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x17\n\x0f\x63hange_sequence\x18\x03 \x01(\x03\x12\x15\n\ractor_user_id\x18\x04 \x01(\t\"V\n\rContentErased\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x34\n\x07\x65rasure\x18\x02 \x01(\x0b\x32#.chapar.sourcing.journal.v1.Erasureb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,41 +34,45 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chapar.messaging.journal.v1
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_COMMAND']._serialized_start=154
-  _globals['_COMMAND']._serialized_end=829
-  _globals['_SENDMESSAGE']._serialized_start=832
-  _globals['_SENDMESSAGE']._serialized_end=991
-  _globals['_POSTPAYMENTCARD']._serialized_start=994
-  _globals['_POSTPAYMENTCARD']._serialized_end=1125
-  _globals['_CREATEGROUP']._serialized_start=1128
-  _globals['_CREATEGROUP']._serialized_end=1267
-  _globals['_ADDMEMBER']._serialized_start=1269
-  _globals['_ADDMEMBER']._serialized_end=1345
-  _globals['_REMOVEMEMBER']._serialized_start=1347
-  _globals['_REMOVEMEMBER']._serialized_end=1426
-  _globals['_SETMEMBERROLE']._serialized_start=1428
-  _globals['_SETMEMBERROLE']._serialized_end=1549
-  _globals['_LEAVEGROUP']._serialized_start=1551
-  _globals['_LEAVEGROUP']._serialized_end=1605
-  _globals['_MARKREAD']._serialized_start=1607
-  _globals['_MARKREAD']._serialized_end=1693
-  _globals['_DELETEMESSAGE']._serialized_start=1695
-  _globals['_DELETEMESSAGE']._serialized_end=1776
-  _globals['_EVENT']._serialized_start=1779
-  _globals['_EVENT']._serialized_end=2381
-  _globals['_CONVERSATIONOPENED']._serialized_start=2384
-  _globals['_CONVERSATIONOPENED']._serialized_end=2533
-  _globals['_MEMBERADDED']._serialized_start=2536
-  _globals['_MEMBERADDED']._serialized_end=2712
-  _globals['_MEMBERREMOVED']._serialized_start=2714
-  _globals['_MEMBERREMOVED']._serialized_end=2819
-  _globals['_MEMBERROLECHANGED']._serialized_start=2822
-  _globals['_MEMBERROLECHANGED']._serialized_end=2972
-  _globals['_MESSAGESENT']._serialized_start=2975
-  _globals['_MESSAGESENT']._serialized_end=3177
-  _globals['_PAYMENTCARDPOSTED']._serialized_start=3180
-  _globals['_PAYMENTCARDPOSTED']._serialized_end=3412
-  _globals['_READCURSORMOVED']._serialized_start=3414
-  _globals['_READCURSORMOVED']._serialized_end=3491
-  _globals['_MESSAGEDELETED']._serialized_start=3493
-  _globals['_MESSAGEDELETED']._serialized_end=3600
+  _globals['_COMMAND']._serialized_end=897
+  _globals['_SENDMESSAGE']._serialized_start=900
+  _globals['_SENDMESSAGE']._serialized_end=1059
+  _globals['_POSTPAYMENTCARD']._serialized_start=1062
+  _globals['_POSTPAYMENTCARD']._serialized_end=1193
+  _globals['_CREATEGROUP']._serialized_start=1196
+  _globals['_CREATEGROUP']._serialized_end=1335
+  _globals['_ADDMEMBER']._serialized_start=1337
+  _globals['_ADDMEMBER']._serialized_end=1413
+  _globals['_REMOVEMEMBER']._serialized_start=1415
+  _globals['_REMOVEMEMBER']._serialized_end=1494
+  _globals['_SETMEMBERROLE']._serialized_start=1496
+  _globals['_SETMEMBERROLE']._serialized_end=1617
+  _globals['_LEAVEGROUP']._serialized_start=1619
+  _globals['_LEAVEGROUP']._serialized_end=1673
+  _globals['_MARKREAD']._serialized_start=1675
+  _globals['_MARKREAD']._serialized_end=1761
+  _globals['_DELETEMESSAGE']._serialized_start=1763
+  _globals['_DELETEMESSAGE']._serialized_end=1844
+  _globals['_ERASECONTENT']._serialized_start=1846
+  _globals['_ERASECONTENT']._serialized_end=1877
+  _globals['_EVENT']._serialized_start=1880
+  _globals['_EVENT']._serialized_end=2552
+  _globals['_CONVERSATIONOPENED']._serialized_start=2555
+  _globals['_CONVERSATIONOPENED']._serialized_end=2704
+  _globals['_MEMBERADDED']._serialized_start=2707
+  _globals['_MEMBERADDED']._serialized_end=2883
+  _globals['_MEMBERREMOVED']._serialized_start=2885
+  _globals['_MEMBERREMOVED']._serialized_end=2990
+  _globals['_MEMBERROLECHANGED']._serialized_start=2993
+  _globals['_MEMBERROLECHANGED']._serialized_end=3143
+  _globals['_MESSAGESENT']._serialized_start=3146
+  _globals['_MESSAGESENT']._serialized_end=3348
+  _globals['_PAYMENTCARDPOSTED']._serialized_start=3351
+  _globals['_PAYMENTCARDPOSTED']._serialized_end=3583
+  _globals['_READCURSORMOVED']._serialized_start=3585
+  _globals['_READCURSORMOVED']._serialized_end=3662
+  _globals['_MESSAGEDELETED']._serialized_start=3664
+  _globals['_MESSAGEDELETED']._serialized_end=3771
+  _globals['_CONTENTERASED']._serialized_start=3773
+  _globals['_CONTENTERASED']._serialized_end=3859
 # @@protoc_insertion_point(module_scope)

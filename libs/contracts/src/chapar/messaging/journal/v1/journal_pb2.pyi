@@ -36,6 +36,7 @@ class Command(_message.Message):
     LEAVE_GROUP_FIELD_NUMBER: _builtins.int
     MARK_READ_FIELD_NUMBER: _builtins.int
     DELETE_MESSAGE_FIELD_NUMBER: _builtins.int
+    ERASE_CONTENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def creation(self) -> _journal_pb2.Creation:
         """Filled by the engine on commands that must happen exactly once; absent on all others."""
@@ -76,6 +77,10 @@ class Command(_message.Message):
     def delete_message(self) -> Global___DeleteMessage:
         """One text less, for everybody."""
 
+    @_builtins.property
+    def erase_content(self) -> Global___EraseContent:
+        """An end of all that a user wrote; decided at the user's partition, by a reactor."""
+
     def __init__(
         self,
         *,
@@ -89,12 +94,13 @@ class Command(_message.Message):
         leave_group: Global___LeaveGroup | None = ...,
         mark_read: Global___MarkRead | None = ...,
         delete_message: Global___DeleteMessage | None = ...,
+        erase_content: Global___EraseContent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["add_member", b"add_member", "create_group", b"create_group", "creation", b"creation", "delete_message", b"delete_message", "kind", b"kind", "leave_group", b"leave_group", "mark_read", b"mark_read", "post_payment_card", b"post_payment_card", "remove_member", b"remove_member", "send_message", b"send_message", "set_member_role", b"set_member_role"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_member", b"add_member", "create_group", b"create_group", "creation", b"creation", "delete_message", b"delete_message", "erase_content", b"erase_content", "kind", b"kind", "leave_group", b"leave_group", "mark_read", b"mark_read", "post_payment_card", b"post_payment_card", "remove_member", b"remove_member", "send_message", b"send_message", "set_member_role", b"set_member_role"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_member", b"add_member", "create_group", b"create_group", "creation", b"creation", "delete_message", b"delete_message", "kind", b"kind", "leave_group", b"leave_group", "mark_read", b"mark_read", "post_payment_card", b"post_payment_card", "remove_member", b"remove_member", "send_message", b"send_message", "set_member_role", b"set_member_role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_member", b"add_member", "create_group", b"create_group", "creation", b"creation", "delete_message", b"delete_message", "erase_content", b"erase_content", "kind", b"kind", "leave_group", b"leave_group", "mark_read", b"mark_read", "post_payment_card", b"post_payment_card", "remove_member", b"remove_member", "send_message", b"send_message", "set_member_role", b"set_member_role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["send_message", "post_payment_card", "create_group", "add_member", "remove_member", "set_member_role", "leave_group", "mark_read", "delete_message"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["send_message", "post_payment_card", "create_group", "add_member", "remove_member", "set_member_role", "leave_group", "mark_read", "delete_message", "erase_content"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -403,6 +409,28 @@ class DeleteMessage(_message.Message):
 Global___DeleteMessage: _TypeAlias = DeleteMessage  # noqa: Y015
 
 @_typing.final
+class EraseContent(_message.Message):
+    """Ends all that a user wrote, for good."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who has ended."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseContent: _TypeAlias = EraseContent  # noqa: Y015
+
+@_typing.final
 class Event(_message.Message):
     """One event."""
 
@@ -416,6 +444,7 @@ class Event(_message.Message):
     PAYMENT_CARD_POSTED_FIELD_NUMBER: _builtins.int
     READ_CURSOR_MOVED_FIELD_NUMBER: _builtins.int
     MESSAGE_DELETED_FIELD_NUMBER: _builtins.int
+    CONTENT_ERASED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def conversation_opened(self) -> Global___ConversationOpened:
         """A conversation came to be. Its members follow as events of the same entry."""
@@ -448,6 +477,10 @@ class Event(_message.Message):
     def message_deleted(self) -> Global___MessageDeleted:
         """A text was deleted for everybody."""
 
+    @_builtins.property
+    def content_erased(self) -> Global___ContentErased:
+        """A user's words were erased."""
+
     def __init__(
         self,
         *,
@@ -459,12 +492,13 @@ class Event(_message.Message):
         payment_card_posted: Global___PaymentCardPosted | None = ...,
         read_cursor_moved: Global___ReadCursorMoved | None = ...,
         message_deleted: Global___MessageDeleted | None = ...,
+        content_erased: Global___ContentErased | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation_opened", b"conversation_opened", "kind", b"kind", "member_added", b"member_added", "member_removed", b"member_removed", "member_role_changed", b"member_role_changed", "message_deleted", b"message_deleted", "message_sent", b"message_sent", "payment_card_posted", b"payment_card_posted", "read_cursor_moved", b"read_cursor_moved"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content_erased", b"content_erased", "conversation_opened", b"conversation_opened", "kind", b"kind", "member_added", b"member_added", "member_removed", b"member_removed", "member_role_changed", b"member_role_changed", "message_deleted", b"message_deleted", "message_sent", b"message_sent", "payment_card_posted", b"payment_card_posted", "read_cursor_moved", b"read_cursor_moved"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_opened", b"conversation_opened", "kind", b"kind", "member_added", b"member_added", "member_removed", b"member_removed", "member_role_changed", b"member_role_changed", "message_deleted", b"message_deleted", "message_sent", b"message_sent", "payment_card_posted", b"payment_card_posted", "read_cursor_moved", b"read_cursor_moved"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_erased", b"content_erased", "conversation_opened", b"conversation_opened", "kind", b"kind", "member_added", b"member_added", "member_removed", b"member_removed", "member_role_changed", b"member_role_changed", "message_deleted", b"message_deleted", "message_sent", b"message_sent", "payment_card_posted", b"payment_card_posted", "read_cursor_moved", b"read_cursor_moved"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["conversation_opened", "member_added", "member_removed", "member_role_changed", "message_sent", "payment_card_posted", "read_cursor_moved", "message_deleted"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["conversation_opened", "member_added", "member_removed", "member_role_changed", "message_sent", "payment_card_posted", "read_cursor_moved", "message_deleted", "content_erased"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -779,3 +813,31 @@ class MessageDeleted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MessageDeleted: _TypeAlias = MessageDeleted  # noqa: Y015
+
+@_typing.final
+class ContentErased(_message.Message):
+    """All that a user wrote was erased; the messages stay, with nothing in them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ERASURE_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who."""
+    @_builtins.property
+    def erasure(self) -> _journal_pb2.Erasure:
+        """Ends the user's keys."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        erasure: _journal_pb2.Erasure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["erasure", b"erasure"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erasure", b"erasure", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContentErased: _TypeAlias = ContentErased  # noqa: Y015

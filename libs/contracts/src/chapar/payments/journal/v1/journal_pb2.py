@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from chapar.sourcing.journal.v1 import journal_pb2 as chapar_dot_sourcing_dot_journal_dot_v1_dot_journal__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(chapar/payments/journal/v1/journal.proto\x12\x1a\x63hapar.payments.journal.v1\x1a(chapar/sourcing/journal/v1/journal.proto\"\xc5\x01\n\x07\x43ommand\x12\x38\n\x08transfer\x18\x01 \x01(\x0b\x32$.chapar.payments.journal.v1.TransferH\x00\x12\x35\n\x07\x63\x61sh_in\x18\x02 \x01(\x0b\x32\".chapar.payments.journal.v1.CashInH\x00\x12\x41\n\rapply_credits\x18\x03 \x01(\x0b\x32(.chapar.payments.journal.v1.ApplyCreditsH\x00\x42\x06\n\x04kind\"\xc7\x01\n\x08Transfer\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x15\n\rpayer_user_id\x18\x02 \x01(\t\x12\x15\n\rpayee_user_id\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x04 \x01(\x03\x12\x30\n\x04memo\x18\x05 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x17\n\x0fpayer_partition\x18\x06 \x01(\x05\x12\x17\n\x0fpayee_partition\x18\x07 \x01(\x05\"W\n\x06\x43\x61shIn\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x03 \x01(\x03\x12\x11\n\treference\x18\x04 \x01(\t\"u\n\x0c\x41pplyCredits\x12\x18\n\x10source_partition\x18\x01 \x01(\x05\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x03\x12\x33\n\x07\x63redits\x18\x03 \x03(\x0b\x32\".chapar.payments.journal.v1.Credit\"\x93\x01\n\x06\x43redit\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x15\n\rpayer_user_id\x18\x02 \x01(\t\x12\x15\n\rpayee_user_id\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x04 \x01(\x03\x12\x30\n\x04memo\x18\x05 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\"\xcf\x02\n\x05\x45vent\x12\x39\n\tcashed_in\x18\x01 \x01(\x0b\x32$.chapar.payments.journal.v1.CashedInH\x00\x12>\n\x0btransferred\x18\x02 \x01(\x0b\x32\'.chapar.payments.journal.v1.TransferredH\x00\x12\x41\n\rtransfer_sent\x18\x03 \x01(\x0b\x32(.chapar.payments.journal.v1.TransferSentH\x00\x12I\n\x11transfer_received\x18\x04 \x01(\x0b\x32,.chapar.payments.journal.v1.TransferReceivedH\x00\x12\x35\n\x08postings\x18\x0f \x03(\x0b\x32#.chapar.payments.journal.v1.PostingB\x06\n\x04kind\"0\n\x07Posting\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x02 \x01(\x03\"/\n\x04Line\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x15\n\rbalance_rials\x18\x02 \x01(\x03\"\x89\x01\n\x08\x43\x61shedIn\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x03 \x01(\x03\x12\x11\n\treference\x18\x04 \x01(\t\x12.\n\x04line\x18\x05 \x01(\x0b\x32 .chapar.payments.journal.v1.Line\"\x84\x02\n\x0bTransferred\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x15\n\rpayer_user_id\x18\x02 \x01(\t\x12\x15\n\rpayee_user_id\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x04 \x01(\x03\x12\x30\n\x04memo\x18\x05 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x34\n\npayer_line\x18\x06 \x01(\x0b\x32 .chapar.payments.journal.v1.Line\x12\x34\n\npayee_line\x18\x07 \x01(\x0b\x32 .chapar.payments.journal.v1.Line\"\xbb\x02\n\x0cTransferSent\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x15\n\rpayer_user_id\x18\x02 \x01(\t\x12\x15\n\rpayee_user_id\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x04 \x01(\x03\x12\x30\n\x04memo\x18\x05 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x34\n\npayer_line\x18\x06 \x01(\x0b\x32 .chapar.payments.journal.v1.Line\x12\x18\n\x10source_partition\x18\x07 \x01(\x05\x12\x18\n\x10target_partition\x18\x08 \x01(\x05\x12\x18\n\x10transit_sequence\x18\t \x01(\x03\x12\x1c\n\x14\x62\x61tch_first_sequence\x18\n \x01(\x03\"\x87\x02\n\x10TransferReceived\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x15\n\rpayer_user_id\x18\x02 \x01(\t\x12\x15\n\rpayee_user_id\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x04 \x01(\x03\x12\x30\n\x04memo\x18\x05 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x34\n\npayee_line\x18\x06 \x01(\x0b\x32 .chapar.payments.journal.v1.Line\x12\x18\n\x10source_partition\x18\x07 \x01(\x05\x12\x18\n\x10transit_sequence\x18\x08 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(chapar/payments/journal/v1/journal.proto\x12\x1a\x63hapar.payments.journal.v1\x1a(chapar/sourcing/journal/v1/journal.proto\"\x84\x02\n\x07\x43ommand\x12\x38\n\x08transfer\x18\x01 \x01(\x0b\x32$.chapar.payments.journal.v1.TransferH\x00\x12\x35\n\x07\x63\x61sh_in\x18\x02 \x01(\x0b\x32\".chapar.payments.journal.v1.CashInH\x00\x12\x41\n\rapply_credits\x18\x03 \x01(\x0b\x32(.chapar.payments.journal.v1.ApplyCreditsH\x00\x12=\n\x0b\x65rase_memos\x18\x04 \x01(\x0b\x32&.chapar.payments.journal.v1.EraseMemosH\x00\x42\x06\n\x04kind\"\xc7\x01\n\x08Transfer\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x15\n\rpayer_user_id\x18\x02 \x01(\t\x12\x15\n\rpayee_user_id\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x04 \x01(\x03\x12\x30\n\x04memo\x18\x05 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x17\n\x0fpayer_partition\x18\x06 \x01(\x05\x12\x17\n\x0fpayee_partition\x18\x07 \x01(\x05\"W\n\x06\x43\x61shIn\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x03 \x01(\x03\x12\x11\n\treference\x18\x04 \x01(\t\"u\n\x0c\x41pplyCredits\x12\x18\n\x10source_partition\x18\x01 \x01(\x05\x12\x16\n\x0e\x66irst_sequence\x18\x02 \x01(\x03\x12\x33\n\x07\x63redits\x18\x03 \x03(\x0b\x32\".chapar.payments.journal.v1.Credit\"\x1d\n\nEraseMemos\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"\x93\x01\n\x06\x43redit\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x15\n\rpayer_user_id\x18\x02 \x01(\t\x12\x15\n\rpayee_user_id\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x04 \x01(\x03\x12\x30\n\x04memo\x18\x05 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\"\x90\x03\n\x05\x45vent\x12\x39\n\tcashed_in\x18\x01 \x01(\x0b\x32$.chapar.payments.journal.v1.CashedInH\x00\x12>\n\x0btransferred\x18\x02 \x01(\x0b\x32\'.chapar.payments.journal.v1.TransferredH\x00\x12\x41\n\rtransfer_sent\x18\x03 \x01(\x0b\x32(.chapar.payments.journal.v1.TransferSentH\x00\x12I\n\x11transfer_received\x18\x04 \x01(\x0b\x32,.chapar.payments.journal.v1.TransferReceivedH\x00\x12?\n\x0cmemos_erased\x18\x05 \x01(\x0b\x32\'.chapar.payments.journal.v1.MemosErasedH\x00\x12\x35\n\x08postings\x18\x0f \x03(\x0b\x32#.chapar.payments.journal.v1.PostingB\x06\n\x04kind\"0\n\x07Posting\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x02 \x01(\x03\"/\n\x04Line\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x15\n\rbalance_rials\x18\x02 \x01(\x03\"\x89\x01\n\x08\x43\x61shedIn\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x03 \x01(\x03\x12\x11\n\treference\x18\x04 \x01(\t\x12.\n\x04line\x18\x05 \x01(\x0b\x32 .chapar.payments.journal.v1.Line\"\x84\x02\n\x0bTransferred\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x15\n\rpayer_user_id\x18\x02 \x01(\t\x12\x15\n\rpayee_user_id\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x04 \x01(\x03\x12\x30\n\x04memo\x18\x05 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x34\n\npayer_line\x18\x06 \x01(\x0b\x32 .chapar.payments.journal.v1.Line\x12\x34\n\npayee_line\x18\x07 \x01(\x0b\x32 .chapar.payments.journal.v1.Line\"\xbb\x02\n\x0cTransferSent\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x15\n\rpayer_user_id\x18\x02 \x01(\t\x12\x15\n\rpayee_user_id\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x04 \x01(\x03\x12\x30\n\x04memo\x18\x05 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x34\n\npayer_line\x18\x06 \x01(\x0b\x32 .chapar.payments.journal.v1.Line\x12\x18\n\x10source_partition\x18\x07 \x01(\x05\x12\x18\n\x10target_partition\x18\x08 \x01(\x05\x12\x18\n\x10transit_sequence\x18\t \x01(\x03\x12\x1c\n\x14\x62\x61tch_first_sequence\x18\n \x01(\x03\"\x87\x02\n\x10TransferReceived\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x15\n\rpayer_user_id\x18\x02 \x01(\t\x12\x15\n\rpayee_user_id\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_rials\x18\x04 \x01(\x03\x12\x30\n\x04memo\x18\x05 \x01(\x0b\x32\".chapar.sourcing.journal.v1.Sealed\x12\x34\n\npayee_line\x18\x06 \x01(\x0b\x32 .chapar.payments.journal.v1.Line\x12\x18\n\x10source_partition\x18\x07 \x01(\x05\x12\x18\n\x10transit_sequence\x18\x08 \x01(\x03\"T\n\x0bMemosErased\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x34\n\x07\x65rasure\x18\x02 \x01(\x0b\x32#.chapar.sourcing.journal.v1.Erasureb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,27 +33,31 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chapar.payments.journal.v1.
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_COMMAND']._serialized_start=115
-  _globals['_COMMAND']._serialized_end=312
-  _globals['_TRANSFER']._serialized_start=315
-  _globals['_TRANSFER']._serialized_end=514
-  _globals['_CASHIN']._serialized_start=516
-  _globals['_CASHIN']._serialized_end=603
-  _globals['_APPLYCREDITS']._serialized_start=605
-  _globals['_APPLYCREDITS']._serialized_end=722
-  _globals['_CREDIT']._serialized_start=725
-  _globals['_CREDIT']._serialized_end=872
-  _globals['_EVENT']._serialized_start=875
-  _globals['_EVENT']._serialized_end=1210
-  _globals['_POSTING']._serialized_start=1212
-  _globals['_POSTING']._serialized_end=1260
-  _globals['_LINE']._serialized_start=1262
-  _globals['_LINE']._serialized_end=1309
-  _globals['_CASHEDIN']._serialized_start=1312
-  _globals['_CASHEDIN']._serialized_end=1449
-  _globals['_TRANSFERRED']._serialized_start=1452
-  _globals['_TRANSFERRED']._serialized_end=1712
-  _globals['_TRANSFERSENT']._serialized_start=1715
-  _globals['_TRANSFERSENT']._serialized_end=2030
-  _globals['_TRANSFERRECEIVED']._serialized_start=2033
-  _globals['_TRANSFERRECEIVED']._serialized_end=2296
+  _globals['_COMMAND']._serialized_end=375
+  _globals['_TRANSFER']._serialized_start=378
+  _globals['_TRANSFER']._serialized_end=577
+  _globals['_CASHIN']._serialized_start=579
+  _globals['_CASHIN']._serialized_end=666
+  _globals['_APPLYCREDITS']._serialized_start=668
+  _globals['_APPLYCREDITS']._serialized_end=785
+  _globals['_ERASEMEMOS']._serialized_start=787
+  _globals['_ERASEMEMOS']._serialized_end=816
+  _globals['_CREDIT']._serialized_start=819
+  _globals['_CREDIT']._serialized_end=966
+  _globals['_EVENT']._serialized_start=969
+  _globals['_EVENT']._serialized_end=1369
+  _globals['_POSTING']._serialized_start=1371
+  _globals['_POSTING']._serialized_end=1419
+  _globals['_LINE']._serialized_start=1421
+  _globals['_LINE']._serialized_end=1468
+  _globals['_CASHEDIN']._serialized_start=1471
+  _globals['_CASHEDIN']._serialized_end=1608
+  _globals['_TRANSFERRED']._serialized_start=1611
+  _globals['_TRANSFERRED']._serialized_end=1871
+  _globals['_TRANSFERSENT']._serialized_start=1874
+  _globals['_TRANSFERSENT']._serialized_end=2189
+  _globals['_TRANSFERRECEIVED']._serialized_start=2192
+  _globals['_TRANSFERRECEIVED']._serialized_end=2455
+  _globals['_MEMOSERASED']._serialized_start=2457
+  _globals['_MEMOSERASED']._serialized_end=2541
 # @@protoc_insertion_point(module_scope)

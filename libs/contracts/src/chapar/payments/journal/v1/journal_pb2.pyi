@@ -33,6 +33,7 @@ class Command(_message.Message):
     TRANSFER_FIELD_NUMBER: _builtins.int
     CASH_IN_FIELD_NUMBER: _builtins.int
     APPLY_CREDITS_FIELD_NUMBER: _builtins.int
+    ERASE_MEMOS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def transfer(self) -> Global___Transfer:
         """A user pays another."""
@@ -45,18 +46,23 @@ class Command(_message.Message):
     def apply_credits(self) -> Global___ApplyCredits:
         """A reactor brings money that left another partition."""
 
+    @_builtins.property
+    def erase_memos(self) -> Global___EraseMemos:
+        """A reactor ends all memos that a user wrote."""
+
     def __init__(
         self,
         *,
         transfer: Global___Transfer | None = ...,
         cash_in: Global___CashIn | None = ...,
         apply_credits: Global___ApplyCredits | None = ...,
+        erase_memos: Global___EraseMemos | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_credits", b"apply_credits", "cash_in", b"cash_in", "kind", b"kind", "transfer", b"transfer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["apply_credits", b"apply_credits", "cash_in", b"cash_in", "erase_memos", b"erase_memos", "kind", b"kind", "transfer", b"transfer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_credits", b"apply_credits", "cash_in", b"cash_in", "kind", b"kind", "transfer", b"transfer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apply_credits", b"apply_credits", "cash_in", b"cash_in", "erase_memos", b"erase_memos", "kind", b"kind", "transfer", b"transfer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["transfer", "cash_in", "apply_credits"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["transfer", "cash_in", "apply_credits", "erase_memos"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -177,6 +183,28 @@ class ApplyCredits(_message.Message):
 Global___ApplyCredits: _TypeAlias = ApplyCredits  # noqa: Y015
 
 @_typing.final
+class EraseMemos(_message.Message):
+    """Ends all memos that a user wrote, for good."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who has ended."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseMemos: _TypeAlias = EraseMemos  # noqa: Y015
+
+@_typing.final
 class Credit(_message.Message):
     """Money on its way to one payee."""
 
@@ -226,6 +254,7 @@ class Event(_message.Message):
     TRANSFERRED_FIELD_NUMBER: _builtins.int
     TRANSFER_SENT_FIELD_NUMBER: _builtins.int
     TRANSFER_RECEIVED_FIELD_NUMBER: _builtins.int
+    MEMOS_ERASED_FIELD_NUMBER: _builtins.int
     POSTINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def cashed_in(self) -> Global___CashedIn:
@@ -244,6 +273,10 @@ class Event(_message.Message):
         """Money of another partition arrived."""
 
     @_builtins.property
+    def memos_erased(self) -> Global___MemosErased:
+        """A user's memos were erased."""
+
+    @_builtins.property
     def postings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Posting]:
         """What it moves; the amounts sum to zero and no account is named twice."""
 
@@ -254,13 +287,14 @@ class Event(_message.Message):
         transferred: Global___Transferred | None = ...,
         transfer_sent: Global___TransferSent | None = ...,
         transfer_received: Global___TransferReceived | None = ...,
+        memos_erased: Global___MemosErased | None = ...,
         postings: _abc.Iterable[Global___Posting] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cashed_in", b"cashed_in", "kind", b"kind", "transfer_received", b"transfer_received", "transfer_sent", b"transfer_sent", "transferred", b"transferred"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cashed_in", b"cashed_in", "kind", b"kind", "memos_erased", b"memos_erased", "transfer_received", b"transfer_received", "transfer_sent", b"transfer_sent", "transferred", b"transferred"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cashed_in", b"cashed_in", "kind", b"kind", "postings", b"postings", "transfer_received", b"transfer_received", "transfer_sent", b"transfer_sent", "transferred", b"transferred"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cashed_in", b"cashed_in", "kind", b"kind", "memos_erased", b"memos_erased", "postings", b"postings", "transfer_received", b"transfer_received", "transfer_sent", b"transfer_sent", "transferred", b"transferred"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["cashed_in", "transferred", "transfer_sent", "transfer_received"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["cashed_in", "transferred", "transfer_sent", "transfer_received", "memos_erased"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -525,3 +559,31 @@ class TransferReceived(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TransferReceived: _TypeAlias = TransferReceived  # noqa: Y015
+
+@_typing.final
+class MemosErased(_message.Message):
+    """All memos that a user wrote were erased; the money stays as it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ERASURE_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who."""
+    @_builtins.property
+    def erasure(self) -> _journal_pb2.Erasure:
+        """Ends the user's keys."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        erasure: _journal_pb2.Erasure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["erasure", b"erasure"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erasure", b"erasure", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemosErased: _TypeAlias = MemosErased  # noqa: Y015

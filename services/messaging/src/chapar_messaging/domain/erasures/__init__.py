@@ -1,0 +1,1 @@
+"""The end of all that a user wrote."""
