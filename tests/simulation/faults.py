@@ -27,6 +27,7 @@ class Rates:
     offset_gap: float = 0.05
     read_fails: float = 0.03
     load_fails: float = 0.05
+    load_stalls: float = 0.15
     server_behind: float = 0.2
     crash: float = 0.004
     pause: float = 0.006

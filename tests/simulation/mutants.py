@@ -19,7 +19,7 @@ from tests.simulation.node import Node
 from tests.simulation.playing import Played
 from tests.simulation.run import play
 
-MODULES = ("tests.simulation.planted",)
+MODULES = ("tests.simulation.planted", "tests.simulation.planted_evictions")
 
 
 class Patch:

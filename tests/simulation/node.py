@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 
 from chapar_sourcing.domain import Document, Key, Stored, decode
 from chapar_sourcing.owner import (
@@ -47,9 +48,12 @@ READ_RECORDS_MAX = 7
 SKEWS_MS = (-20_000, -1_500, 1_500, 20_000)
 HEARTBEAT_FRESH_MS = 5_000
 CUT_OFF_MS = 7_000
-BOUNDS = Bounds(timers_page=2, timers_under_way_max=2)
-"""So small that pages, and turns, matter."""
+BOUNDS = Bounds(timers_page=2, timers_under_way_max=2, documents_max=4)
+"""So small that pages, and turns, matter, and that documents leave memory all the time."""
+ANSWERS_MAX = (0, 20)
+ENTRIES_MAX = (1, 1_000)
 RESTS_MS = (100, 1_500)
+STALLS_MS = (100, 300, 1_000, 3_000)
 
 
 @dataclass(slots=True)
@@ -146,7 +150,11 @@ class Node:
             generation=1,
             address=self.name,
             new_writer=lambda: self.random.randbytes(16),
-            bounds=BOUNDS,
+            bounds=replace(
+                BOUNDS,
+                answers_max=self.random.choice(ANSWERS_MAX),
+                entries_max=self.random.choice(ENTRIES_MAX),
+            ),
         )
 
     def _every(self, period_ms: int, act: Callable[[], None]) -> None:
@@ -174,8 +182,11 @@ class Node:
 
     def give(self, given: Input) -> None:
         """Feeds the owner and does what it asks for."""
+        evicted = self.owner.eviction.documents_evicted, self.owner.eviction.answers_evicted
         for effect in self.owner.handle(given, self.now_ms):
             self._do(effect)
+        self.world.faults.fired["documents_evicted"] += self.owner.eviction.documents_evicted - evicted[0]
+        self.world.faults.fired["answers_evicted"] += self.owner.eviction.answers_evicted - evicted[1]
         if self.owner.waiting < 0:
             raise Violation(f"{self.name} has answered more than it was asked")
         if not self._flush_planned and not isinstance(given, Flush):
@@ -224,15 +235,22 @@ class Node:
             if self.paused:
                 self._held.append(arrive)
                 return
+            pin = ExitStack()
+            pin.enter_context(self.owner.pinned())
             found = self.world.store.load([key], self.owner.confirmed_checkpoint, self._writes_behind())
-            if found is not None:
-                self._in_this_life(self.random.randint(0, 30), lambda: self._merge(key, found.get(key), tell))
+            if found is None:
+                pin.close()
+                return
+            self._in_this_life(self._load_ms(30), lambda: self._merge(key, found.get(key), tell, pin))
 
         self.world.soon(0, 5, arrive, self.random)
 
-    def _merge(self, key: Key, stored: Stored | None, tell: Callable[[Document | None, bool], None]) -> None:
+    def _merge(
+        self, key: Key, stored: Stored | None, tell: Callable[[Document | None, bool], None], pin: ExitStack
+    ) -> None:
         """Memory is looked at after the store, and wins."""
         known, document = self.owner.peek(key)
+        pin.close()
         if not known and stored is not None and stored.data is not None:
             document = decode(self._domain.documents, key, stored.data)
         self._next_ticket += 1
@@ -313,7 +331,12 @@ class Node:
         if found is None:
             self.give(LoadFailed(effect.load_id))
             return
-        self._in_this_life(self.random.randint(0, 60), lambda: self.give(DocumentsLoaded(effect.load_id, found)))
+        self._in_this_life(self._load_ms(60), lambda: self.give(DocumentsLoaded(effect.load_id, found)))
+
+    def _load_ms(self, most_ms: int) -> int:
+        """How long an answer of the store is under way."""
+        stalls_ms = self.random.choice(STALLS_MS) if self.world.faults.happens("load_stalls") else 0
+        return stalls_ms + self.random.randint(0, most_ms)
 
     def _load_timers(self, effect: LoadTimers) -> None:
         if self.world.faults.happens("load_fails"):
@@ -321,7 +344,7 @@ class Node:
             return
         found = self.world.store.timers(effect.after, effect.limit, effect.at_least, self._writes_behind())
         answer = LoadTimersFailed(effect.load_id) if found is None else TimersLoaded(effect.load_id, found)
-        self._in_this_life(self.random.randint(0, 60), lambda: self.give(answer))
+        self._in_this_life(self._load_ms(60), lambda: self.give(answer))
 
     def _replied(self, effect: Replied) -> None:
         tell = self._tells.pop(effect.ticket)

@@ -105,7 +105,7 @@ class ForgetsAnswersOfTheTail(Owner):
 
     def _settle(self) -> None:
         if self._commits.pending is None:
-            self._intake.answers.clear()
+            self._intake.answers._held.clear()
         super()._settle()
 
 
@@ -131,7 +131,7 @@ class TakesEveryIdForNew(Owner):
 
     def _start(self, given: Started) -> None:
         super()._start(given)
-        self._intake.surely_new_after_ms = None
+        self._intake.answers.surely_new_after_ms = None
 
 
 class ForgetsToUndo(Owner):
@@ -169,8 +169,9 @@ class ForgetsTheMargin(Owner):
 
     def _start(self, given: Started) -> None:
         super()._start(given)
-        if self._intake.surely_new_after_ms is not None:
-            self._intake.surely_new_after_ms -= FUTURE_MS_MAX
+        answers = self._intake.answers
+        if answers.surely_new_after_ms is not None:
+            answers.surely_new_after_ms -= FUTURE_MS_MAX
 
 
 class TakesReactorsIdsForNew(Owner):
@@ -183,7 +184,7 @@ class TakesReactorsIdsForNew(Owner):
 
 class _BelievesReactors(Intake):
     def _surely_new(self, command: Command) -> bool:
-        after = self.surely_new_after_ms
+        after = self.answers.surely_new_after_ms
         return after is None or request_time_ms(command.request_id) > after + FUTURE_MS_MAX
 
 
@@ -198,8 +199,8 @@ class AsksTheStoreAlone(Owner):
 class _AsksTheStoreAlone(Intake):
     def _step(self, waiting: Waiting, block: Block, now_ms: int, at_least: int) -> Iterator[Replied | Load]:
         known = self.answers.get(waiting.answer_id)
-        if waiting.looked_up and known is not None and known.position is None:
-            del self.answers[waiting.answer_id]
+        if waiting.looked_up_at is not None and known is not None and known.position is None:
+            self.answers.undone(waiting.answer_id)
         yield from super()._step(waiting, block, now_ms, at_least)
 
 

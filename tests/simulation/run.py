@@ -19,8 +19,8 @@ from tests.simulation.world import World
 NODES = 3
 CLIENTS = 4
 WISHES = 14
-CHIMES_LATE_MS = 2_000
-"""How late a chime may be once all is well."""
+CHIMES_LATE_MS = 4_000
+"""How late a chime may be once all is well: an answer of the store that stalled before is still under way."""
 
 
 def play(

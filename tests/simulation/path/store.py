@@ -247,11 +247,14 @@ class PathStore:
 
         return await self._read(found)
 
-    async def parents(self, partition: int, kind: str, *, after: str = "", limit: int = 1000) -> Sequence[str]:
+    async def parents(
+        self, partition: int, kind: str, *, at_least: int, after: str = "", limit: int = 1000
+    ) -> Sequence[str]:
         """Distinct parents of live documents."""
         table = self._table(partition)
 
         def found(number: int) -> Sequence[str]:
+            self._check_fresh(table, number, at_least)
             documents = table.documents
             return sorted(
                 {
@@ -263,11 +266,14 @@ class PathStore:
 
         return await self._read(found)
 
-    async def documents(self, partition: int, *, after: Key | None, limit: int = 1000) -> Sequence[tuple[Key, Stored]]:
+    async def documents(
+        self, partition: int, *, at_least: int, after: Key | None, limit: int = 1000
+    ) -> Sequence[tuple[Key, Stored]]:
         """All documents that a majority has, in order."""
         table = self._table(partition)
 
         def found() -> Sequence[tuple[Key, Stored]]:
+            self._check_fresh(table, self._servers.confirmed, at_least)
             held = table.documents
             read = [(key, at(versions, self._servers.confirmed)) for key, versions in held.items()]
             live = [(key, stored) for key, stored in read if stored is not None and (after is None or key > after)]

@@ -118,12 +118,12 @@ def _apply(refolded: Refolded, block: ValidBlock, domain: Domain[Any, Any]) -> N
 # ---- the store, and the owner over it
 
 
-async def stored_documents(store: Store, partition: int) -> dict[Key, Stored]:
-    """Everything that the store holds of a partition."""
+async def stored_documents(store: Store, partition: int, *, at_least: int = -1) -> dict[Key, Stored]:
+    """Everything that the store holds of a partition. Raises `StoreBehind` where it has less than `at_least`."""
     found: dict[Key, Stored] = {}
     after: Key | None = None
     while True:
-        page = await store.documents(partition, after=after, limit=PAGE_DOCUMENTS)
+        page = await store.documents(partition, at_least=at_least, after=after, limit=PAGE_DOCUMENTS)
         found.update(page)
         if len(page) < PAGE_DOCUMENTS:
             return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -37,7 +38,7 @@ from chapar_sourcing.requests import content_hash
 from chapar_sourcing.rows import Rows
 from chapar_sourcing.shell import OwnerShell
 from chapar_sourcing.tail import Tail, ValidBlock
-from chapar_sourcing.views import PartitionView
+from chapar_sourcing.views import PartitionView, patiently
 from chapar_sourcing.watch import Watches, WatchRefused
 
 T = TypeVar("T")
@@ -295,12 +296,13 @@ class OwnedPartition:
             await self.shell.wait_owning(self._deadline_ms())
             epoch = owner.epoch
             since = owner.confirmed_checkpoint
-            documents = await stored_documents(self._ports.store, self.number)
-            await self.shell.durable()
-            newer = self._tail.after(since, blocks_max=self._tail.blocks_max)
-            if newer is None or owner.epoch != epoch:
-                continue
-            documents.update(held_documents(owner, self._rules.domain))
+            with owner.pinned():
+                documents = await patiently(partial(stored_documents, self._ports.store, self.number, at_least=since))
+                await self.shell.durable()
+                newer = self._tail.after(since, blocks_max=self._tail.blocks_max)
+                if newer is None or owner.epoch != epoch:
+                    continue
+                documents.update(held_documents(owner, self._rules.domain))
             for block in newer:
                 documents.update(answers_of(block.offset, block.block))
             digest = digest_of(documents)

@@ -112,7 +112,8 @@ class OwnerShell:
         """Whether something waits for time to pass."""
         if self.ended:
             return False
-        busy = not self.owning or self.owner.undurable or self.owner.waiting > 0
+        owner = self.owner
+        busy = not self.owning or owner.undurable or owner.waiting > 0 or owner.eviction.crowded
         return busy or (self._taking and self._timer_is_due())
 
     def tick(self) -> None:

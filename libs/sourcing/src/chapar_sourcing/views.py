@@ -2,6 +2,8 @@
 
 Memory is looked at after the store has answered, without waiting in between, and it knows every document that changed
 since the checkpoint that the store is at least at: what memory knows wins, and what it does not know has not changed.
+Reads are pinned meanwhile: what memory held when a read began stays until it ends, so that this is true although
+documents leave memory.
 """
 
 from __future__ import annotations
@@ -55,16 +57,20 @@ class PartitionView:
     async def get(self, *keys: Key) -> Documents:
         """The documents there are among `keys`."""
         self.used = True
-        unknown = [key for key in keys if not self._owner.peek(key)[0]]
-        stored = await self._load(unknown) if unknown else {}
-        found: dict[Key, Document] = {}
-        for key in keys:
-            known, document = self._owner.peek(key)
-            if not known:
-                document = self._decoded(key, stored.get(key))
-            if document is not None:
-                found[key] = document
-        return found
+        with self._owner.pinned():
+            stored: dict[Key, Stored | None] = {}
+            # What memory knew may leave it while the rest is loaded: then the store has it, too.
+            while unknown := [key for key in keys if key not in stored and not self._owner.peek(key)[0]]:
+                loaded = await self._load(unknown)
+                stored.update((key, loaded.get(key)) for key in unknown)
+            found: dict[Key, Document] = {}
+            for key in keys:
+                known, document = self._owner.peek(key)
+                if not known:
+                    document = self._decoded(key, stored[key])
+                if document is not None:
+                    found[key] = document
+            return found
 
     async def scan(
         self, kind: str, parent: str, *, after: str = "", before: str | None = None,
@@ -72,7 +78,12 @@ class PartitionView:
     ) -> Sequence[tuple[Key, Document]]:  # fmt: skip
         """Documents of one group with `after` < id < `before`, in order of ids, at most `limit` (1,000)."""
         self.used = True
-        limit = min(limit, SCAN_MAX)
+        with self._owner.pinned():
+            return await self._scan(kind, parent, after, before, descending, min(limit, SCAN_MAX))
+
+    async def _scan(
+        self, kind: str, parent: str, after: str, before: str | None, descending: bool, limit: int
+    ) -> Sequence[tuple[Key, Document]]:
         held: dict[str, Stored] = {}
         low, high = after, before
         while limit > 0:
@@ -94,6 +105,10 @@ class PartitionView:
     async def parents(self, kind: str, *, after: str = "", limit: int = 1000) -> Sequence[str]:
         """Distinct parents that have documents of a kind, in order, above `after`."""
         self.used = True
+        with self._owner.pinned():
+            return await self._parents(kind, after, limit)
+
+    async def _parents(self, kind: str, after: str, limit: int) -> Sequence[str]:
         found: list[str] = []
         while len(found) < limit:
             stored = await self._store_parents(kind, after, limit)
@@ -142,14 +157,14 @@ class PartitionView:
         return decode(self._domain.documents, key, stored.data)
 
     async def _load(self, keys: Sequence[Key]) -> Mapping[Key, Stored]:
-        return await _patiently(
+        return await patiently(
             lambda: self._store.load(self._partition, keys, at_least=self._owner.confirmed_checkpoint)
         )
 
     async def _page(
         self, kind: str, parent: str, after: str, before: str | None, descending: bool, limit: int
     ) -> Sequence[tuple[Key, Stored]]:
-        return await _patiently(
+        return await patiently(
             lambda: self._store.scan(
                 self._partition, kind, parent, at_least=self._owner.confirmed_checkpoint,
                 after=after, before=before, descending=descending, limit=limit,
@@ -157,7 +172,11 @@ class PartitionView:
         )  # fmt: skip
 
     async def _store_parents(self, kind: str, after: str, limit: int) -> Sequence[str]:
-        return await self._store.parents(self._partition, kind, after=after, limit=limit)
+        return await patiently(
+            lambda: self._store.parents(
+                self._partition, kind, at_least=self._owner.confirmed_checkpoint, after=after, limit=limit
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +198,7 @@ class _Range:
         )
 
 
-async def _patiently(read: Callable[[], Awaitable[T]]) -> T:
+async def patiently(read: Callable[[], Awaitable[T]]) -> T:
     """Reads again while the server that answers is behind what it confirmed; then it counts as unavailable."""
     for _ in range(STORE_TRIES_MAX):
         with contextlib.suppress(StoreBehind):

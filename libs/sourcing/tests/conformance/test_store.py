@@ -43,7 +43,7 @@ async def test_a_document_is_read_back_whole(store: Store) -> None:
 async def test_a_partition_does_not_see_anothers_documents(store: Store) -> None:
     await store.write_documents(0, [write(key("1"), 5)])
     assert dict(await store.load(1, [key("1")], at_least=-1)) == {}
-    assert list(await store.documents(1, after=None)) == []
+    assert list(await store.documents(1, at_least=-1, after=None)) == []
 
 
 async def test_an_older_or_equal_write_changes_nothing(store: Store) -> None:
@@ -115,16 +115,16 @@ async def test_parents_are_those_of_live_documents_in_order(store: Store) -> Non
     writes = [write(key(id_, parent=parent), 1) for parent in reversed(IDS) for id_ in ("1", "2")]
     dead = [write(key("1", parent="dead"), 1, 0, None), write(key("1", parent="other", kind="l"), 1)]
     await store.write_documents(0, [*writes, *dead])
-    assert list(await store.parents(0, "k")) == IDS[1:]
-    assert list(await store.parents(0, "k", after="b", limit=2)) == IDS[4:6]
-    assert list(await store.parents(0, "none")) == []
+    assert list(await store.parents(0, "k", at_least=-1)) == IDS[1:]
+    assert list(await store.parents(0, "k", at_least=-1, after="b", limit=2)) == IDS[4:6]
+    assert list(await store.parents(0, "none", at_least=-1)) == []
 
 
 async def test_all_documents_come_once_in_order_page_by_page(store: Store) -> None:
     keys = [Key(kind, parent, id_) for kind in ("k", "l", "م") for parent in ("p", "ی") for id_ in IDS]
     await store.write_documents(0, [write(at, 1, 0, None if at.id == "a" else b"x") for at in reversed(keys)])
     found: list[tuple[Key, Stored]] = []
-    while page := await store.documents(0, after=found[-1][0] if found else None, limit=7):
+    while page := await store.documents(0, at_least=-1, after=found[-1][0] if found else None, limit=7):
         assert len(page) <= 7
         found += page
     assert [at for at, _ in found] == sorted(keys)

@@ -67,7 +67,7 @@ async def test_a_switch_is_seen_by_every_later_call(store: Store) -> None:
     assert await store.editions(0) == Editions(2, 1, Stage.KEPT)
     assert await data_of(store, at_least=1) == b"built"
     assert await store.read_checkpoint(0) == checkpoint(1)
-    assert list(await store.parents(0, "k")) == ["p"]
+    assert list(await store.parents(0, "k", at_least=-1)) == ["p"]
     await store.write_documents(0, [write(4, b"on")])
     assert (await data_of(store.at(2)), await data_of(store.at(1))) == (b"on", b"live")
 
@@ -78,7 +78,7 @@ async def test_a_switch_of_one_partition_leaves_the_others(store: Store) -> None
     await store.switch_edition(0, 2)
     assert await store.editions(1) == Editions()
     assert (await store.load(1, [KEY], at_least=-1))[KEY].data == b"other"
-    assert list(await store.documents(2, after=None)) == []
+    assert list(await store.documents(2, at_least=-1, after=None)) == []
 
 
 async def test_rows_are_merged_into_both_while_one_is_built(store: Store) -> None:
@@ -149,7 +149,7 @@ async def test_dropping_goes_in_bounded_steps_and_leaves_the_live_one(store: Sto
     await store.write_cursor(0, "relay", Cursor(Position(7, 0), b"h" * 32, Position(-1, -1)))
     assert not await store.drop_edition(0, limit=10)
     assert await store.editions(0) == Editions(1, 2, Stage.DROPPING)
-    assert 0 < len(await store.at(2).documents(0, after=None)) <= 25
+    assert 0 < len(await store.at(2).documents(0, at_least=-1, after=None)) <= 25
     with pytest.raises(EditionRefused):
         await store.build_edition(0, 2)
     with pytest.raises(EditionRefused):
@@ -158,7 +158,10 @@ async def test_dropping_goes_in_bounded_steps_and_leaves_the_live_one(store: Sto
         while not await store.drop_edition(0, limit=10):
             pass
     assert await store.editions(0) == Editions()
-    assert (await store.at(2).read_checkpoint(0), list(await store.at(2).documents(0, after=None))) == (None, [])
+    assert (await store.at(2).read_checkpoint(0), list(await store.at(2).documents(0, at_least=-1, after=None))) == (
+        None,
+        [],
+    )
     assert list(await store.at(2).rows(0, "u")) == []
     assert set(await store.read_cursors(0)) == {"relay"}
     assert await data_of(store, at_least=3) == b"live"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
 from hypothesis import given, settings
@@ -27,6 +28,7 @@ class HeldMemory:
     """An owner's memory with what a test puts there."""
 
     confirmed_checkpoint = 0
+    pinned = nullcontext
 
     def __init__(self, held: dict[str, Note | None]) -> None:
         self.held = held

@@ -6,9 +6,10 @@ confirmations, and what the projection has to store. What does not belong here: 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
+from chapar_sourcing.domain import Key
 from chapar_sourcing.fold import FoldState, LogDamaged
 from chapar_sourcing.owner.blocks import Block
 from chapar_sourcing.owner.intake import Intake, refused
@@ -39,6 +40,12 @@ class Commits:
         """Commands that are in a block."""
         pending, in_flight = self.pending, self.in_flight
         return (len(pending.entries) if pending else 0) + (len(in_flight.entries) if in_flight else 0)
+
+    def changed(self) -> Iterator[Key]:
+        """The documents that memory shows with changes which are not durable."""
+        for block in (self.pending, self.in_flight):
+            if block is not None:
+                yield from block.changes
 
     def open(self, now_ms: int) -> Block:
         """The block that fills. Its clock is that of its first entry; `now_ms` never goes back."""
@@ -106,6 +113,7 @@ class Commits:
         self._projection.add_block(block, offset, self._memory)
         for answer_id, answer, first in block.answers:
             answer.position = Position(offset, first)
+            self._intake.answers.durable(answer_id, answer)
             self._projection.add_answer(answer_id, answer)
             for command, repeated in answer.waiting:
                 self._say(answer.reply(command, repeated=repeated, needs_confirmation=False))
@@ -124,7 +132,7 @@ class Commits:
             block.undo(self._memory)
             commands = block.commands() + commands
             for answer_id, _, _ in block.answers:
-                del self._intake.answers[answer_id]
+                self._intake.answers.undone(answer_id)
             for ticket in block.confirms:
                 self._say(Confirmed(ticket, valid=False))
         return commands

@@ -14,6 +14,7 @@ is sent again as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
@@ -22,6 +23,7 @@ from chapar_sourcing.fold import FoldState, LogDamaged, Verdict, fold
 from chapar_sourcing.owner.blocks import Block
 from chapar_sourcing.owner.claims import Claims, Standing
 from chapar_sourcing.owner.commits import Commits
+from chapar_sourcing.owner.eviction import Eviction
 from chapar_sourcing.owner.intake import Intake, refused
 from chapar_sourcing.owner.memory import Memory
 from chapar_sourcing.owner.messages import (
@@ -90,6 +92,11 @@ class Owner:
         self._projection = Projection(journal_id, generation)
         self._replay = Replay(domain, self._memory, self._intake.answers, self._projection)
         self._commits = Commits(self._memory, self._intake, self._projection, self._say)
+        self.eviction = Eviction(
+            memory=self._memory, intake=self._intake, timers=self._timers, commits=self._commits,
+            projection=self._projection, replay=self._replay, bounds=self._bounds,
+        )  # fmt: skip
+        """What leaves memory."""
         self._claims = Claims(address, generation, new_writer)
         self._unanswered = 0
         """Commands received and not replied to."""
@@ -126,6 +133,11 @@ class Owner:
         """Parents of a kind that memory has documents of."""
         return self._memory.parents(kind)
 
+    def pinned(self) -> AbstractContextManager[None]:
+        """For a read that lays memory over what the store says: within it nothing leaves that was changed after the
+        checkpoint confirmed now, which the store must be asked to have at least."""
+        return self.eviction.pinned()
+
     @property
     def undurable(self) -> bool:
         """Whether memory shows changes that are not durable yet."""
@@ -156,6 +168,16 @@ class Owner:
     def confirmed_checkpoint(self) -> int:
         """Offset that store reads must have at least."""
         return self._projection.confirmed
+
+    @property
+    def resident(self) -> int:
+        """How many documents memory holds, known absences included."""
+        return len(self._memory)
+
+    @property
+    def answers_held(self) -> int:
+        """How many answers memory holds."""
+        return len(self._intake.answers)
 
     def take_projection(self, documents_max: int) -> ProjectionBatch | None:
         """What the store lacks, durable changes only; None when it lacks nothing. The caller writes documents, then
@@ -198,7 +220,7 @@ class Owner:
             case DocumentsLoaded():
                 self._loaded(given)
             case CheckpointConfirmed():
-                self._projection.confirm(given.offset)
+                self._checkpoint_confirmed(given)
             case Tick():
                 self._tick(given)
             case AppendFailed():
@@ -224,7 +246,7 @@ class Owner:
             self.fold = given.checkpoint.fold
             self._reading.begin_at_checkpoint(self.fold)
             self._projection.start(given.checkpoint.fold)
-            self._intake.surely_new_after_ms = given.checkpoint.fold.time_ms
+            self._intake.answers.start(self.fold.offset, self.fold.time_ms)
         self._enter(OwnerPhase.READING)
         self._read(None)
 
@@ -251,7 +273,14 @@ class Owner:
         else:
             self._commits.confirm(given.ticket)
 
+    def _checkpoint_confirmed(self, given: CheckpointConfirmed) -> None:
+        self._projection.confirm(given.offset)
+        self.eviction.sweep(self.fold.time_ms)
+        if self._replay.busy:
+            self._go_on_replaying()
+
     def _tick(self, given: Tick) -> None:
+        self.eviction.sweep(self.fold.time_ms)
         self._heartbeat_ms = given.heartbeat_ms
         for reply in self._intake.drop_late(self._here_ms):
             self._say(reply)
@@ -363,8 +392,12 @@ class Owner:
             self._decide()
 
     def _go_on_replaying(self) -> None:
-        """Folds what was read, record by record; stops to load documents and goes on when they are there."""
+        """Folds what was read, record by record; stops to load documents and goes on when they are there. It rests
+        while the store lacks too much: what is folded stays in memory until the store has it."""
         for offset, data in self._replay.records():
+            if self._projection.backlog >= self._bounds.unprojected_max:
+                self._replay.put_back(offset, data)
+                return
             state, verdict, record = fold(self.fold, offset, data)
             own = self._commits.in_flight
             if verdict is Verdict.BLOCK and own is not None and data == own.data:

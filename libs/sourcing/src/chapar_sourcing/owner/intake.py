@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Domain, Key, Stored, decode
+from chapar_sourcing.owner.answers import Answers
 from chapar_sourcing.owner.blocks import ANSWER_KIND, Answer, AnswerId, Block, answer_key
 from chapar_sourcing.owner.deciding import Decider
 from chapar_sourcing.owner.memory import Memory, Slot
@@ -36,11 +37,16 @@ def refused(command: Command, reason: str, *, confirm: bool = False, **detail: s
 
 @dataclass(slots=True)
 class Waiting:
-    """A command on its way; `looked_up`: the store was asked for its id and had no answer."""
+    """A command on its way."""
 
     command: Command
     answer_id: AnswerId
-    looked_up: bool = False
+    looked_up_at: int | None = None
+    """The confirmed checkpoint at which the store was asked for its id, once that was answered."""
+    found: Answer | None = None
+    """What the store knew."""
+    needs: Sequence[Key] = ()
+    """The documents that it waits for or has waited for."""
 
 
 class Intake:
@@ -54,13 +60,10 @@ class Intake:
         self._bounds = bounds
         self._timers = timers
         self._decider = Decider(domain, partition, memory, bounds)
-        self.answers: dict[AnswerId, Answer] = {}
-        self.surely_new_after_ms: int | None = None
-        """Ids of a later time than this plus the margin were never answered before memory began: F of the design.
-        None: memory began with the log, so that every id that it does not know is new."""
+        self.answers = Answers()
         self._ready: deque[Waiting] = deque()
         self._blocked: dict[Key, list[Waiting]] = {}
-        self._loading: dict[int, tuple[Key, ...]] = {}
+        self._loading: dict[int, Load] = {}
         self._on_the_way: set[Key] = set()
         self._failed_loads: list[int] = []
         self._next_load_id = 1
@@ -82,7 +85,7 @@ class Intake:
 
     def drop_late(self, now_ms: int) -> Iterator[Replied]:
         """Lets go of everybody whose deadline has passed."""
-        for room in [self._ready, *self._blocked.values()]:
+        for room in self._rooms():
             late = [w for w in room if w.command.deadline_ms <= now_ms]
             if late:
                 kept = [w for w in room if w.command.deadline_ms > now_ms]
@@ -92,12 +95,32 @@ class Intake:
 
     def empty(self) -> list[Command]:
         """Lets everybody go."""
-        everybody = [w.command for room in [self._ready, *self._blocked.values()] for w in room]
+        everybody = [w.command for room in self._rooms() for w in room]
         self._ready.clear()
         self._blocked.clear()
         self._loading.clear()
         self._on_the_way.clear()
         return everybody
+
+    def _rooms(self) -> list[deque[Waiting] | list[Waiting]]:
+        return [self._ready, *self._blocked.values()]
+
+    # ---- what must stay in memory
+
+    def asked_at(self) -> Iterator[int]:
+        """The confirmed checkpoint of each question to the store that has an answer to come, or one not used yet."""
+        for load in self._loading.values():
+            yield load.at_least
+        for room in self._rooms():
+            yield from (waiting.looked_up_at for waiting in room if waiting.looked_up_at is not None)
+
+    def wanted(self) -> Iterator[Key]:
+        """The documents that commands wait for: a command whose documents leave before its turn might never have it."""
+        for room in self._rooms():
+            for waiting in room:
+                yield from waiting.needs
+                if waiting.command.timer:
+                    yield Key(TIMER_KIND, "", waiting.command.timer)
 
     # ---- loading
 
@@ -108,20 +131,22 @@ class Intake:
             return None
         load_id = self._next_load_id
         self._next_load_id += 1
-        self._loading[load_id] = missing
+        self._loading[load_id] = Load(load_id, missing, at_least)
         self._on_the_way.update(missing)
-        return Load(load_id, missing, at_least)
+        return self._loading[load_id]
 
     def loaded(self, load_id: int, documents: Mapping[Key, Stored]) -> None:
         """Takes in what the store has; whoever waited for it goes on."""
-        keys = self._loading.pop(load_id, ())
-        self._on_the_way.difference_update(keys)
-        for key in keys:
+        load = self._loading.pop(load_id, None)
+        if load is None:
+            return
+        self._on_the_way.difference_update(load.keys)
+        for key in load.keys:
             stored = documents.get(key)
             waiting = self._blocked.pop(key, [])
             self._ready.extend(waiting)
             if key.kind == ANSWER_KIND:
-                self._found(key, stored, waiting)
+                _looked_up(waiting, stored, load.at_least)
             elif key not in self._memory:
                 self._memory.hold(key, self._slot(key, stored))
 
@@ -134,7 +159,8 @@ class Intake:
         """Asks again for what could not be loaded."""
         for load_id in self._failed_loads:
             if load_id in self._loading:
-                yield Load(load_id, self._loading[load_id], at_least)
+                self._loading[load_id] = replace(self._loading[load_id], at_least=at_least)
+                yield self._loading[load_id]
         self._failed_loads.clear()
 
     def _slot(self, key: Key, stored: Stored | None) -> Slot:
@@ -142,16 +168,6 @@ class Intake:
             return Slot(None)
         value = None if stored.data is None else decode(self._domain.documents, key, stored.data)
         return Slot(value, stored.position)
-
-    def _found(self, key: Key, stored: Stored | None, waiting: Sequence[Waiting]) -> None:
-        for one in waiting:
-            one.looked_up = True
-        if stored is None or stored.data is None:
-            return
-        answer = journal.Answer.FromString(stored.data)
-        place = Position(answer.position.offset, answer.position.index)
-        answer_id = (key.parent, bytes.fromhex(key.id))
-        self.answers.setdefault(answer_id, Answer(answer.entry, answer.time_ms, place))
 
     # ---- deciding
 
@@ -164,7 +180,7 @@ class Intake:
             waiting = self._ready.popleft()
             if waiting.command.deadline_ms <= here_ms:
                 yield refused(waiting.command, DEADLINE_PASSED)
-            elif _sealed_too_early(waiting.command, here_ms) and waiting.answer_id not in self.answers:
+            elif _sealed_too_early(waiting.command, here_ms) and self._answer_to(waiting) is None:
                 yield refused(waiting.command, SEALED_TOO_EARLY)
             else:
                 yield from self._step(waiting, block, now_ms, at_least)
@@ -173,7 +189,7 @@ class Intake:
         if waiting.command.timer and not (yield from self._is_due(waiting, block, at_least)):
             return
         command = waiting.command
-        known = self.answers.get(waiting.answer_id)
+        known = self._answer_to(waiting)
         if known is not None and known.position is None:
             known.waiting.append((command, True))
             return
@@ -189,7 +205,9 @@ class Intake:
             block.full = True
             self._ready.appendleft(waiting)
             return
-        if not waiting.looked_up and not self._surely_new(command):
+        if waiting.looked_up_at is not None:
+            assert self.answers.complete_after <= waiting.looked_up_at, "no answer left between the store and memory"
+        elif not self._surely_new(command):
             yield from self._wait_for(waiting, [answer_key(waiting.answer_id)], at_least)
             return
         needs = self._decider.needs(command)
@@ -198,9 +216,14 @@ class Intake:
             return
         missing = [key for key in needs if key not in self._memory]
         if missing:
+            waiting.needs = needs
             yield from self._wait_for(waiting, missing, at_least)
             return
         yield from self._decide(waiting, needs, block)
+
+    def _answer_to(self, waiting: Waiting) -> Answer | None:
+        """The first answer, durable or not, as memory has it, or else as the store had it."""
+        return self.answers.get(waiting.answer_id) or waiting.found
 
     def _is_due(self, waiting: Waiting, block: Block, at_least: int) -> Generator[Replied | Load, None, bool]:
         """Makes the command of a due timer, if the timer is there and the block's clock has reached it."""
@@ -219,8 +242,7 @@ class Intake:
         else:
             made = self._decider.due(command, slot)
             if isinstance(made, Command):
-                # The timer is still there: so its id was never decided, and no store need be asked.
-                waiting.command, waiting.answer_id, waiting.looked_up = made, answer_id_of(made), True
+                waiting.command, waiting.answer_id = made, answer_id_of(made)
                 return True
             yield Replied(command.ticket, made)
         return False
@@ -240,10 +262,10 @@ class Intake:
         return not _of_reactor(command) and request_time_ms(command.request_id) > time_ms + FUTURE_MS_MAX
 
     def _surely_new(self, command: Command) -> bool:
-        """Whether an id that memory does not know was never answered. A reactor's may be ahead of any clock here."""
-        if self.surely_new_after_ms is None:
-            return True
-        return not _of_reactor(command) and self._made_after(command, self.surely_new_after_ms)
+        """Whether an id that memory does not know was never answered. A reactor's may be ahead of any clock here. That
+        of a timer was not: the timer is still there."""
+        after_ms = self.answers.surely_new_after_ms
+        return after_ms is None or bool(command.timer) or self._made_after(command, after_ms)
 
     def _wait_for(self, waiting: Waiting, missing: Sequence[Key], at_least: int) -> Iterator[Load]:
         self._blocked.setdefault(missing[0], []).append(waiting)
@@ -265,10 +287,20 @@ class Intake:
             self._ready.appendleft(waiting)
             return
         answer = Answer(decided.entry, block.time_ms, waiting=[(command, False)])
-        self.answers[waiting.answer_id] = answer
+        self.answers.decided(waiting.answer_id, answer)
         block.add(self._memory, waiting.answer_id, answer, decided)
         block.full = len(block.entries) >= self._bounds.entries_max
         self._timers.note(decided.changes)
+
+
+def _looked_up(waiting: Sequence[Waiting], stored: Stored | None, at_least: int) -> None:
+    """The store was asked for an id: all its copies that waited know what it knew."""
+    found = None
+    if stored is not None and stored.data is not None:
+        answer = journal.Answer.FromString(stored.data)
+        found = Answer(answer.entry, answer.time_ms, Position(answer.position.offset, answer.position.index))
+    for one in waiting:
+        one.looked_up_at, one.found = at_least, found
 
 
 def _of_reactor(command: Command) -> bool:

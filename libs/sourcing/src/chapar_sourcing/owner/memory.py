@@ -1,13 +1,15 @@
 """The documents that an owner holds, undurable changes included.
 
-What belongs here: values by key, the order within groups, and putting things back. What does not: why they change.
+What belongs here: values by key, the order within groups, putting things back, which were used lately. What does not:
+why they change, and what may be forgotten.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from chapar_sourcing.domain import Document, Key
 from chapar_sourcing.positions import NOWHERE, Position
@@ -19,6 +21,8 @@ class Slot:
 
     value: Document | None
     position: Position = NOWHERE
+    used: bool = True
+    """Whether anybody looked at it since the last sweep came by."""
 
 
 class Memory:
@@ -26,6 +30,7 @@ class Memory:
 
     def __init__(self) -> None:
         self._slots: dict[Key, Slot] = {}
+        """In the order in which sweeps come by."""
         self._groups: dict[str, dict[str, list[str]]] = {}
 
     def __contains__(self, key: Key) -> bool:
@@ -36,7 +41,10 @@ class Memory:
 
     def slot(self, key: Key) -> Slot | None:
         """The slot of a key, or None when nothing is known of it."""
-        return self._slots.get(key)
+        slot = self._slots.get(key)
+        if slot is not None:
+            slot.used = True
+        return slot
 
     def hold(self, key: Key, slot: Slot) -> None:
         """Begins to know a key."""
@@ -52,6 +60,23 @@ class Memory:
         del ids[bisect_left(ids, key.id)]
         if not ids:
             del parents[key.parent]
+
+    def evict(self, surplus: int, may_go: Callable[[Key, Slot], bool], *, look_at_max: int) -> int:
+        """Forgets up to `surplus` slots that may go and were not used since the last sweep came by (second chance);
+        looks at `look_at_max` at most. Says how many went."""
+        evicted = 0
+        for key in list(islice(self._slots, look_at_max)):
+            if evicted == surplus:
+                break
+            slot = self._slots[key]
+            if not slot.used and may_go(key, slot):
+                self.forget(key)
+                evicted += 1
+            else:
+                slot.used = False
+                del self._slots[key]
+                self._slots[key] = slot
+        return evicted
 
     def group(self, kind: str, parent: str) -> Iterator[tuple[str, Document | None]]:
         """(id, value) of everything known of a group, in order of ids."""

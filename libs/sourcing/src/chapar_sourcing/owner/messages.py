@@ -49,7 +49,14 @@ class Bounds:
     waiting_max: int = 4_000
     """Commands that wait to be decided."""
     unprojected_max: int = 50_000
-    """Documents and answers that the store does not have yet; beyond it commands are refused."""
+    """Documents and answers that the store does not have yet; beyond it commands are refused, and a replay rests."""
+    documents_max: int = 200_000
+    """Documents in memory, known absences included; beyond it those that the store has leave, see `eviction`."""
+    answers_max: int = 400_000
+    """Answers in memory; beyond it the oldest that the store has leave, and the store is asked for more ids."""
+    answers_kept_ms: int = 60_000
+    """How long answers stay in memory by the log's clock. At least twice the margin of ids, or else the store would be
+    asked for each new one."""
     heartbeat_fresh_ms: int = 5_000
     """A claim after an unknown outcome needs an own heartbeat this fresh."""
     needs_max: int = 1_000

@@ -14,7 +14,8 @@ from typing import Any
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Domain, Key, When, encode
 from chapar_sourcing.fold import LogDamaged
-from chapar_sourcing.owner.blocks import Answer, AnswerId
+from chapar_sourcing.owner.answers import Answers
+from chapar_sourcing.owner.blocks import Answer
 from chapar_sourcing.owner.memory import Memory
 from chapar_sourcing.owner.projection import Projection
 from chapar_sourcing.ports.journal import JournalRecord
@@ -35,9 +36,7 @@ class _Happened:
 class Replay:
     """A chunk of records on its way into memory."""
 
-    def __init__(
-        self, domain: Domain[Any, Any], memory: Memory, answers: dict[AnswerId, Answer], projection: Projection
-    ) -> None:
+    def __init__(self, domain: Domain[Any, Any], memory: Memory, answers: Answers, projection: Projection) -> None:
         self._domain = domain
         self._memory = memory
         self._answers = answers
@@ -52,6 +51,12 @@ class Replay:
     def busy(self) -> bool:
         """Whether records wait for documents."""
         return bool(self._records)
+
+    def wanted(self) -> Iterator[Key]:
+        """The documents of the block that waits for some of them."""
+        if self._records and self._records[0][0] == self._opened[0]:
+            for one in self._opened[1]:
+                yield from one.keys
 
     def take(self, records: Sequence[JournalRecord], at_end: bool) -> None:
         """Takes in a chunk."""
@@ -98,7 +103,7 @@ class Replay:
             except ValueError as error:
                 raise _unfollowable(Position(offset, first), error) from error
             answer = Answer(entry, block.time_ms, Position(offset, first))
-            self._answers[answer_id] = answer
+            self._answers.durable(answer_id, answer)
             self._projection.add_answer(answer_id, answer)
             first += len(entry.events.events)
 

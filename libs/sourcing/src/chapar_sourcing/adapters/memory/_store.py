@@ -101,18 +101,22 @@ class MemoryStore(Faulty):
         ]
         return sorted(found, key=lambda pair: pair[0].id, reverse=descending)[:limit]
 
-    async def parents(self, partition: int, kind: str, *, after: str = "", limit: int = 1000) -> Sequence[str]:
+    async def parents(
+        self, partition: int, kind: str, *, at_least: int, after: str = "", limit: int = 1000
+    ) -> Sequence[str]:
         """Distinct parents of live documents."""
         await self._step("parents", partition)
-        documents = self.tables.of(partition, self._edition).documents
+        documents = self._fresh(partition, at_least).documents
         live = {key.parent for key, stored in documents.items() if key.kind == kind and stored.data is not None}
         return sorted(parent for parent in live if parent > after)[:limit]
 
-    async def documents(self, partition: int, *, after: Key | None, limit: int = 1000) -> Sequence[tuple[Key, Stored]]:
+    async def documents(
+        self, partition: int, *, at_least: int, after: Key | None, limit: int = 1000
+    ) -> Sequence[tuple[Key, Stored]]:
         """All documents in order."""
         await self._step("documents", partition)
-        held = self.tables.of(partition, self._edition).documents
-        found = [(k, stored) for k, stored in held.items() if after is None or k > after]
+        held = self._fresh(partition, at_least).documents
+        found = [(key, stored) for key, stored in held.items() if after is None or key > after]
         return sorted(found, key=lambda pair: pair[0])[:limit]
 
     async def merge_rows(self, partition: int, rows: Sequence[Row]) -> None:

@@ -152,23 +152,29 @@ class SqliteStore:
 
         return await self._database.read(query)
 
-    async def parents(self, partition: int, kind: str, *, after: str = "", limit: int = 1000) -> Sequence[str]:
+    async def parents(
+        self, partition: int, kind: str, *, at_least: int, after: str = "", limit: int = 1000
+    ) -> Sequence[str]:
         """Distinct parents of live documents: one step into the index for each."""
 
         def query(connection: sqlite3.Connection) -> list[str]:
-            shelf = self._shelf(connection, partition)
+            shelf = self._fresh(connection, partition, at_least)
             return _distinct(connection, _NEXT_PARENT, (shelf, kind), after, limit)
 
         return await self._database.read(query)
 
-    async def documents(self, partition: int, *, after: Key | None, limit: int = 1000) -> Sequence[tuple[Key, Stored]]:
+    async def documents(
+        self, partition: int, *, at_least: int, after: Key | None, limit: int = 1000
+    ) -> Sequence[tuple[Key, Stored]]:
         """All documents in order."""
         beyond = "" if after is None else "AND (kind, parent, id) > (?, ?, ?)"
         values = (*(after or ()), limit)
         tail = f"WHERE partition = ? {beyond} ORDER BY kind, parent, id LIMIT ?"
-        return await self._database.read(
-            lambda connection: _documents(connection, tail, (self._shelf(connection, partition), *values))
-        )
+
+        def query(connection: sqlite3.Connection) -> list[tuple[Key, Stored]]:
+            return _documents(connection, tail, (self._fresh(connection, partition, at_least), *values))
+
+        return await self._database.read(query)
 
     async def merge_rows(self, partition: int, rows: Sequence[Row]) -> None:
         """Merges field by field, by maximum."""
