@@ -126,6 +126,12 @@ async def test_bad_settings_are_told_all_at_once(environ: dict[str, str]) -> Non
     )
 
 
+async def test_a_schema_level_that_the_release_does_not_know_is_refused(environ: dict[str, str]) -> None:
+    status, output, errors = await finished({**environ, "CHAPAR_SCHEMA_LEVEL": "2"})
+    assert (status, output) == (2, "")
+    assert errors == "chapar-toy: CHAPAR_SCHEMA_LEVEL must be 1 at most: this release knows no higher one\n"
+
+
 async def test_a_journal_of_another_shape_is_refused(environ: dict[str, str]) -> None:
     async with started(environ) as running:
         await running.end(signal.SIGTERM)

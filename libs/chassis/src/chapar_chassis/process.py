@@ -30,7 +30,7 @@ from chapar_chassis.position_tokens import PositionTokens
 from chapar_chassis.public_rpcs import ServedBy
 from chapar_chassis.rpc_server import RpcServer
 from chapar_chassis.secrets import Secrets
-from chapar_chassis.settings import Address, CommonSettings
+from chapar_chassis.settings import Address, CommonSettings, SettingsInvalid
 from chapar_chassis.telemetry import Metrics, MetricsServer, Tracing, make_logger
 from chapar_chassis.user_ids import UserIds
 from chapar_sourcing.clock import SystemClock
@@ -39,6 +39,7 @@ from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import HostConfig, HostRules, Topic
 from chapar_sourcing.keyring import Keyring
 from chapar_sourcing.reactions import Reaction
+from chapar_sourcing.schema import schema_of
 from chapar_sourcing.sealing import KeyDestroyer, Sealer
 
 PublicEvent: TypeAlias = Callable[[Any, When], "tuple[str, Message] | Sequence[tuple[str, Message]] | None"]
@@ -132,6 +133,11 @@ class OwnerProcess:
     async def open(cls, service: OwnerService, settings: CommonSettings, closing: AsyncExitStack) -> OwnerProcess:
         """Opens ports, takes the listeners, builds everything; `closing` undoes it. Nothing runs yet."""
         name = service.domain.service
+        supported = schema_of(service.domain.event_type).supported
+        if settings.schema_level > supported:
+            raise SettingsInvalid(
+                [f"CHAPAR_SCHEMA_LEVEL must be {supported} at most: this release knows no higher one"]
+            )
         secrets = Secrets(settings.secrets_dir)
         peer_token, position_key = secrets.peer_token(), secrets.key("position.key")
         telling = _telling(name, settings, closing)
@@ -148,7 +154,11 @@ class OwnerProcess:
         closing.push_async_callback(forwarder.close)
         host = OwnerHost(
             HostConfig(
-                service=name, address=str(address), read_policy=service.read_policy, reclaim_after_ms=RECLAIM_AFTER_MS
+                service=name,
+                address=str(address),
+                read_policy=service.read_policy,
+                reclaim_after_ms=RECLAIM_AFTER_MS,
+                schema_level=settings.schema_level,
             ),
             ports.host,
             _rules(service, context, api, topics, keyring),

@@ -120,6 +120,8 @@ class CommonSettings:
     kafka: Annotated[str, Variable("CHAPAR_KAFKA", broker)] = ""
     """Empty: journals and streams are SQLite files of the data folder."""
     partitions: Annotated[int, Variable("CHAPAR_PARTITIONS", whole_number(1, SLOTS))] = 16
+    schema_level: Annotated[int, Variable("CHAPAR_SCHEMA_LEVEL", whole_number(1, 1_000_000))] = 1
+    """The level that an operator has raised this service's logs to; they are never lowered. Owners alone use it."""
     log_level: Annotated[str, Variable("CHAPAR_LOG_LEVEL", one_of("debug", "info", "warning", "error"))] = "info"
     development: Annotated[bool, Variable("CHAPAR_DEVELOPMENT", flag)] = False
     """Serves reflection."""

@@ -19,6 +19,7 @@ from chapar_sourcing.owner.blocks import ANSWER_KIND, answer_key
 from chapar_sourcing.ports import Journal, Store
 from chapar_sourcing.positions import Position
 from chapar_sourcing.requests import scope_of
+from chapar_sourcing.schema import LogTooNew, schema_of
 from chapar_sourcing.tail import ValidBlock
 
 PAGE_DOCUMENTS = 1_000
@@ -89,14 +90,17 @@ async def refold(
 ) -> Refolded:
     """Folds a partition from its first record, or on from what was folded, to the end or up to an offset.
 
-    Changes `onto`. Raises `LogDamaged`, `Unavailable`.
+    Changes `onto`. Raises `LogDamaged`, `Unavailable`, and `LogTooNew` where the log is of a level that this binary does
+    not know.
     """
-    refolded = onto or Refolded()
+    refolded, schema = onto or Refolded(), schema_of(domain.event_type)
     while records := await source.read(partition, refolded.state.offset + 1):
         for record in records:
             if up_to is not None and record.offset > up_to:
                 return refolded
             refolded.state, verdict, parsed = fold(refolded.state, record.offset, record.data)
+            if problem := schema.problem_of(refolded.state.schema_level):
+                raise LogTooNew(problem)
             if verdict is Verdict.BLOCK:
                 _apply(refolded, ValidBlock(record.offset, parsed.block, refolded.state.hash), domain)
     return refolded

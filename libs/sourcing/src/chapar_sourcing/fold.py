@@ -47,6 +47,8 @@ class FoldState:
     """The sequence when the current claim was folded."""
     recent: tuple[tuple[int, bytes], ...] = ()
     """(offset, hash after it) of the newest valid records, oldest first."""
+    schema_level: int = 1
+    """The highest level that a valid claim names: events up to it may follow."""
 
     def hash_at(self, offset: int) -> bytes | None:
         """The hash after folding up to `offset`, where that is still known."""
@@ -113,6 +115,7 @@ def _claim(state: FoldState, offset: int, claim: journal.Claim) -> tuple[Verdict
         writer=claim.writer,
         claim_sequence=state.sequence,
         time_ms=max(state.time_ms, claim.time_ms),
+        schema_level=max(state.schema_level, claim.schema_level),
     )
 
 

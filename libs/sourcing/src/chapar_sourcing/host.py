@@ -22,6 +22,7 @@ from chapar_sourcing.measures import HeldMeasures, Measures
 from chapar_sourcing.owner import Outcome
 from chapar_sourcing.partition import OwnedPartition
 from chapar_sourcing.refusing import NOT_OWNER, EngineRefused
+from chapar_sourcing.schema import schema_of
 from chapar_sourcing.targets import HostTargets
 from chapar_sourcing.view import View
 
@@ -33,7 +34,8 @@ class OwnerHost:
     """One a service process.
 
     `run` returns after `stop`. Everything else may be called while it runs, and refuses with `UNAVAILABLE` outside.
-    `remote` reaches owners in other processes; without it every partition must be owned here.
+    `remote` reaches owners in other processes; without it every partition must be owned here. Raises `ValueError` for
+    a schema level that this binary does not know.
     """
 
     def __init__(
@@ -41,6 +43,9 @@ class OwnerHost:
         measures: Measures | None = None, remote: Targets | None = None,
         randomness: Callable[[int], bytes] = os.urandom,
     ) -> None:  # fmt: skip
+        supported = schema_of(rules.domain.event_type).supported
+        if config.schema_level > supported:
+            raise ValueError(f"schema level {config.schema_level} is asked for, and this binary knows {supported}")
         self.config = config
         self._ports = ports
         self._clock = clock or SystemClock()

@@ -70,6 +70,7 @@ class OwnedPartition:
             address=config.address,
             new_writer=lambda: randomness(16),
             bounds=config.bounds,
+            schema_level=config.schema_level,
         )
         self.shell = OwnerShell(
             owner=owner, partition=number, journal=ports.journal, store=ports.store, clock=owner_clock,
@@ -142,7 +143,7 @@ class OwnedPartition:
         owner = self.shell.owner
         problem = self.shell.alarm or self._projector.problem
         if not problem and not self.shell.owning:
-            problem = owner.phase.value
+            problem = owner.outdated or owner.phase.value
         return PartitionHealth(
             self.number, owner.phase.value, owner.epoch, owner.fold.valid_offset, owner.confirmed_checkpoint, problem
         )

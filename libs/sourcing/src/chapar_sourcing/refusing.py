@@ -20,11 +20,21 @@ REQUEST_EXPIRED = "REASON_REQUEST_EXPIRED"
 REQUEST_MALFORMED = "REASON_REQUEST_MALFORMED"
 ENTRY_TOO_LARGE = "REASON_ENTRY_TOO_LARGE"
 KEY_INVALID = "REASON_KEY_INVALID"
+SCHEMA_LEVEL_LOW = "REASON_SCHEMA_LEVEL_LOW"
 SEALED_TOO_EARLY = "SEALED_TOO_EARLY"
 """Never leaves the process: whoever made the command makes it again, sealed with the key that is newest now."""
 
 TRANSIENT = frozenset(
-    {NOT_OWNER, OVERLOADED, OUTCOME_UNKNOWN, UNAVAILABLE, LOG_DAMAGED, DEADLINE_PASSED, REQUEST_ID_IN_FUTURE}
+    {
+        NOT_OWNER,
+        OVERLOADED,
+        OUTCOME_UNKNOWN,
+        UNAVAILABLE,
+        LOG_DAMAGED,
+        DEADLINE_PASSED,
+        REQUEST_ID_IN_FUTURE,
+        SCHEMA_LEVEL_LOW,
+    }
 )
 """Reasons after which a reactor sends the same again: nothing was decided, or nothing is known."""
 

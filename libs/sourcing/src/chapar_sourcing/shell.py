@@ -54,7 +54,7 @@ from chapar_sourcing.tickets import Tickets
 TURN_INPUTS_MAX = 256
 """Inputs taken in before what has gathered is sent and others get their turn."""
 RETRY_SECONDS = 0.2
-_ENDED = frozenset({OwnerPhase.DEPOSED, OwnerPhase.ALARMED})
+_ENDED = frozenset({OwnerPhase.DEPOSED, OwnerPhase.ALARMED, OwnerPhase.OUTDATED})
 
 
 class OwnerShell:

@@ -9,12 +9,14 @@ import pytest
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.adapters.memory import MemoryJournal, MemoryStore
 from chapar_sourcing.digest import digest_of, refold, stored_documents
+from chapar_sourcing.host import OwnerHost
+from chapar_sourcing.hosting import HostRules
 from chapar_sourcing.ports import AppendUnknown, Unavailable
 from chapar_sourcing.refusing import NOT_OWNER, UNAVAILABLE, EngineRefused
 from chapar_sourcing.requests import make_request_id
 
 from .notebook import Command, Notebook
-from .rig import PARTITIONS, World, book_at, eventually, running
+from .rig import PARTITIONS, World, book_at, config, eventually, running
 
 
 async def test_what_was_written_is_read() -> None:
@@ -185,3 +187,25 @@ async def test_partitions_of_others_are_refused() -> None:
             await process.texts(book_at(1))
         assert refused.value.reason == NOT_OWNER
         assert (await process.write(book_at(2), "mine")).reason == ""
+
+
+# ---- schema levels
+
+
+async def test_a_level_that_this_binary_does_not_know_refuses_to_start() -> None:
+    with pytest.raises(ValueError, match="schema level 2 is asked for, and this binary knows 1"):
+        OwnerHost(config(schema_level=2), World().ports(), HostRules(Notebook()))
+
+
+async def test_health_tells_why_a_raised_log_is_left_alone() -> None:
+    world = World()
+    raised = journal.Claim(epoch=1, writer=b"w" * 16, folded_offset=-1, folded_hash=bytes(32), schema_level=2)
+    world.log.append(1, journal.Record(claim=raised).SerializeToString())
+    async with running(world, wait_ready=False) as process:
+        told = "this binary knows level 1, the log is at 2: start a newer release"
+        await eventually(lambda: process.host.health()[1].problem == told)
+        await eventually(lambda: [health.problem for health in process.host.health()] == ["", told, "", ""])
+        assert not process.host.ready
+        assert (await process.write(book_at(1))).reason == "REASON_NOT_OWNER"
+        await process.end()
+    assert await world.ports().journal.end_offset(1) == 1

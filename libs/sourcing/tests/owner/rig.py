@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
-from chapar_sourcing.domain import Key, Stored
+from chapar_sourcing.domain import Domain, Key, Stored
 from chapar_sourcing.fold import FoldState, fold
 from chapar_sourcing.owner import (
     Alarm,
@@ -118,8 +118,8 @@ class Rig:
     """One owner and what it has asked for."""
 
     def __init__(
-        self, *, log: Log | None = None, shelf: Shelf | None = None, domain: Accounts | None = None,
-        bounds: Bounds | None = None, writers: str = "w",
+        self, *, log: Log | None = None, shelf: Shelf | None = None, domain: Domain[Any, Any] | None = None,
+        bounds: Bounds | None = None, writers: str = "w", schema_level: int = 1,
     ) -> None:  # fmt: skip
         self.log = log if log is not None else Log()
         self.shelf = shelf if shelf is not None else Shelf()
@@ -148,6 +148,7 @@ class Rig:
             address="here:1",
             new_writer=new_writer,
             bounds=bounds,
+            schema_level=schema_level,
         )
 
     # ---- inputs

@@ -8,8 +8,6 @@ from enum import Enum
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.fold import FoldState, LogDamaged
 
-SCHEMA_LEVEL = 1
-
 
 class Standing(Enum):
     """What a claim in the log makes of this owner."""
@@ -24,9 +22,10 @@ class Standing(Enum):
 class Claims:
     """One owner's claims: each has a new writer."""
 
-    def __init__(self, address: str, generation: int, new_writer: Callable[[], bytes]) -> None:
+    def __init__(self, address: str, generation: int, schema_level: int, new_writer: Callable[[], bytes]) -> None:
         self._address = address
         self._generation = generation
+        self._schema_level = schema_level
         self._new_writer = new_writer
         self._writers: set[bytes] = set()
         self._writer = b""
@@ -59,7 +58,7 @@ class Claims:
             folded_hash=fold.hash,
             time_ms=now_ms,
             generation=self._generation,
-            schema_level=SCHEMA_LEVEL,
+            schema_level=max(fold.schema_level, self._schema_level),
         )
         self.data = journal.Record(claim=claim).SerializeToString()
 

@@ -3,6 +3,7 @@
 Flows in: `messages.Input`. Flows out: `messages.Effect`. The phases:
 
     STARTING -> READING -> CLAIMING -> SETTLING -> OWNING -> (DOUBTFUL -> READING ...) -> DEPOSED | ALARMED
+                READING -> OUTDATED
 
 READING folds what is in the log; CLAIMING has appended a claim; SETTLING folds up to that claim, after which state is
 complete by construction; OWNING decides. An append that ends without an answer leads to DOUBTFUL, and so does a claim
@@ -60,9 +61,10 @@ from chapar_sourcing.owner.replay import Replay
 from chapar_sourcing.owner.timers import Timers
 from chapar_sourcing.positions import Position
 from chapar_sourcing.refusing import LOG_DAMAGED, NOT_OWNER, OVERLOADED
+from chapar_sourcing.schema import FIRST_LEVEL, schema_of
 from chapar_sourcing.timers import TIMER_KIND
 
-_ENDED = frozenset({OwnerPhase.DEPOSED, OwnerPhase.ALARMED})
+_ENDED = frozenset({OwnerPhase.DEPOSED, OwnerPhase.ALARMED, OwnerPhase.OUTDATED})
 
 
 class Owner:
@@ -78,6 +80,7 @@ class Owner:
         address: str,
         new_writer: Callable[[], bytes],
         bounds: Bounds | None = None,
+        schema_level: int = FIRST_LEVEL,
     ) -> None:
         self.phase = OwnerPhase.STARTING
         self.fold = FoldState()
@@ -97,7 +100,8 @@ class Owner:
             projection=self._projection, replay=self._replay, bounds=self._bounds,
         )  # fmt: skip
         """What leaves memory."""
-        self._claims = Claims(address, generation, new_writer)
+        self._claims = Claims(address, generation, schema_level, new_writer)
+        self._schema = schema_of(domain.event_type)
         self._unanswered = 0
         """Commands received and not replied to."""
         self._reading = Reading(self._say, self._new_id)
@@ -114,6 +118,11 @@ class Owner:
     def epoch(self) -> int:
         """Of the latest own claim."""
         return self._claims.epoch
+
+    @property
+    def outdated(self) -> str:
+        """Why this binary must leave the log alone; empty when it knows the log's schema level."""
+        return self._schema.problem_of(self.fold.schema_level)
 
     def peek(self, key: Key) -> tuple[bool, Document | None]:
         """(known, document): what memory has of a key, undurable changes included; not known means ask the store."""
@@ -184,9 +193,11 @@ class Owner:
         the checkpoint, then says `CheckpointConfirmed`; after a failure it writes the same batch again.
 
         A batch that is cut at `documents_max` carries the old checkpoint; the last of its round moves it. After an
-        alarm there is nothing more to store: what is in memory cannot be trusted.
+        alarm there is nothing more to store: what is in memory cannot be trusted. Nor is there where the log is newer
+        than this binary.
         """
-        return None if self.phase is OwnerPhase.ALARMED else self._projection.take(self.fold, documents_max)
+        stopped = self.phase in (OwnerPhase.ALARMED, OwnerPhase.OUTDATED)
+        return None if stopped else self._projection.take(self.fold, documents_max)
 
     # ---- inputs
 
@@ -247,6 +258,9 @@ class Owner:
             self._reading.begin_at_checkpoint(self.fold)
             self._projection.start(given.checkpoint.fold)
             self._intake.answers.start(self.fold.offset, self.fold.time_ms)
+        if self.outdated:
+            self._end_outdated()
+            return
         self._enter(OwnerPhase.READING)
         self._read(None)
 
@@ -417,7 +431,7 @@ class Owner:
                 self.fold = state
                 if record.WhichOneof("kind") == "claim":
                     self._claimed(record.claim, valid=verdict is Verdict.CLAIM)
-                if self.phase is OwnerPhase.DEPOSED:
+                if self.phase in _ENDED:
                     return
         self._replay_done()
 
@@ -427,6 +441,8 @@ class Owner:
             self._intake.put_back(self._undo())
         if self._claims.folded(claim, valid=valid) is Standing.LOST:
             self._depose()
+        elif self.outdated:
+            self._end_outdated()
 
     def _replay_done(self) -> None:
         match self.phase:
@@ -465,6 +481,7 @@ class Owner:
         assert self._commits.in_flight is None, "its fate is known"
         self._enter(OwnerPhase.OWNING)
         self._timers.begin()
+        self._intake.begin(self.fold.schema_level)
         self._decide()
 
     # ---- ends
@@ -477,6 +494,13 @@ class Owner:
         self._enter(OwnerPhase.DEPOSED)
         self._replay.clear()
         for command in [*self._undo(), *self._intake.empty()]:
+            self._say(refused(command, NOT_OWNER))
+
+    def _end_outdated(self) -> None:
+        """Newer events may follow, which cannot be understood here: stops before them."""
+        self._enter(OwnerPhase.OUTDATED)
+        self._replay.clear()
+        for command in self._intake.empty():
             self._say(refused(command, NOT_OWNER))
 
     def _alarm(self, reason: str) -> None:

@@ -15,7 +15,8 @@ from chapar_sourcing.domain import DOCUMENT_BYTES_MAX, Document, Domain, Key, Re
 from chapar_sourcing.owner.blocks import ENTRY_FRAME_BYTES, Block, Change, Decided
 from chapar_sourcing.owner.memory import Memory, Slot
 from chapar_sourcing.owner.messages import Bounds, Command, Outcome
-from chapar_sourcing.refusing import ENTRY_TOO_LARGE
+from chapar_sourcing.refusing import ENTRY_TOO_LARGE, SCHEMA_LEVEL_LOW
+from chapar_sourcing.schema import FIRST_LEVEL, schema_of
 from chapar_sourcing.timers import TIMER_KIND, TimedDomain, Timer, due_timer, timer_request_id
 
 BUG = "BUG"
@@ -36,6 +37,9 @@ class Decider:
         self._domain = domain
         self._timed: TimedDomain[Any] | None = domain if isinstance(domain, TimedDomain) else None
         self._partition = partition
+        self._schema = schema_of(domain.event_type)
+        self.level = FIRST_LEVEL
+        """The log's schema level."""
         self._memory = memory
         self._bounds = bounds
 
@@ -69,6 +73,9 @@ class Decider:
             decision = self._domain.decide(documents, command.body, block.time_ms)
             if isinstance(decision, Refused) and (command.timer or not self._journals(decision)):
                 return Outcome(reason=decision.reason, detail=dict(decision.detail))
+            needed = 0 if isinstance(decision, Refused) else max(map(self._schema.level_of, decision), default=0)
+            if needed > self.level:
+                return Outcome(reason=SCHEMA_LEVEL_LOW, detail={"level": str(self.level), "needed": str(needed)})
             decided = self._decided(command, decision, block)
             if command.timer and not _deletes(decided, command.timer):
                 return Outcome(reason=BUG, bug=TimerKept(command.timer))

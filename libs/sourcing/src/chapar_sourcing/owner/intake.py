@@ -68,6 +68,10 @@ class Intake:
         self._failed_loads: list[int] = []
         self._next_load_id = 1
 
+    def begin(self, level: int) -> None:
+        """The log's schema level, from now on: events above it are refused."""
+        self._decider.level = level
+
     # ---- waiting rooms
 
     @property

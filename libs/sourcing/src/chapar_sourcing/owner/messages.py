@@ -36,6 +36,8 @@ class OwnerPhase(Enum):
     """Another has claimed: nothing is decided here any more."""
     ALARMED = "alarmed"
     """The log contradicts itself: nothing is decided here any more."""
+    OUTDATED = "outdated"
+    """The log is of a schema level that this binary does not know: nothing was claimed, nothing is decided."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """No operator's token, or not one of this installation."""
     REASON_WATCH_REFUSED: _Reason.ValueType  # 26
     """The user may not watch this key on this basis."""
+    REASON_SCHEMA_LEVEL_LOW: _Reason.ValueType  # 27
+    """What was asked for is new, and an operator has not raised the log's schema level to it yet: nothing was done."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the gateway, or the engine behind every owner, refuses."""
@@ -137,6 +139,8 @@ REASON_OPERATOR_UNKNOWN: Reason.ValueType  # 25
 """No operator's token, or not one of this installation."""
 REASON_WATCH_REFUSED: Reason.ValueType  # 26
 """The user may not watch this key on this basis."""
+REASON_SCHEMA_LEVEL_LOW: Reason.ValueType  # 27
+"""What was asked for is new, and an operator has not raised the log's schema level to it yet: nothing was done."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 @_typing.final

@@ -256,8 +256,13 @@ class Method(_message.Message):
 Global___Method: _TypeAlias = Method  # noqa: Y015
 
 METHOD_FIELD_NUMBER: _builtins.int
+LEVEL_FIELD_NUMBER: _builtins.int
 STATUS_FIELD_NUMBER: _builtins.int
 method: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Method]
 """What the gateway needs to know of this method."""
+level: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.int]
+"""Level that a log must have been raised to before this kind of event is written to it; absent or 1: any. Set on
+fields of a journal package's `Event`.
+"""
 status: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, Global___StatusCode.ValueType]
 """The status code that goes with this refusal reason."""
