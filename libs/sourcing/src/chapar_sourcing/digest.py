@@ -90,8 +90,7 @@ async def refold(
 ) -> Refolded:
     """Folds a partition from its first record, or on from what was folded, to the end or up to an offset.
 
-    Changes `onto`. Raises `LogDamaged`, `Unavailable`, and `LogTooNew` where the log is of a level that this binary does
-    not know.
+    Changes `onto`. Raises `LogDamaged`, `Unavailable`, and `LogTooNew` where this binary does not know the log's level.
     """
     refolded, schema = onto or Refolded(), schema_of(domain.event_type)
     while records := await source.read(partition, refolded.state.offset + 1):

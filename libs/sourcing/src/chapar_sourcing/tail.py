@@ -173,8 +173,12 @@ class BlockReader:
             raise LogDamaged(f"the log ends before offset {self._state.offset + 1}") from None
         if not records:
             await self._journal.wait(self._partition, self._state.offset + 1, WAIT_MS_MAX)
+        # Beyond what the owner has folded, a newer release may have written what cannot be understood here.
+        known = [record for record in records if record.offset <= self._tail.top]
+        if records and not known:
+            raise LogDamaged(f"the log has no record from offset {self._state.offset + 1} to {self._tail.top}")
         found: list[ValidBlock] = []
-        for record in records:
+        for record in known:
             self._state, verdict, parsed = fold(self._state, record.offset, record.data)
             if verdict is Verdict.BLOCK:
                 found.append(ValidBlock(record.offset, parsed.block, self._state.hash))

@@ -60,6 +60,15 @@ async def test_every_block_after_the_cursor_is_read_once(ring: int, seen: int) -
     assert reader.caught_up
 
 
+async def test_a_reader_does_not_run_ahead_of_its_owner() -> None:
+    world, blocks = await written(6)
+    tail = full_tail(blocks[:3], blocks_max=1)
+    reader = BlockReader(0, MemoryJournal(world.log), tail, NOWHERE, b"")
+    texts = [at.event.text for block in await reader.next(64) for at in block.events(Event)]
+    assert texts == ["0", "1", "2"]
+    assert reader.caught_up
+
+
 async def test_a_reader_that_waits_is_woken() -> None:
     world, blocks = await written(3)
     tail = full_tail(blocks[:2])
