@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-from chapar_client.demo import Stage
+from chapar_client.demo import Stage, eventually
 from tests.e2e.kit import E2E
 
 pytestmark = E2E
@@ -123,3 +123,22 @@ async def test_the_log_can_be_verified_beside_the_running_services(stage: Stage,
     reports = [json.loads(line) for line in output.splitlines()]
     assert {report["service"] for report in reports} == {"identity", "messaging", "presence", "payments"}
     assert all(report["findings"] == [] for report in reports)
+
+
+async def test_an_account_is_erased_from_a_terminal_only_when_it_is_meant(stage: Stage, tmp_path: Path) -> None:
+    nika, omid = Terminal(stage, tmp_path, "nika"), Terminal(stage, tmp_path, "omid")
+    nikas_id, omids_id = await nika.login(), await omid.login()
+    await nika.types("send", omids_id, "تا همیشه؟")
+    await nika.types("erase", typed="n\n", code=1)
+    assert nikas_id in await nika.types("whoami")
+    assert "Erased" in await nika.types("erase", typed="y\n")
+    await nika.types("whoami", code=3)
+
+    async def is_erased() -> bool:
+        return "(erased)" in await omid.types("history", nikas_id)
+
+    await eventually(is_erased, "the text being erased")
+    desk = ("--data", str(stage.data_dir), "--operators", stage.up.operator_address)
+    await omid.types("operator", "erase", omids_id, "--reason", "", "--yes", *desk, code=1)
+    shown = json.loads(await omid.types("operator", "erase", omids_id, "--reason", "case 7", "--yes", "--json", *desk))
+    assert shown["user_id"] == omids_id
