@@ -145,6 +145,9 @@ class Inbox:
             await asyncio.sleep(backoff_s if lost.pause_s is None else lost.pause_s)
 
     async def _subscription(self) -> AsyncGenerator[InboxUpdate, None]:
+        # A channel that looks for its gateway fails streams at once; who waits for it is back as soon as it is found.
+        if not await self._transport.connected(_SILENCE_S_MAX):
+            raise Lost("no gateway answers")
         metadata = await self._calls.authorisation(Attempt.within(_SILENCE_S_MAX))
         request = gateway.SubscribeRequest(presence_interests=self._interests)
         if self._cursor is not None:

@@ -6,11 +6,12 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Self, TypeVar
+from typing import Self, TypeVar
 
-from chapar_sourcing.adapters.sqlite._files import FileRefused, Format, connect_writer, hold, read_metadata
+from chapar_sourcing.adapters.sqlite._files import Format, connect_writer, read_metadata
+from chapar_sourcing.adapters.sqlite._hold import CLOSED, OPEN, FileRefused, Hold
 from chapar_sourcing.adapters.sqlite._reads import Reads
-from chapar_sourcing.adapters.sqlite._writes import Writes, end_process
+from chapar_sourcing.adapters.sqlite._writes import Writes, cut_log, end_process
 
 T = TypeVar("T")
 
@@ -18,8 +19,8 @@ T = TypeVar("T")
 class Database:
     """A file held by this process."""
 
-    def __init__(self, lock: IO[str], writes: Writes, reads: Reads, metadata: Mapping[str, str]) -> None:
-        self._lock = lock
+    def __init__(self, hold: Hold, writes: Writes, reads: Reads, metadata: Mapping[str, str]) -> None:
+        self._hold = hold
         self._writes = writes
         self._reads = reads
         self.metadata = metadata
@@ -34,17 +35,20 @@ class Database:
 
         `check` says what is wrong with the metadata found, if anything is. Raises `FileRefused`.
         """
-        lock = await asyncio.to_thread(hold, path.with_name(f"{path.name}.lock"))
+        hold = await asyncio.to_thread(Hold.take, path)
         try:
+            hold.check(path)
             connection = await asyncio.to_thread(connect_writer, path, layout, metadata or {}, synchronous=synchronous)
             found = read_metadata(connection)
             if problem := check(found):
                 connection.close()
                 raise FileRefused(f"{path} {problem}")
+            await asyncio.to_thread(hold.note, OPEN)
         except BaseException:
-            lock.close()
+            hold.close()
             raise
-        return cls(lock, Writes(path, connection, broken=broken), Reads(path), found)
+        writes = Writes(path, connection, broken=broken, ended=lambda whole: hold.note(CLOSED if whole else ""))
+        return cls(hold, writes, Reads(path, broken=broken), found)
 
     async def write(
         self, job: Callable[[sqlite3.Connection], T], *, then: Callable[[T], None] | None = None, size: int = 0
@@ -59,15 +63,10 @@ class Database:
     async def cut_log(self) -> bool:
         """Writes the write-ahead log back and cuts it, so that nothing older than the file is left in it; False when
         a reader is in the way."""
-
-        def cut(connection: sqlite3.Connection) -> bool:
-            row = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            return bool(row[0] == 0)
-
-        return await self._writes.run(cut, transactional=False)
+        return await self._writes.run(cut_log, transactional=False)
 
     async def close(self) -> None:
         """Finishes what waits and gives the file back."""
         await self._reads.close()
         await self._writes.close()
-        self._lock.close()
+        self._hold.close()

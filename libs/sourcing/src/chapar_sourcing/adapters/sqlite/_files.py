@@ -1,23 +1,21 @@
-"""Who may open a SQLite file, and whether it is what it should be.
+"""Whether a SQLite file is what it should be, and how it is opened and created.
 
-A file is held by one process through a lock on `<file>.lock`, which ends with the process however it ends. Its
-`metadata` table says what it holds and in which format; anything else is refused, never converted in passing.
+Its `metadata` table says what it holds, of which service, and in which format; anything else is refused, never
+converted in passing. A file whose write-ahead log cannot be read to its end is refused, too.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
-
-class FileRefused(RuntimeError):
-    """The file is held by another process, or is not what was asked for. The text is for the operator."""
+from chapar_sourcing.adapters.sqlite._hold import FileRefused
+from chapar_sourcing.adapters.sqlite._sums import is_damage
+from chapar_sourcing.adapters.sqlite._wal import wal_damage
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +28,8 @@ class Format:
     """Statements that create them, once."""
     added_tables: Sequence[str] = ()
     """Statements that create what files made before lack; each harmless where it is there."""
+    added_columns: Sequence[tuple[str, str]] = ()
+    """(table, column with its type) that files made before lack; their rows have NULL there."""
     pragmas: Mapping[str, str | int] = field(default_factory=dict)
 
 
@@ -38,58 +38,69 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def hold(path: Path) -> IO[str]:
-    """Takes the lock at `path` for this process; closing what is returned gives it back."""
-    make_folder(path.parent)
-    lock = path.open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        holder = lock.read().strip() or "unknown"
-        lock.close()
-        raise FileRefused(f"{path} is held by process {holder}") from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
-    return lock
-
-
-def make_folder(folder: Path) -> None:
-    """Creates a folder for this user alone, durably."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(folder.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def connect_writer(path: Path, layout: Format, metadata: Mapping[str, str], *, synchronous: str) -> sqlite3.Connection:
     """Opens or creates a file for its one writer.
 
-    `metadata` is written at creation. Raises `FileRefused` when the file is of another kind or format.
+    `metadata` is written at creation. Raises `FileRefused` when the file is no file, cannot be written, is in use by
+    another program, damaged, or of another kind or format.
     """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    _check_path(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA busy_timeout = 1000")
         _check_kind(connection, path, layout)
+        if damage := wal_damage(path):
+            raise FileRefused(f"{damage}. Nothing is decided on it: restore {path} and its log from a copy")
         # SQLite's automatic checkpoints hide errors: `_writes` writes the log back itself.
         pragmas = {"journal_mode": "WAL", "synchronous": synchronous, "wal_autocheckpoint": 0, **layout.pragmas}
         for pragma, value in pragmas.items():
             connection.execute(f"PRAGMA {pragma} = {value}")
         _create(connection, layout, metadata)
-    except sqlite3.DatabaseError as error:
+        _add(connection, layout)
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         connection.close()
-        raise FileRefused(f"{path} cannot be opened as {layout.kind}: {error}") from error
+        raise FileRefused(f"{path} cannot be opened as {layout.kind}: {error}{_remedy(error, path)}") from error
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _check_path(path: Path) -> None:
+    if path.is_symlink():
+        # The lock and the log would stand beside the link, and another link would have others.
+        raise FileRefused(
+            f"{path} is a symbolic link to {path.readlink()}: put the file itself here, or link its folder"
+        )
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise FileRefused(
+            f"{path} cannot be written ({error.strerror}): it must be a file that user {os.geteuid()} may write"
+        ) from error
+
+
+def _remedy(error: Exception, path: Path) -> str:
+    """What an operator can do about an error."""
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return f". {lock_holders(path)} it: end that program first"
+        case _ if is_damage(error):
+            return ". It is damaged: nothing is decided on it; restore it and its log from a copy"
+        case sqlite3.SQLITE_FULL:
+            return ". Make room on the disk"
+        case _:
+            return ""
+
+
+def lock_holders(path: Path) -> str:
+    """Who has SQLite's own locks on a file, as far as the system tells."""
+    inodes = {str(file.stat().st_ino) for file in (path, path.with_name(f"{path.name}-shm")) if file.exists()}
+    locks = Path("/proc/locks")
+    lines = [line.split() for line in locks.read_text("ascii").splitlines()] if locks.exists() else []
+    pids = {line[4] for line in lines if len(line) > 5 and line[5].rpartition(":")[2] in inodes}
+    others = sorted(pids - {str(os.getpid())})
+    return f"Process {', '.join(others)} writes" if others else "Another program writes"
 
 
 def read_metadata(connection: sqlite3.Connection) -> dict[str, str]:
@@ -110,13 +121,21 @@ def _check_kind(connection: sqlite3.Connection, path: Path, layout: Format) -> N
 
 def _create(connection: sqlite3.Connection, layout: Format, metadata: Mapping[str, str]) -> None:
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'metadata'").fetchone():
-        for statement in layout.added_tables:
-            connection.execute(statement)
         return
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("CREATE TABLE metadata (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
-    for statement in (*layout.tables, *layout.added_tables):
+    for statement in layout.tables:
         connection.execute(statement)
     rows = {"kind": layout.kind, "format": str(layout.version), **metadata}
     connection.executemany("INSERT INTO metadata VALUES (?, ?)", rows.items())
     connection.execute("COMMIT")
+
+
+def _add(connection: sqlite3.Connection, layout: Format) -> None:
+    """What came to the format later: tables and columns that older files lack."""
+    for statement in layout.added_tables:
+        connection.execute(statement)
+    for table, column in layout.added_columns:
+        there = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+        if column.split()[0] not in there:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 from chapar_sourcing.adapters._bell import Bell
 from chapar_sourcing.adapters.sqlite._database import Database
 from chapar_sourcing.adapters.sqlite._files import Format, wall_clock_ms
+from chapar_sourcing.adapters.sqlite._hold import FileRefused
 from chapar_sourcing.adapters.sqlite._reads import page
+from chapar_sourcing.adapters.sqlite._sums import RowDamaged, check_sum, row_sum
 from chapar_sourcing.adapters.sqlite._writes import WriteUndone, WriteUnknown, end_process
 from chapar_sourcing.partitions import SLOTS
 from chapar_sourcing.ports import Appended, AppendRejected, AppendUnknown, JournalRecord, OffsetOutOfRange, Unavailable
@@ -25,7 +27,11 @@ JOURNAL = Format(
         """CREATE TABLE journal (partition INTEGER NOT NULL, offset INTEGER NOT NULL, time_ms INTEGER NOT NULL,
         data BLOB NOT NULL, PRIMARY KEY (partition, offset))""",
     ),
+    added_columns=(("journal", "sum INTEGER"),),
 )
+_APPEND = "INSERT INTO journal (partition, offset, time_ms, data, sum) VALUES (?, ?, ?, ?, ?)"
+_READ = """SELECT offset, time_ms, data, sum FROM journal WHERE partition = ? AND offset >= ?
+    ORDER BY offset LIMIT ?"""
 _END = "SELECT COALESCE(MAX(offset), -1) + 1 FROM journal WHERE partition = ?"
 
 
@@ -65,9 +71,18 @@ class SqliteJournal:
         )  # fmt: skip
 
         def ends(connection: sqlite3.Connection) -> dict[int, int]:
-            return {p: connection.execute(_END, (p,)).fetchone()[0] for p in range(partitions)}
+            found = {p: connection.execute(_END, (p,)).fetchone()[0] for p in range(partitions)}
+            (records,) = connection.execute("SELECT COALESCE(MAX(rowid), 0) FROM journal").fetchone()
+            if sum(found.values()) != records:
+                raise RowDamaged(f"its partitions have {sum(found.values())} records, {records} were appended")
+            return found
 
-        return cls(database, await database.read(ends), append_deadline_ms=append_deadline_ms, now_ms=now_ms)
+        try:
+            found = await database.read(ends)
+        except Unavailable as error:
+            await database.close()
+            raise FileRefused(f"{path} is damaged: {error}. Restore it and its log from a copy") from error
+        return cls(database, found, append_deadline_ms=append_deadline_ms, now_ms=now_ms)
 
     @property
     def journal_id(self) -> str:
@@ -93,7 +108,11 @@ class SqliteJournal:
         def job(connection: sqlite3.Connection) -> tuple[int, int]:
             time_ms = self._now_ms()
             (offset,) = connection.execute(_END, (partition,)).fetchone()
-            connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?)", (partition, offset, time_ms, data))
+            if offset < self._ends[partition]:
+                raise RowDamaged(
+                    f"partition {partition} ends at {offset}, but {self._ends[partition]} was acknowledged"
+                )
+            connection.execute(_APPEND, (partition, offset, time_ms, data, row_sum(data, partition, offset, time_ms)))
             return offset, time_ms
 
         try:
@@ -112,13 +131,15 @@ class SqliteJournal:
         self._check_partition(partition)
 
         def query(connection: sqlite3.Connection) -> list[JournalRecord]:
-            rows = connection.execute(
-                "SELECT offset, data FROM journal WHERE partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
-                (partition, from_offset, records_max),
-            )
-            found = [JournalRecord(offset, data) for offset, data in page(rows)]
-            if not found and from_offset > (end := connection.execute(_END, (partition,)).fetchone()[0]):
+            end = connection.execute(_END, (partition,)).fetchone()[0]
+            if from_offset > end:
                 raise OffsetOutOfRange(f"partition {partition} ends at {end}, before {from_offset}")
+            rows = connection.execute(_READ, (partition, from_offset, records_max))
+            found = [JournalRecord(offset, data) for offset, data in page(_checked(partition, rows))]
+            if [record.offset for record in found] != list(range(from_offset, from_offset + len(found))):
+                raise RowDamaged(f"records of partition {partition} after {from_offset} are gone")
+            if not found and from_offset < end:
+                raise RowDamaged(f"partition {partition} ends at {end}, and {from_offset} is gone")
             return found
 
         return await self._database.read(query)
@@ -166,3 +187,10 @@ def _problem(found: Mapping[str, str], partitions: int, journal_id: str | None) 
     if journal_id is not None and found["journal_id"] != journal_id:
         return f"is journal {found['journal_id']}, not {journal_id}"
     return None
+
+
+def _checked(partition: int, rows: Iterable[tuple[int, int, bytes, int | None]]) -> Iterator[tuple[int, bytes]]:
+    """(offset, data) of rows that are what was written."""
+    for offset, time_ms, data, found in rows:
+        check_sum(found, data, partition, offset, time_ms)
+        yield offset, data

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from chapar_sourcing.adapters.sqlite._database import Database
 from chapar_sourcing.adapters.sqlite._files import Format
+from chapar_sourcing.adapters.sqlite._sums import check_sum, row_sum
 from chapar_sourcing.adapters.sqlite._writes import end_process
 from chapar_sourcing.ports import KeyRow, Unavailable
 
@@ -19,9 +20,10 @@ KEYS = Format(
         """CREATE TABLE keys (subject TEXT NOT NULL, period INTEGER NOT NULL, key_id TEXT NOT NULL UNIQUE,
         wrapped BLOB NOT NULL, PRIMARY KEY (subject, period))""",
     ),
+    added_columns=(("keys", "sum INTEGER"),),
     pragmas={"secure_delete": "ON"},
 )
-_COLUMNS = "SELECT key_id, subject, period, wrapped FROM keys"
+_COLUMNS = "SELECT key_id, subject, period, wrapped, sum FROM keys"
 
 
 class SqliteKeyStore:
@@ -52,8 +54,8 @@ class SqliteKeyStore:
             if _get(connection, row.key_id) is not None:
                 raise ValueError(f"key id {row.key_id} is taken")
             connection.execute(
-                "INSERT INTO keys (subject, period, key_id, wrapped) VALUES (?, ?, ?, ?)",
-                (row.subject, row.period, row.key_id, row.wrapped),
+                "INSERT INTO keys (subject, period, key_id, wrapped, sum) VALUES (?, ?, ?, ?, ?)",
+                (row.subject, row.period, row.key_id, row.wrapped, _sum(row)),
             )
             return row
 
@@ -88,11 +90,29 @@ class SqliteKeyStore:
 
 
 def _current(connection: sqlite3.Connection, subject: str, period: int) -> KeyRow | None:
-    newest = f"{_COLUMNS} WHERE subject = ? AND period >= ? ORDER BY period DESC LIMIT 1"
-    found = connection.execute(newest, (subject, period)).fetchone()
-    return KeyRow(*found) if found else None
+    """The newest key: the last one before what follows the subject, both of them whole."""
+    _row(connection.execute(f"{_COLUMNS} WHERE subject > ? ORDER BY subject, period LIMIT 1", (subject,)).fetchone())
+    newest = f"{_COLUMNS} WHERE subject <= ? ORDER BY subject DESC, period DESC LIMIT 1"
+    row = _row(connection.execute(newest, (subject,)).fetchone())
+    return row if row is not None and row.subject == subject and row.period >= period else None
 
 
 def _get(connection: sqlite3.Connection, key_id: str) -> KeyRow | None:
-    found = connection.execute(f"{_COLUMNS} WHERE key_id = ?", (key_id,)).fetchone()
-    return KeyRow(*found) if found else None
+    """A key by its id; that there is none is believed beside neighbours that are whole."""
+    row = _row(connection.execute(f"{_COLUMNS} WHERE key_id >= ? ORDER BY key_id LIMIT 1", (key_id,)).fetchone())
+    if row is not None and row.key_id == key_id:
+        return row
+    _row(connection.execute(f"{_COLUMNS} WHERE key_id < ? ORDER BY key_id DESC LIMIT 1", (key_id,)).fetchone())
+    return None
+
+
+def _row(found: tuple[Any, ...] | None) -> KeyRow | None:
+    if found is None:
+        return None
+    row = KeyRow(*found[:4])
+    check_sum(found[4], row.wrapped, row.subject, row.period, row.key_id)
+    return row
+
+
+def _sum(row: KeyRow) -> int:
+    return row_sum(row.wrapped, row.subject, row.period, row.key_id)

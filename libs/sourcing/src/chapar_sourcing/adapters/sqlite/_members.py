@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from chapar_sourcing.adapters.sqlite._database import Database
-from chapar_sourcing.adapters.sqlite._files import FileRefused, Format, wall_clock_ms
+from chapar_sourcing.adapters.sqlite._files import Format, wall_clock_ms
+from chapar_sourcing.adapters.sqlite._hold import FileRefused
 from chapar_sourcing.adapters.sqlite._reads import Reads
 from chapar_sourcing.adapters.sqlite._writes import end_process
 from chapar_sourcing.ports import OwnerRow, Unavailable

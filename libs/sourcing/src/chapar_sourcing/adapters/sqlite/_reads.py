@@ -1,4 +1,8 @@
-"""Short read-only transactions on a SQLite file, on a few threads. Works beside a writer in another process."""
+"""Short read-only transactions on a SQLite file, on a few threads. Works beside a writer in another process.
+
+What is found to be damaged is never handed out: the process that holds the file ends, as it does when it cannot write;
+others are told that the file cannot be read.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from chapar_sourcing.adapters.sqlite._sums import RowDamaged, is_damage
 from chapar_sourcing.ports import Unavailable
 
 T = TypeVar("T")
@@ -23,8 +28,10 @@ WAITING_MAX = 2_000
 class Reads:
     """Runs queries; each sees one consistent, committed state."""
 
-    def __init__(self, path: Path, *, threads: int = 2) -> None:
+    def __init__(self, path: Path, *, threads: int = 2, broken: Callable[[str], None] = lambda _: None) -> None:
+        """`broken` is called when the file is found to be damaged; of a file that is held here it should not return."""
         self._path = path
+        self._broken = broken
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"read-{path.name}")
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -60,7 +67,9 @@ class Reads:
                 return query(connection)
             finally:
                 connection.execute("ROLLBACK")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, RowDamaged, UnicodeDecodeError) as error:
+            if is_damage(error):
+                self._broken(f"{self._path} is damaged: {error}. Restore it and its log from a copy")
             raise Unavailable(f"{self._path.name} cannot be read: {error}") from error
 
     def _connection(self) -> sqlite3.Connection:

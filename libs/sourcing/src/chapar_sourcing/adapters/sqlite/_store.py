@@ -23,12 +23,18 @@ from chapar_sourcing.adapters.sqlite._editions import (
     shelf_of,
 )
 from chapar_sourcing.adapters.sqlite._files import Format
+from chapar_sourcing.adapters.sqlite._sums import row_sum
+from chapar_sourcing.adapters.sqlite._tables import (
+    read_checkpoint,
+    read_cursors,
+    read_document,
+    read_documents,
+    read_rows,
+)
 from chapar_sourcing.adapters.sqlite._writes import end_process
 from chapar_sourcing.domain import Key, Stored
 from chapar_sourcing.editions import Editions
-from chapar_sourcing.fold import FoldState
 from chapar_sourcing.ports import Checkpoint, Cursor, DocumentWrite, Row, StoreBehind
-from chapar_sourcing.positions import Position
 
 STORE = Format(
     kind="store",
@@ -45,17 +51,21 @@ STORE = Format(
         PRIMARY KEY (partition, name)) WITHOUT ROWID""",
     ),
     added_tables=(EDITIONS_TABLE,),
+    added_columns=tuple((table, "sum INTEGER") for table in ("documents", "checkpoints", "rows", "cursors")),
 )
-_WRITE_DOCUMENT = """INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET offset = excluded.offset, event_index = excluded.event_index, data = excluded.data
+_WRITE_DOCUMENT = """INSERT INTO documents (partition, kind, parent, id, offset, event_index, data, sum)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    offset = excluded.offset, event_index = excluded.event_index, data = excluded.data, sum = excluded.sum
     WHERE (offset, event_index) < (excluded.offset, excluded.event_index)"""
-_WRITE_CHECKPOINT = """INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET offset = excluded.offset, fold = excluded.fold WHERE offset < excluded.offset"""
-_MERGE_FIELD = """INSERT INTO rows VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET value = excluded.value WHERE value < excluded.value"""
-_WRITE_CURSOR = """INSERT INTO cursors VALUES (?, ?, ?, ?, ?, ?, ?)
+_WRITE_CHECKPOINT = """INSERT INTO checkpoints (partition, journal_id, generation, offset, fold, sum)
+    VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    offset = excluded.offset, fold = excluded.fold, sum = excluded.sum WHERE offset < excluded.offset"""
+_MERGE_FIELD = """INSERT INTO rows (partition, key, row, field, value, sum) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET value = excluded.value, sum = excluded.sum WHERE value < excluded.value"""
+_WRITE_CURSOR = """INSERT INTO cursors
+    (partition, name, offset, event_index, hash, last_offset, last_event_index, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET offset = excluded.offset, event_index = excluded.event_index, hash = excluded.hash,
-    last_offset = excluded.last_offset, last_event_index = excluded.last_event_index
+    last_offset = excluded.last_offset, last_event_index = excluded.last_event_index, sum = excluded.sum
     WHERE (offset, event_index) < (excluded.offset, excluded.event_index)"""
 
 _NEXT_PARENT = """SELECT parent FROM documents WHERE partition = ? AND kind = ? AND parent > ? AND data IS NOT NULL
@@ -80,13 +90,7 @@ class SqliteStore:
         """The checkpoint of a partition."""
 
         def query(connection: sqlite3.Connection) -> Checkpoint | None:
-            found = connection.execute(
-                "SELECT journal_id, generation, fold FROM checkpoints WHERE partition = ?",
-                (self._shelf(connection, partition),),
-            ).fetchone()
-            if found is None:
-                return None
-            return Checkpoint(found[0], found[1], msgspec.msgpack.decode(found[2], type=FoldState))
+            return read_checkpoint(connection, self._shelf(connection, partition))
 
         return await self._database.read(query)
 
@@ -96,14 +100,17 @@ class SqliteStore:
 
         def job(connection: sqlite3.Connection) -> None:
             shelf = self._shelf(connection, partition)
-            connection.executemany(_WRITE_DOCUMENT, ((shelf, *value) for value in values))
+            connection.executemany(
+                _WRITE_DOCUMENT, ((shelf, *value, row_sum(value[-1], shelf, *value[:-1])) for value in values)
+            )
 
         await self._database.write(job, size=sum(len(write.data or b"") for write in documents))
 
     async def write_checkpoint(self, partition: int, checkpoint: Checkpoint) -> None:
         """Moves the checkpoint forward."""
         journal = (checkpoint.journal_id, checkpoint.generation)
-        values = (*journal, checkpoint.fold.offset, msgspec.msgpack.encode(checkpoint.fold))
+        fold = msgspec.msgpack.encode(checkpoint.fold)
+        values = (*journal, checkpoint.fold.offset, fold)
 
         def job(connection: sqlite3.Connection) -> None:
             shelf = self._shelf(connection, partition)
@@ -112,7 +119,7 @@ class SqliteStore:
             ).fetchone()
             if stored is not None and stored != journal:
                 raise ValueError(f"the store belongs to journal {stored}, not {journal}")
-            connection.execute(_WRITE_CHECKPOINT, (shelf, *values))
+            connection.execute(_WRITE_CHECKPOINT, (shelf, *values, row_sum(fold, shelf, *values[:-1])))
 
         await self._database.write(job)
 
@@ -123,13 +130,9 @@ class SqliteStore:
             shelf = self._fresh(connection, partition, at_least)
             found = {}
             for key in keys:
-                row = connection.execute(
-                    "SELECT offset, event_index, data FROM documents"
-                    " WHERE partition = ? AND kind = ? AND parent = ? AND id = ?",
-                    (shelf, *key),
-                ).fetchone()
-                if row is not None:
-                    found[key] = Stored(Position(row[0], row[1]), row[2])
+                stored = read_document(connection, shelf, key)
+                if stored is not None:
+                    found[key] = stored
             return found
 
         return await self._database.read(query)
@@ -148,7 +151,7 @@ class SqliteStore:
 
         def query(connection: sqlite3.Connection) -> list[tuple[Key, Stored]]:
             shelf = self._fresh(connection, partition, at_least)
-            return _documents(connection, f"WHERE {where} ORDER BY id {order} LIMIT ?", (shelf, *values, limit))
+            return read_documents(connection, f"WHERE {where} ORDER BY id {order} LIMIT ?", (shelf, *values, limit))
 
         return await self._database.read(query)
 
@@ -172,7 +175,7 @@ class SqliteStore:
         tail = f"WHERE partition = ? {beyond} ORDER BY kind, parent, id LIMIT ?"
 
         def query(connection: sqlite3.Connection) -> list[tuple[Key, Stored]]:
-            return _documents(connection, tail, (self._fresh(connection, partition, at_least), *values))
+            return read_documents(connection, tail, (self._fresh(connection, partition, at_least), *values))
 
         return await self._database.read(query)
 
@@ -182,7 +185,9 @@ class SqliteStore:
 
         def job(connection: sqlite3.Connection) -> None:
             for shelf in self._shelves(connection, partition):
-                connection.executemany(_MERGE_FIELD, ((shelf, *value) for value in values))
+                connection.executemany(
+                    _MERGE_FIELD, ((shelf, *value, row_sum(value[-1], shelf, *value[:-1])) for value in values)
+                )
 
         await self._database.write(job)
 
@@ -190,13 +195,7 @@ class SqliteStore:
         """All rows of a key."""
 
         def query(connection: sqlite3.Connection) -> list[Row]:
-            found: dict[str, dict[str, bytes]] = {}
-            for row, name, value in connection.execute(
-                "SELECT row, field, value FROM rows WHERE partition = ? AND key = ? ORDER BY row",
-                (self._shelf(connection, partition), key),
-            ):
-                found.setdefault(row, {})[name] = value
-            return [Row(key, row, fields) for row, fields in found.items()]
+            return read_rows(connection, self._shelf(connection, partition), key)
 
         return await self._database.read(query)
 
@@ -209,22 +208,13 @@ class SqliteStore:
     async def write_cursor(self, partition: int, name: str, cursor: Cursor) -> None:
         """Moves a cursor forward."""
         values = (partition, name, *cursor.position, cursor.hash, *cursor.last)
-        await self._database.write(lambda connection: _run(connection, _WRITE_CURSOR, values))
+        row = (*values, row_sum(None, *values))
+        await self._database.write(lambda connection: _run(connection, _WRITE_CURSOR, row))
 
     async def read_cursors(self, partition: int) -> Mapping[str, Cursor]:
         """All cursors of a partition."""
 
-        def query(connection: sqlite3.Connection) -> dict[str, Cursor]:
-            return {
-                name: Cursor(Position(offset, event_index), digest, Position(last_offset, last_event_index))
-                for name, offset, event_index, digest, last_offset, last_event_index in connection.execute(
-                    "SELECT name, offset, event_index, hash, last_offset, last_event_index FROM cursors"
-                    " WHERE partition = ?",
-                    (partition,),
-                )
-            }
-
-        return await self._database.read(query)
+        return await self._database.read(lambda connection: read_cursors(connection, partition))
 
     async def editions(self, partition: int) -> Editions:
         """Which edition is live, and what stands beside it."""
@@ -267,8 +257,8 @@ class SqliteStore:
     def _fresh(self, connection: sqlite3.Connection, partition: int, at_least: int) -> int:
         """The shelf, once its checkpoint is found not to be below `at_least`."""
         shelf = self._shelf(connection, partition)
-        found = connection.execute("SELECT offset FROM checkpoints WHERE partition = ?", (shelf,)).fetchone()
-        reached = found[0] if found is not None else -1
+        found = read_checkpoint(connection, shelf)
+        reached = -1 if found is None else found.fold.offset
         if reached < at_least:
             raise StoreBehind(f"partition {partition} has {reached}, not {at_least}")
         return shelf
@@ -287,11 +277,3 @@ def _distinct(connection: sqlite3.Connection, step: str, group: Sequence[object]
             break
         found.append(row[0])
     return found
-
-
-def _documents(connection: sqlite3.Connection, tail: str, values: Sequence[object]) -> list[tuple[Key, Stored]]:
-    columns = "SELECT kind, parent, id, offset, event_index, data FROM documents"
-    return [
-        (Key(kind, parent, id_), Stored(Position(offset, event_index), data))
-        for kind, parent, id_, offset, event_index, data in connection.execute(f"{columns} {tail}", values)
-    ]

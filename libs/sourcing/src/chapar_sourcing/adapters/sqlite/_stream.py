@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
 from chapar_sourcing.adapters._bell import Bell
 from chapar_sourcing.adapters._sizes import check_sizes
 from chapar_sourcing.adapters.sqlite._database import Database
-from chapar_sourcing.adapters.sqlite._files import FileRefused, Format, wall_clock_ms
+from chapar_sourcing.adapters.sqlite._files import Format, wall_clock_ms
+from chapar_sourcing.adapters.sqlite._hold import FileRefused
 from chapar_sourcing.adapters.sqlite._reads import Reads, page
+from chapar_sourcing.adapters.sqlite._sums import RowDamaged, check_sum, row_sum
 from chapar_sourcing.adapters.sqlite._tail import Tail
 from chapar_sourcing.adapters.sqlite._writes import end_process
 from chapar_sourcing.ports import OffsetOutOfRange, StreamEntry, Unavailable
@@ -29,6 +31,7 @@ STREAM = Format(
         data BLOB NOT NULL, expire_ms INTEGER, UNIQUE (topic, partition, offset))""",
         "CREATE INDEX expiring ON records (expire_ms) WHERE expire_ms IS NOT NULL",
     ),
+    added_columns=(("records", "sum INTEGER"),),
 )
 FORGET_MAX = 2_000
 """Expired records deleted with one publish."""
@@ -125,8 +128,11 @@ class SqliteStream:
             now_ms = self._now_ms()
             expire_ms = None if retention_ms is None else now_ms + retention_ms
             connection.executemany(
-                "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
-                [(topic, partition, offset, data, expire_ms) for offset, data in enumerate(records, first)],
+                "INSERT INTO records (topic, partition, offset, data, expire_ms, sum) VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (topic, partition, offset, data, expire_ms, row_sum(data, topic, partition, offset))
+                    for offset, data in enumerate(records, first)
+                ],
             )
             end = first + len(records)
             connection.execute(
@@ -151,11 +157,13 @@ class SqliteStream:
             if from_offset > end:
                 raise OffsetOutOfRange(f"{topic} partition {partition} ends at {end}, before {from_offset}")
             rows = connection.execute(
-                "SELECT offset, data FROM records WHERE topic = ? AND partition = ? AND offset >= ?"
+                "SELECT offset, data, sum FROM records WHERE topic = ? AND partition = ? AND offset >= ?"
                 " ORDER BY offset LIMIT ?",
                 (topic, partition, from_offset, records_max),
             )
-            return [StreamEntry(offset, data) for offset, data in page(rows)]
+            found = [StreamEntry(offset, data) for offset, data in page(_checked(topic, partition, rows))]
+            _check_dense(connection, topic, partition, from_offset, [entry.offset for entry in found], end)
+            return found
 
         return await self._file(topic).read(query)
 
@@ -163,11 +171,8 @@ class SqliteStream:
         """Offset of the first record kept."""
 
         def query(connection: sqlite3.Connection) -> int:
-            end = _end(connection, topic, partition)
-            (first,) = connection.execute(
-                "SELECT MIN(offset) FROM records WHERE topic = ? AND partition = ?", (topic, partition)
-            ).fetchone()
-            return end if first is None else first
+            first = _start(connection, topic, partition)
+            return _end(connection, topic, partition) if first is None else first
 
         return await self._file(topic).read(query)
 
@@ -219,6 +224,31 @@ def _create_topics(connection: sqlite3.Connection, topics: Mapping[str, int | No
         connection.executemany(
             "INSERT OR IGNORE INTO ends VALUES (?, ?, 0)", [(topic, partition) for partition in range(partitions)]
         )
+
+
+def _checked(topic: str, partition: int, rows: Iterable[tuple[int, bytes, int | None]]) -> Iterator[tuple[int, bytes]]:
+    """(offset, data) of rows that are what was written."""
+    for offset, data, found in rows:
+        check_sum(found, data, topic, partition, offset)
+        yield offset, data
+
+
+def _check_dense(
+    connection: sqlite3.Connection, topic: str, partition: int, from_offset: int, found: Sequence[int], end: int
+) -> None:
+    """Raises `RowDamaged` where records are gone that have not expired; those expire from the first on."""
+    first = from_offset
+    if (found[:1] or [end]) != [from_offset]:
+        start = _start(connection, topic, partition)
+        first = end if start is None else max(from_offset, start)
+    if list(found) != list(range(first, first + len(found))) or (not found and first < end):
+        raise RowDamaged(f"records of {topic} partition {partition} after {from_offset} are gone")
+
+
+def _start(connection: sqlite3.Connection, topic: str, partition: int) -> int | None:
+    query = "SELECT MIN(offset) FROM records WHERE topic = ? AND partition = ?"
+    first: int | None = connection.execute(query, (topic, partition)).fetchone()[0]
+    return first
 
 
 def _partitions(connection: sqlite3.Connection, topic: str) -> int:

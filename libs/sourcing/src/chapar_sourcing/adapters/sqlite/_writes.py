@@ -66,12 +66,15 @@ class Writes:
     """Runs writes in the order given. `broken` is called when the disk fails; it should not return."""
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, *, broken: Callable[[str], None] = end_process
-    ) -> None:
+        self, path: Path, connection: sqlite3.Connection, *, broken: Callable[[str], None] = end_process,
+        ended: Callable[[bool], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """`ended` is told at an orderly end whether all is in the file and nothing in its log, before the log goes."""
         self._path = path
         self._wal = path.with_name(f"{path.name}-wal")
         self._connection = connection
         self._broken = broken
+        self._ended = ended
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._waiting = 0
         self._unwritten = 0
@@ -112,6 +115,7 @@ class Writes:
             while (jobs := self._next_group()) is not None:
                 self._serve(jobs)
                 self._write_back(GROUP_BYTES + sum(WRITE_BYTES + job.size for job in jobs))
+            self._ended(cut_log(self._connection))
         except Exception as error:
             self._broken(f"{self._path} cannot be written: {error}")
         finally:
@@ -199,6 +203,17 @@ class Writes:
             else:
                 job.future.set_exception(job.error)
         told.set()
+
+
+def cut_log(connection: sqlite3.Connection) -> bool:
+    """Writes the write-ahead log back and cuts it; False when somebody who reads or writes is in the way."""
+    try:
+        row = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.Error as error:
+        if _code(error) in _BROKEN:
+            raise
+        return False
+    return bool(row[0] == 0)
 
 
 def _code(error: sqlite3.Error) -> int:
