@@ -204,7 +204,7 @@ class Inboxes(RuleBasedStateMachine):
 
 
 Inboxes.TestCase.settings = settings(
-    max_examples=max(200, settings.default.max_examples),
+    max_examples=max(200, settings().max_examples),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -6,7 +6,7 @@ Nothing happens by itself: a test says when an append lands, a read is answered,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -327,9 +327,8 @@ class Rig:
             return None
         return document.count if isinstance(document, Account) else 0
 
-    def seen(self, kind: Callable[..., E]) -> list[E]:
+    def seen(self, kind: type[E]) -> list[E]:
         """All effects of a kind so far."""
-        assert isinstance(kind, type), "kinds of effects are classes"
         return [effect for effect in self.effects if isinstance(effect, kind)]
 
     @property

@@ -1,0 +1,1 @@
+"""Laws that hold for every service, over random histories of its real commands."""
