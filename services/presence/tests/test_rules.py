@@ -11,10 +11,13 @@ from chapar.presence.journal.v1 import journal_pb2 as journal
 from chapar.presence.v1.presence_pb2 import Presence
 from chapar_presence.domain import PresenceDomain
 from chapar_presence.domain.documents import (
+    DEPARTURE_KEPT_MS,
     Membership,
     OnlineMark,
     UserPresence,
+    forget_key,
     membership_key,
+    offline_key,
     online_key,
     presence_key,
 )
@@ -22,6 +25,7 @@ from chapar_presence.published import TOPIC, public_event
 from chapar_presence.watch import detaches_of, hints_of
 from chapar_sourcing.domain import Document, Key, Refused, When, decode, encode
 from chapar_sourcing.hosting import Detach
+from chapar_sourcing.timers import TIMER_KIND, Timer, due_timer
 
 DOMAIN = PresenceDomain()
 
@@ -30,8 +34,23 @@ def come_online(user_id: str = "sara") -> journal.Command:
     return journal.Command(come_online=journal.ComeOnline(user_id=user_id))
 
 
-def go_offline(last_seen_ms: int, user_id: str = "sara") -> journal.Command:
-    return journal.Command(go_offline=journal.GoOffline(user_id=user_id, last_seen_time_ms=last_seen_ms))
+def depart(last_seen_ms: int, offline_at_ms: int, user_id: str = "sara") -> journal.Command:
+    return journal.Command(
+        depart=journal.Depart(user_id=user_id, last_seen_time_ms=last_seen_ms, offline_time_ms=offline_at_ms)
+    )
+
+
+def due(key: Key, payload: bytes = b"") -> journal.Command:
+    """What the timer under a key makes."""
+    return DOMAIN.due(due_timer(key.id, Timer(payload)))
+
+
+def go_offline(last_seen_ms: int, due_ms: int) -> journal.Command:
+    return due(offline_key("sara", due_ms), str(last_seen_ms).encode())
+
+
+def forget(due_ms: int) -> journal.Command:
+    return due(forget_key("sara", due_ms))
 
 
 def fact(change_sequence: int, *, member: bool, user_id: str = "sara", conversation: str = "g") -> journal.Command:
@@ -51,16 +70,27 @@ def documents_after(*commands: journal.Command) -> dict[Key, Document]:
         assert not isinstance(outcome, Refused)
         for event in outcome:
             for key in DOMAIN.touches(event):
-                assert key in needed
+                assert key in needed or key.kind == TIMER_KIND
                 document = DOMAIN.evolve(key, documents.get(key), event, When(now_ms))
                 if document is None:
-                    del documents[key]
+                    documents.pop(key)
                 else:
                     documents[key] = decode(DOMAIN.documents, key, encode(document))
     return documents
 
 
 ONLINE = {presence_key("sara"): UserPresence(online=True), online_key("sara"): OnlineMark(1)}
+DEPARTING = {
+    presence_key("sara"): UserPresence(online=True, offline_at_ms=9),
+    online_key("sara"): OnlineMark(1, departing=True),
+    offline_key("sara", 9): Timer(b"5"),
+}
+FORGET_MS = 3 + DEPARTURE_KEPT_MS
+"""When the third command's departure is forgotten."""
+OFFLINE = {
+    presence_key("sara"): UserPresence(False, 5, forget_at_ms=FORGET_MS),
+    forget_key("sara", FORGET_MS): Timer(),
+}
 
 
 @pytest.mark.parametrize(
@@ -68,17 +98,29 @@ ONLINE = {presence_key("sara"): UserPresence(online=True), online_key("sara"): O
     [
         ([come_online()], ONLINE),
         ([come_online(), come_online()], ONLINE),
-        ([go_offline(5)], {}),
-        ([come_online(), go_offline(5)], {presence_key("sara"): UserPresence(False, 5)}),
-        ([come_online(), go_offline(5), go_offline(9)], {presence_key("sara"): UserPresence(False, 5)}),
+        ([depart(5, 9)], {}),
+        ([come_online(), depart(5, 9)], DEPARTING),
+        ([come_online(), depart(5, 9), depart(6, 10)], DEPARTING),
+        ([come_online(), depart(5, 9), come_online()], ONLINE),
+        ([come_online(), depart(5, 9), come_online(), go_offline(5, 9)], ONLINE),
+        ([come_online(), depart(5, 9), go_offline(5, 9)], OFFLINE),
+        ([come_online(), depart(5, 9), go_offline(5, 9), go_offline(5, 9)], OFFLINE),
+        ([come_online(), depart(5, 9), go_offline(5, 9), depart(7, 11)], OFFLINE),
+        ([come_online(), depart(5, 9), go_offline(5, 9), forget(FORGET_MS)], {}),
         (
-            [come_online(), go_offline(5), come_online()],
-            {presence_key("sara"): UserPresence(online=True), online_key("sara"): OnlineMark(3)},
+            [come_online(), depart(5, 9), go_offline(5, 9), come_online(), forget(FORGET_MS)],
+            {presence_key("sara"): UserPresence(online=True), online_key("sara"): OnlineMark(4)},
         ),
     ],
 )
 def test_coming_and_going(commands: list[journal.Command], after: dict[Key, Document]) -> None:
     assert documents_after(*commands) == after
+
+
+def test_an_event_from_before_timers_sets_none() -> None:
+    went = journal.Event(went_offline=journal.WentOffline(user_id="sara", last_seen_time_ms=7))
+    assert DOMAIN.touches(went) == [presence_key("sara"), online_key("sara")]
+    assert DOMAIN.evolve(presence_key("sara"), None, went, When(1)) == UserPresence(False, 7)
 
 
 def test_newest_fact_holds_in_whatever_order_and_however_often_facts_arrive() -> None:
@@ -102,6 +144,8 @@ def test_facts_of_other_users_and_conversations_do_not_meet() -> None:
 
 CAME = journal.Event(came_online=journal.CameOnline(user_id="sara"))
 WENT = journal.Event(went_offline=journal.WentOffline(user_id="sara", last_seen_time_ms=7))
+BEGAN = journal.Event(departure_began=journal.DepartureBegan(user_id="sara", last_seen_time_ms=7, offline_time_ms=9))
+FORGOTTEN = journal.Event(departure_forgotten=journal.DepartureForgotten(user_id="sara", forget_time_ms=9))
 LEFT = journal.Event(
     membership_recorded=journal.MembershipRecorded(user_id="sara", conversation_id="g", change_sequence=2)
 )
@@ -115,6 +159,8 @@ JOINED = journal.Event(
     [
         (CAME, [Presence(user_id="sara", online=True)]),
         (WENT, [Presence(user_id="sara", last_seen_time_ms=7)]),
+        (BEGAN, []),
+        (FORGOTTEN, [Presence(user_id="sara")]),
         (JOINED, []),
         (LEFT, []),
     ],
@@ -136,6 +182,8 @@ def test_watches_end_with_the_membership_they_rest_on(event: journal.Event, ends
     [
         (CAME, (TOPIC, events.Event(came_online=events.CameOnline(user_id="sara")))),
         (WENT, (TOPIC, events.Event(went_offline=events.WentOffline(user_id="sara", last_seen_time_ms=7)))),
+        (BEGAN, None),
+        (FORGOTTEN, None),
         (LEFT, None),
     ],
 )

@@ -41,10 +41,10 @@ async def test_watcher_sees_coming_and_going_and_last_seen() -> None:
         assert started_ms <= gone.last_seen_time_ms <= running.host.now_ms - SHORT_GRACE_MS
         async with running.watch(SARA, OMID, "g") as another:
             assert await another.next() == gone
-    assert world.comings(SARA) == ["came_online", "went_offline"]
+    assert world.comings(SARA) == ["came_online", "departure_began", "went_offline"]
 
 
-async def test_reconnects_within_the_grace_and_a_second_gateway_leave_no_events() -> None:
+async def test_reconnects_within_the_grace_and_a_second_gateway_show_nothing() -> None:
     world = World()
     async with served(world, grace_ms=LONG_GRACE_MS) as running, running.watch(SARA, SARA, "") as watch:
         assert await watch.next() == Presence(user_id=SARA)
@@ -59,7 +59,54 @@ async def test_reconnects_within_the_grace_and_a_second_gateway_leave_no_events(
             await other.next()
             await running.lease(MINA)
             assert await other.next() == Presence(user_id=MINA, online=True)
-    assert world.comings(SARA) == ["came_online"]
+        await running.lease(ended=(SARA,), gateway="g1")
+        await happened(world, SARA, "departure_began")
+        await running.lease(SARA, gateway="g1")
+        await happened(world, SARA, "departure_cancelled")
+        async with running.watch(SARA, SARA, "") as again:
+            assert await again.next() == Presence(user_id=SARA, online=True)
+    assert "went_offline" not in world.comings(SARA)
+
+
+async def test_whoever_departed_goes_offline_although_the_owner_dies_in_the_grace() -> None:
+    world = World()
+    async with served(world, grace_ms=3_000) as running:
+        await running.lease(SARA)
+        await happened(world, SARA, "came_online")
+        ended_ms = running.host.now_ms
+        await running.lease(ended=(SARA,))
+        await happened(world, SARA, "departure_began")
+        left_ms = running.host.now_ms
+    async with served(world, grace_ms=3_000, restart_lease_ms=60_000) as running:
+        async with running.watch(SARA, SARA, "") as watch:
+            shown = await watch.next()
+            while isinstance(shown, Presence) and shown.online:
+                shown = await watch.next()
+        assert isinstance(shown, Presence)
+        assert ended_ms <= shown.last_seen_time_ms <= left_ms
+        assert running.host.now_ms >= shown.last_seen_time_ms + 3_000
+    assert world.comings(SARA) == ["came_online", "departure_began", "went_offline"]
+
+
+async def test_whoever_departed_and_is_back_after_a_restart_stays_online() -> None:
+    world = World()
+    async with served(world, grace_ms=LONG_GRACE_MS) as running:
+        await running.lease(SARA)
+        await happened(world, SARA, "came_online")
+        await running.lease(ended=(SARA,))
+        await happened(world, SARA, "departure_began")
+    async with served(world, grace_ms=LONG_GRACE_MS) as running:
+        await running.lease(SARA)
+        await happened(world, SARA, "departure_cancelled")
+
+
+async def happened(world: World, user_id: str, kind: str) -> None:
+    """Waits until the last event of a user is of a kind."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            if world.comings(user_id)[-1:] == [kind]:
+                return
+            await asyncio.sleep(0.01)
 
 
 async def test_renewals_are_not_journaled() -> None:
@@ -94,7 +141,7 @@ async def test_after_a_restart_only_those_who_are_not_renewed_go_offline() -> No
         async with running.watch(SARA, SARA, "") as sara:
             assert await sara.next() == Presence(user_id=SARA, online=True)
     assert world.comings(SARA) == ["came_online"]
-    assert world.comings(MINA) == world.comings(OMID) == ["came_online", "went_offline"]
+    assert world.comings(MINA) == world.comings(OMID) == ["came_online", "departure_began", "went_offline"]
 
 
 async def test_only_members_of_the_basis_are_shown_and_only_while_they_are() -> None:

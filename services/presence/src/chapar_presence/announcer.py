@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from chapar.presence.journal.v1 import journal_pb2 as journal
 from chapar.sourcing.journal.v1.journal_pb2 import Actor
-from chapar_presence.domain.documents import ONLINE
+from chapar_presence.domain.documents import ONLINE, OnlineMark
 from chapar_presence.leases import Change, Leases
 from chapar_sourcing.host import ReadFunction, T
 from chapar_sourcing.hosting import Request
@@ -98,7 +98,7 @@ class Announcer:
 
     async def _recovered(self, partition: int) -> Leases:
         """Leases as the documents have them, once the partition can be read."""
-        leases = Leases(self._grace_ms)
+        leases = Leases()
         while True:
             now_ms = self._host.now_ms
             try:
@@ -138,7 +138,7 @@ class Announcer:
             request_id=make_request_id(now_ms, self._randomness(10)),
             content_hash=b"",
             content_key_id="",
-            body=_command(change),
+            body=self._command(change),
             deadline_ms=now_ms + DEADLINE_MS,
         )
         try:
@@ -147,19 +147,24 @@ class Announcer:
             return refused.reason
         return outcome.reason
 
-
-def _command(change: Change) -> journal.Command:
-    if change.online:
-        return journal.Command(come_online=journal.ComeOnline(user_id=change.user_id))
-    gone = journal.GoOffline(user_id=change.user_id, last_seen_time_ms=change.last_seen_ms)
-    return journal.Command(go_offline=gone)
+    def _command(self, change: Change) -> journal.Command:
+        if change.present:
+            return journal.Command(come_online=journal.ComeOnline(user_id=change.user_id))
+        seen_ms = change.last_seen_ms
+        depart = journal.Depart(
+            user_id=change.user_id, last_seen_time_ms=seen_ms, offline_time_ms=seen_ms + self._grace_ms
+        )
+        return journal.Command(depart=depart)
 
 
 async def _online(view: View) -> list[str]:
-    """Everybody whom the documents of a partition say is online."""
+    """Everybody whom the documents of a partition say is online; without those who are departing: for them a timer
+    waits."""
     found: list[str] = []
+    after = ""
     while True:
-        page = await view.scan(ONLINE, "", after=found[-1] if found else "", limit=PAGE)
-        found.extend(key.id for key, _ in page)
+        page = await view.scan(ONLINE, "", after=after, limit=PAGE)
+        found.extend(key.id for key, mark in page if isinstance(mark, OnlineMark) and not mark.departing)
         if len(page) < PAGE:
             return found
+        after = page[-1][0].id

@@ -1,8 +1,8 @@
 """Leases of one partition's users: soft state, by whatever clock the caller reads.
 
-Renewals, ends and the passing of time flow in; out come changes: whom to announce as online or offline. What is here is
-lost with the process; what was announced is in the journal. A user is to be online while any gateway holds a lease for
-them and for the grace after the last one, so that a reconnect changes nothing.
+Renewals, ends and the passing of time flow in; out come changes: who has come and who is departing. What is here is
+lost with the process; what was announced is in the journal. A user is present while any gateway holds a lease for them;
+the grace after the last one is the journal's, where a timer ends it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ class Change:
     """What has to be announced."""
 
     user_id: str
-    online: bool
+    present: bool
     last_seen_ms: int
-    """When the last lease ended; 0 for somebody who is online."""
+    """When the last lease ended; 0 for somebody who is present."""
 
 
 @dataclass(slots=True)
@@ -29,8 +29,8 @@ class _User:
     announced: bool = False
     ended_ms: int = 0
     """When the last lease ended, where there is none."""
-    offline_at_ms: int = 0
-    """When the grace is over, where there is no lease."""
+    awaited_until_ms: int = 0
+    """After a restart: how long a renewal is waited for, where there is no lease."""
     look_at_ms: int = -1
     """When time alone changes something; -1 when it is not in the queue."""
 
@@ -38,8 +38,7 @@ class _User:
 class Leases:
     """Who holds a lease for whom."""
 
-    def __init__(self, grace_ms: int) -> None:
-        self._grace_ms = grace_ms
+    def __init__(self) -> None:
         self._users: dict[str, _User] = {}
         self._queue: list[tuple[int, str]] = []
         self._changed: dict[str, None] = {}
@@ -49,13 +48,13 @@ class Leases:
         return len(self._users)
 
     def recover(self, user_ids: Iterable[str], lease_ms: int, now_ms: int) -> None:
-        """Takes in whom the documents say is online, after a restart: as if their leases had ended now, but with time
-        for one more renewal before the grace begins."""
+        """Takes in whom the documents say is present, after a restart: as if their leases had ended now, but with
+        time for one more renewal."""
         for user_id in user_ids:
             user = self._users.setdefault(user_id, _User())
             user.announced = True
             user.ended_ms = now_ms
-            user.offline_at_ms = now_ms + lease_ms + self._grace_ms
+            user.awaited_until_ms = now_ms + lease_ms
             self._settle(user_id, user, now_ms)
 
     def renew(self, gateway_id: str, lease_ms: int, user_ids: Iterable[str], now_ms: int) -> None:
@@ -86,14 +85,14 @@ class Leases:
             if len(found) == limit:
                 break
             user = self._users[user_id]
-            online = not user.announced
-            found.append(Change(user_id, online, 0 if online else user.ended_ms))
+            present = not user.announced
+            found.append(Change(user_id, present, 0 if present else user.ended_ms))
         return found
 
     def confirm(self, change: Change, now_ms: int) -> None:
         """A change is in the journal."""
         user = self._users.setdefault(change.user_id, _User(ended_ms=now_ms))
-        user.announced = change.online
+        user.announced = change.present
         self._settle(change.user_id, user, now_ms)
 
     def next_ms(self) -> int | None:
@@ -106,20 +105,20 @@ class Leases:
         if ended:
             user.leases = {gateway: until for gateway, until in user.leases.items() if until > now_ms}
             user.ended_ms = max(ended)
-            user.offline_at_ms = user.ended_ms + self._grace_ms
-        online = bool(user.leases) or user.offline_at_ms > now_ms
-        if online != user.announced:
+            user.awaited_until_ms = 0
+        present = bool(user.leases) or user.awaited_until_ms > now_ms
+        if present != user.announced:
             self._changed.setdefault(user_id)
         else:
             self._changed.pop(user_id, None)
-        if online:
+        if present:
             self._look_again(user_id, user)
         elif not user.announced:
             del self._users[user_id]
 
     def _look_again(self, user_id: str, user: _User) -> None:
         """Queues a look at the user, once, at or before the next moment that matters."""
-        at_ms = max(user.leases.values()) if user.leases else user.offline_at_ms
+        at_ms = max(user.leases.values()) if user.leases else user.awaited_until_ms
         if user.look_at_ms == -1 or at_ms < user.look_at_ms:
             user.look_at_ms = at_ms
             heapq.heappush(self._queue, (at_ms, user_id))

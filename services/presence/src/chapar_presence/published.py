@@ -10,7 +10,7 @@ TOPIC = "presence.events.v1"
 
 
 def public_event(event: journal.Event, _when: When) -> tuple[str, events.Event] | None:
-    """The public event of a journal event; None for memberships, which are messaging's to tell."""
+    """The public event of a journal event; None for what others need not know."""
     match event.WhichOneof("kind"):
         case "came_online":
             return TOPIC, events.Event(came_online=events.CameOnline(user_id=event.came_online.user_id))

@@ -51,6 +51,9 @@ def hints_of(event: journal.Event, _time_ms: int) -> Sequence[tuple[str, bytes]]
             gone = event.went_offline
             shown = Presence(user_id=gone.user_id, online=False, last_seen_time_ms=gone.last_seen_time_ms)
             return [(gone.user_id, _bytes(shown))]
+        case "departure_forgotten":
+            user_id = event.departure_forgotten.user_id
+            return [(user_id, _bytes(Presence(user_id=user_id)))]
     return ()
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from chapar.presence.journal.v1 import journal_pb2 as journal
-from chapar_presence.domain import decide, evolve, needs
+from chapar_presence.domain import decide, due, evolve, needs
 from chapar_presence.domain.documents import DOCUMENT_TYPES
 from chapar_sourcing.domain import Document, Documents, Key, Refused, When
+from chapar_sourcing.timers import DueTimer
 
 
 class PresenceDomain:
@@ -25,8 +26,12 @@ class PresenceDomain:
         return needs.needs(command)
 
     def decide(self, documents: Documents, command: journal.Command, now_ms: int) -> Sequence[journal.Event] | Refused:
-        """See `domain.decide`; time plays no part."""
-        return decide.decide(documents, command)
+        """See `domain.decide`."""
+        return decide.decide(documents, command, now_ms)
+
+    def due(self, timer: DueTimer) -> journal.Command:
+        """See `domain.due`."""
+        return due.due(timer)
 
     def touches(self, event: journal.Event) -> Sequence[Key]:
         """See `domain.evolve`."""
@@ -34,4 +39,4 @@ class PresenceDomain:
 
     def evolve(self, key: Key, document: Document | None, event: journal.Event, when: When) -> Document | None:
         """See `domain.evolve`."""
-        return evolve.evolve(key, event, when)
+        return evolve.evolve(key, document, event, when)

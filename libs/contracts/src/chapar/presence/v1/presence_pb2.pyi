@@ -30,7 +30,7 @@ class Presence(_message.Message):
     online: _builtins.bool
     """Whether they have a live session, or had one within the last ten seconds."""
     last_seen_time_ms: _builtins.int
-    """When they were last seen, milliseconds since 1970; 0 when never or while online."""
+    """When they were last seen, milliseconds since 1970; 0 while online, and when it was never or over seven days ago."""
     def __init__(
         self,
         *,

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(chapar/presence/journal/v1/journal.proto\x12\x1a\x63hapar.presence.journal.v1\"\xd8\x01\n\x07\x43ommand\x12=\n\x0b\x63ome_online\x18\x01 \x01(\x0b\x32&.chapar.presence.journal.v1.ComeOnlineH\x00\x12;\n\ngo_offline\x18\x02 \x01(\x0b\x32%.chapar.presence.journal.v1.GoOfflineH\x00\x12I\n\x11record_membership\x18\x03 \x01(\x0b\x32,.chapar.presence.journal.v1.RecordMembershipH\x00\x42\x06\n\x04kind\"\x1d\n\nComeOnline\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"7\n\tGoOffline\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x11last_seen_time_ms\x18\x02 \x01(\x03\"e\n\x10RecordMembership\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\x08\x12\x17\n\x0f\x63hange_sequence\x18\x04 \x01(\x03\"\xde\x01\n\x05\x45vent\x12=\n\x0b\x63\x61me_online\x18\x01 \x01(\x0b\x32&.chapar.presence.journal.v1.CameOnlineH\x00\x12?\n\x0cwent_offline\x18\x02 \x01(\x0b\x32\'.chapar.presence.journal.v1.WentOfflineH\x00\x12M\n\x13membership_recorded\x18\x03 \x01(\x0b\x32..chapar.presence.journal.v1.MembershipRecordedH\x00\x42\x06\n\x04kind\"\x1d\n\nCameOnline\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"9\n\x0bWentOffline\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x11last_seen_time_ms\x18\x02 \x01(\x03\"g\n\x12MembershipRecorded\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\x08\x12\x17\n\x0f\x63hange_sequence\x18\x04 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(chapar/presence/journal/v1/journal.proto\x12\x1a\x63hapar.presence.journal.v1\"\xd7\x02\n\x07\x43ommand\x12=\n\x0b\x63ome_online\x18\x01 \x01(\x0b\x32&.chapar.presence.journal.v1.ComeOnlineH\x00\x12;\n\ngo_offline\x18\x02 \x01(\x0b\x32%.chapar.presence.journal.v1.GoOfflineH\x00\x12I\n\x11record_membership\x18\x03 \x01(\x0b\x32,.chapar.presence.journal.v1.RecordMembershipH\x00\x12\x34\n\x06\x64\x65part\x18\x04 \x01(\x0b\x32\".chapar.presence.journal.v1.DepartH\x00\x12G\n\x10\x66orget_departure\x18\x05 \x01(\x0b\x32+.chapar.presence.journal.v1.ForgetDepartureH\x00\x42\x06\n\x04kind\"\x1d\n\nComeOnline\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"P\n\tGoOffline\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x11last_seen_time_ms\x18\x02 \x01(\x03\x12\x17\n\x0foffline_time_ms\x18\x03 \x01(\x03\"M\n\x06\x44\x65part\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x11last_seen_time_ms\x18\x02 \x01(\x03\x12\x17\n\x0foffline_time_ms\x18\x03 \x01(\x03\":\n\x0f\x46orgetDeparture\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x16\n\x0e\x66orget_time_ms\x18\x02 \x01(\x03\"e\n\x10RecordMembership\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\x08\x12\x17\n\x0f\x63hange_sequence\x18\x04 \x01(\x03\"\xc3\x03\n\x05\x45vent\x12=\n\x0b\x63\x61me_online\x18\x01 \x01(\x0b\x32&.chapar.presence.journal.v1.CameOnlineH\x00\x12?\n\x0cwent_offline\x18\x02 \x01(\x0b\x32\'.chapar.presence.journal.v1.WentOfflineH\x00\x12M\n\x13membership_recorded\x18\x03 \x01(\x0b\x32..chapar.presence.journal.v1.MembershipRecordedH\x00\x12\x45\n\x0f\x64\x65parture_began\x18\x04 \x01(\x0b\x32*.chapar.presence.journal.v1.DepartureBeganH\x00\x12M\n\x13\x64\x65parture_cancelled\x18\x05 \x01(\x0b\x32..chapar.presence.journal.v1.DepartureCancelledH\x00\x12M\n\x13\x64\x65parture_forgotten\x18\x06 \x01(\x0b\x32..chapar.presence.journal.v1.DepartureForgottenH\x00\x42\x06\n\x04kind\"5\n\nCameOnline\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x16\n\x0e\x66orget_time_ms\x18\x02 \x01(\x03\"j\n\x0bWentOffline\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x11last_seen_time_ms\x18\x02 \x01(\x03\x12\x17\n\x0foffline_time_ms\x18\x03 \x01(\x03\x12\x16\n\x0e\x66orget_time_ms\x18\x04 \x01(\x03\"U\n\x0e\x44\x65partureBegan\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x11last_seen_time_ms\x18\x02 \x01(\x03\x12\x17\n\x0foffline_time_ms\x18\x03 \x01(\x03\">\n\x12\x44\x65partureCancelled\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0foffline_time_ms\x18\x02 \x01(\x03\"=\n\x12\x44\x65partureForgotten\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x16\n\x0e\x66orget_time_ms\x18\x02 \x01(\x03\"g\n\x12MembershipRecorded\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x0e\n\x06member\x18\x03 \x01(\x08\x12\x17\n\x0f\x63hange_sequence\x18\x04 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,19 +32,29 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chapar.presence.journal.v1.
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_COMMAND']._serialized_start=73
-  _globals['_COMMAND']._serialized_end=289
-  _globals['_COMEONLINE']._serialized_start=291
-  _globals['_COMEONLINE']._serialized_end=320
-  _globals['_GOOFFLINE']._serialized_start=322
-  _globals['_GOOFFLINE']._serialized_end=377
-  _globals['_RECORDMEMBERSHIP']._serialized_start=379
-  _globals['_RECORDMEMBERSHIP']._serialized_end=480
-  _globals['_EVENT']._serialized_start=483
-  _globals['_EVENT']._serialized_end=705
-  _globals['_CAMEONLINE']._serialized_start=707
-  _globals['_CAMEONLINE']._serialized_end=736
-  _globals['_WENTOFFLINE']._serialized_start=738
-  _globals['_WENTOFFLINE']._serialized_end=795
-  _globals['_MEMBERSHIPRECORDED']._serialized_start=797
-  _globals['_MEMBERSHIPRECORDED']._serialized_end=900
+  _globals['_COMMAND']._serialized_end=416
+  _globals['_COMEONLINE']._serialized_start=418
+  _globals['_COMEONLINE']._serialized_end=447
+  _globals['_GOOFFLINE']._serialized_start=449
+  _globals['_GOOFFLINE']._serialized_end=529
+  _globals['_DEPART']._serialized_start=531
+  _globals['_DEPART']._serialized_end=608
+  _globals['_FORGETDEPARTURE']._serialized_start=610
+  _globals['_FORGETDEPARTURE']._serialized_end=668
+  _globals['_RECORDMEMBERSHIP']._serialized_start=670
+  _globals['_RECORDMEMBERSHIP']._serialized_end=771
+  _globals['_EVENT']._serialized_start=774
+  _globals['_EVENT']._serialized_end=1225
+  _globals['_CAMEONLINE']._serialized_start=1227
+  _globals['_CAMEONLINE']._serialized_end=1280
+  _globals['_WENTOFFLINE']._serialized_start=1282
+  _globals['_WENTOFFLINE']._serialized_end=1388
+  _globals['_DEPARTUREBEGAN']._serialized_start=1390
+  _globals['_DEPARTUREBEGAN']._serialized_end=1475
+  _globals['_DEPARTURECANCELLED']._serialized_start=1477
+  _globals['_DEPARTURECANCELLED']._serialized_end=1539
+  _globals['_DEPARTUREFORGOTTEN']._serialized_start=1541
+  _globals['_DEPARTUREFORGOTTEN']._serialized_end=1602
+  _globals['_MEMBERSHIPRECORDED']._serialized_start=1604
+  _globals['_MEMBERSHIPRECORDED']._serialized_end=1707
 # @@protoc_insertion_point(module_scope)

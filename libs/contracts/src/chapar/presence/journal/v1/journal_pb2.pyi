@@ -25,17 +25,27 @@ class Command(_message.Message):
     COME_ONLINE_FIELD_NUMBER: _builtins.int
     GO_OFFLINE_FIELD_NUMBER: _builtins.int
     RECORD_MEMBERSHIP_FIELD_NUMBER: _builtins.int
+    DEPART_FIELD_NUMBER: _builtins.int
+    FORGET_DEPARTURE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def come_online(self) -> Global___ComeOnline:
         """A user's first lease began."""
 
     @_builtins.property
     def go_offline(self) -> Global___GoOffline:
-        """A user's last lease ended, and the grace after it."""
+        """A timer: the grace after a user's last lease is over."""
 
     @_builtins.property
     def record_membership(self) -> Global___RecordMembership:
         """A fact of messaging: somebody is in a conversation, or no more."""
+
+    @_builtins.property
+    def depart(self) -> Global___Depart:
+        """A user's last lease ended."""
+
+    @_builtins.property
+    def forget_departure(self) -> Global___ForgetDeparture:
+        """A timer: a departure is so long ago that it is nobody's business any more."""
 
     def __init__(
         self,
@@ -43,12 +53,14 @@ class Command(_message.Message):
         come_online: Global___ComeOnline | None = ...,
         go_offline: Global___GoOffline | None = ...,
         record_membership: Global___RecordMembership | None = ...,
+        depart: Global___Depart | None = ...,
+        forget_departure: Global___ForgetDeparture | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["come_online", b"come_online", "go_offline", b"go_offline", "kind", b"kind", "record_membership", b"record_membership"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["come_online", b"come_online", "depart", b"depart", "forget_departure", b"forget_departure", "go_offline", b"go_offline", "kind", b"kind", "record_membership", b"record_membership"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["come_online", b"come_online", "go_offline", b"go_offline", "kind", b"kind", "record_membership", b"record_membership"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["come_online", b"come_online", "depart", b"depart", "forget_departure", b"forget_departure", "go_offline", b"go_offline", "kind", b"kind", "record_membership", b"record_membership"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["come_online", "go_offline", "record_membership"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["come_online", "go_offline", "record_membership", "depart", "forget_departure"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -78,29 +90,89 @@ Global___ComeOnline: _TypeAlias = ComeOnline  # noqa: Y015
 
 @_typing.final
 class GoOffline(_message.Message):
-    """A user's last lease ended, and the grace after it."""
+    """The grace after a user's last lease is over."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     USER_ID_FIELD_NUMBER: _builtins.int
     LAST_SEEN_TIME_MS_FIELD_NUMBER: _builtins.int
+    OFFLINE_TIME_MS_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Who."""
     last_seen_time_ms: _builtins.int
     """When the last lease ended, milliseconds since 1970."""
+    offline_time_ms: _builtins.int
+    """When the timer was due, milliseconds since 1970."""
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         last_seen_time_ms: _builtins.int = ...,
+        offline_time_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_seen_time_ms", b"last_seen_time_ms", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_seen_time_ms", b"last_seen_time_ms", "offline_time_ms", b"offline_time_ms", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GoOffline: _TypeAlias = GoOffline  # noqa: Y015
+
+@_typing.final
+class Depart(_message.Message):
+    """A user's last lease ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_TIME_MS_FIELD_NUMBER: _builtins.int
+    OFFLINE_TIME_MS_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who."""
+    last_seen_time_ms: _builtins.int
+    """When it ended, milliseconds since 1970."""
+    offline_time_ms: _builtins.int
+    """When the grace is over, milliseconds since 1970."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        last_seen_time_ms: _builtins.int = ...,
+        offline_time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_seen_time_ms", b"last_seen_time_ms", "offline_time_ms", b"offline_time_ms", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Depart: _TypeAlias = Depart  # noqa: Y015
+
+@_typing.final
+class ForgetDeparture(_message.Message):
+    """A departure is to be forgotten."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    FORGET_TIME_MS_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Whose."""
+    forget_time_ms: _builtins.int
+    """When the timer was due, milliseconds since 1970."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        forget_time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forget_time_ms", b"forget_time_ms", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetDeparture: _TypeAlias = ForgetDeparture  # noqa: Y015
 
 @_typing.final
 class RecordMembership(_message.Message):
@@ -145,6 +217,9 @@ class Event(_message.Message):
     CAME_ONLINE_FIELD_NUMBER: _builtins.int
     WENT_OFFLINE_FIELD_NUMBER: _builtins.int
     MEMBERSHIP_RECORDED_FIELD_NUMBER: _builtins.int
+    DEPARTURE_BEGAN_FIELD_NUMBER: _builtins.int
+    DEPARTURE_CANCELLED_FIELD_NUMBER: _builtins.int
+    DEPARTURE_FORGOTTEN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def came_online(self) -> Global___CameOnline:
         """A user came online."""
@@ -157,18 +232,33 @@ class Event(_message.Message):
     def membership_recorded(self) -> Global___MembershipRecorded:
         """A newer fact about a membership arrived."""
 
+    @_builtins.property
+    def departure_began(self) -> Global___DepartureBegan:
+        """A user is about to go offline."""
+
+    @_builtins.property
+    def departure_cancelled(self) -> Global___DepartureCancelled:
+        """A user who was about to go offline is back."""
+
+    @_builtins.property
+    def departure_forgotten(self) -> Global___DepartureForgotten:
+        """When a user was last seen was forgotten."""
+
     def __init__(
         self,
         *,
         came_online: Global___CameOnline | None = ...,
         went_offline: Global___WentOffline | None = ...,
         membership_recorded: Global___MembershipRecorded | None = ...,
+        departure_began: Global___DepartureBegan | None = ...,
+        departure_cancelled: Global___DepartureCancelled | None = ...,
+        departure_forgotten: Global___DepartureForgotten | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["came_online", b"came_online", "kind", b"kind", "membership_recorded", b"membership_recorded", "went_offline", b"went_offline"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["came_online", b"came_online", "departure_began", b"departure_began", "departure_cancelled", b"departure_cancelled", "departure_forgotten", b"departure_forgotten", "kind", b"kind", "membership_recorded", b"membership_recorded", "went_offline", b"went_offline"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["came_online", b"came_online", "kind", b"kind", "membership_recorded", b"membership_recorded", "went_offline", b"went_offline"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["came_online", b"came_online", "departure_began", b"departure_began", "departure_cancelled", b"departure_cancelled", "departure_forgotten", b"departure_forgotten", "kind", b"kind", "membership_recorded", b"membership_recorded", "went_offline", b"went_offline"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["came_online", "went_offline", "membership_recorded"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["came_online", "went_offline", "membership_recorded", "departure_began", "departure_cancelled", "departure_forgotten"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -181,16 +271,20 @@ class CameOnline(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     USER_ID_FIELD_NUMBER: _builtins.int
+    FORGET_TIME_MS_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Who."""
+    forget_time_ms: _builtins.int
+    """The timer that would have forgotten the last departure and is cancelled, milliseconds since 1970; 0: there is none."""
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
+        forget_time_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forget_time_ms", b"forget_time_ms", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -204,23 +298,113 @@ class WentOffline(_message.Message):
 
     USER_ID_FIELD_NUMBER: _builtins.int
     LAST_SEEN_TIME_MS_FIELD_NUMBER: _builtins.int
+    OFFLINE_TIME_MS_FIELD_NUMBER: _builtins.int
+    FORGET_TIME_MS_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """Who."""
     last_seen_time_ms: _builtins.int
     """When they were last seen, milliseconds since 1970."""
+    offline_time_ms: _builtins.int
+    """The timer that said so and is done, milliseconds since 1970; 0: there was none."""
+    forget_time_ms: _builtins.int
+    """When this is to be forgotten: sets a timer, milliseconds since 1970; 0: never."""
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         last_seen_time_ms: _builtins.int = ...,
+        offline_time_ms: _builtins.int = ...,
+        forget_time_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_seen_time_ms", b"last_seen_time_ms", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forget_time_ms", b"forget_time_ms", "last_seen_time_ms", b"last_seen_time_ms", "offline_time_ms", b"offline_time_ms", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WentOffline: _TypeAlias = WentOffline  # noqa: Y015
+
+@_typing.final
+class DepartureBegan(_message.Message):
+    """A user's last lease ended: they go offline unless they come back in time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_TIME_MS_FIELD_NUMBER: _builtins.int
+    OFFLINE_TIME_MS_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who."""
+    last_seen_time_ms: _builtins.int
+    """When they were last seen, milliseconds since 1970."""
+    offline_time_ms: _builtins.int
+    """When they go offline: sets a timer, milliseconds since 1970."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        last_seen_time_ms: _builtins.int = ...,
+        offline_time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_seen_time_ms", b"last_seen_time_ms", "offline_time_ms", b"offline_time_ms", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DepartureBegan: _TypeAlias = DepartureBegan  # noqa: Y015
+
+@_typing.final
+class DepartureCancelled(_message.Message):
+    """A user came back in time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    OFFLINE_TIME_MS_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who."""
+    offline_time_ms: _builtins.int
+    """The timer that is cancelled, milliseconds since 1970."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        offline_time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offline_time_ms", b"offline_time_ms", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DepartureCancelled: _TypeAlias = DepartureCancelled  # noqa: Y015
+
+@_typing.final
+class DepartureForgotten(_message.Message):
+    """When a user was last seen is known no more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    FORGET_TIME_MS_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who."""
+    forget_time_ms: _builtins.int
+    """The timer that said so and is done, milliseconds since 1970."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        forget_time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forget_time_ms", b"forget_time_ms", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DepartureForgotten: _TypeAlias = DepartureForgotten  # noqa: Y015
 
 @_typing.final
 class MembershipRecorded(_message.Message):
