@@ -20,9 +20,9 @@ from pathlib import Path
 
 from chapar_client.demo import Stage
 from chapar_client.up import SERVICES
-from chapar_client.verifier import verify_folder
 from tests.e2e.disturbing import ACKNOWLEDGED_BETWEEN, disturb, plan
 from tests.e2e.history import LookAtRoom, LookAtWallet, Outcome
+from tests.e2e.law import Law
 from tests.e2e.load import Arena
 from tests.e2e.rest import problems_at_rest
 
@@ -62,8 +62,9 @@ async def run(service: str, seed: int, kills: int, stops: int, folder: Path) -> 
                     await disturb(arena, disturbance)
                     _show(service, seed, number, kills + stops, recorder.acknowledged, time.monotonic() - began_s)
             problems = await problems_at_rest(arena)
-            problems += [str(said) for same, said in (await stage.digests()).values() if not same]
-        problems += [str(finding) for report in verify_folder(stage.data_dir) for finding in report.findings]
+            law = Law(stage)
+            await law.ask("the load")
+        problems += await law.problems()
     counts = Counter[tuple[bool, Outcome]]()
     for one in recorder.operations():
         counts[isinstance(one, LookAtRoom | LookAtWallet), one.outcome] += 1

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from chapar.messaging.v1 import messaging_pb2 as messaging
 from chapar_client.demo import Person, Stage, eventually
-from chapar_client.verifier import verify_folder
 from tests.e2e.kit import E2E, Status, bearer, listed, raw_call, refused
+from tests.e2e.law import Law
 
 pytestmark = E2E
 
@@ -152,8 +152,7 @@ async def everything_is_erased(reader: Person, user_id: str, room: str, group: s
 
 async def all_agree(stage: Stage) -> None:
     """Of services that are down: logs refolded from zero, stores, chains and books."""
-    assert {service: same for service, (same, _) in (await stage.digests()).items() if not same} == {}
-    assert [finding for report in verify_folder(stage.data_dir) for finding in report.findings] == []
+    assert await Law(stage).problems() == []
 
 
 async def nowhere(data: Path, needles: list[bytes]) -> bool:
