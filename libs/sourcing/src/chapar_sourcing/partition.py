@@ -78,7 +78,7 @@ class OwnedPartition:
             on_applied=self._applied, on_phase=self._phase_changed, waiting_max=config.bounds.waiting_max,
         )  # fmt: skip
         self.rows = Rows(number, ports.store)
-        self.watches = Watches()
+        self.watches = Watches(monotonic=clock.monotonic)
         self._tail = Tail()
         self._followers = Followers(
             shell=self.shell, tail=self._tail, config=config, ports=ports, rules=rules, clock=clock,

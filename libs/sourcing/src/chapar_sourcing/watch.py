@@ -8,14 +8,17 @@ served gets a snapshot.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar_sourcing.hosting import Detach
 from chapar_sourcing.refusing import OVERLOADED, EngineRefused
 
 RING_FRAMES_MAX = 256
+RING_SECONDS_MAX = 60.0
+"""Older frames are shown to nobody who comes back: what was sealed may be erased since."""
 QUEUE_FRAMES_MAX = 256
 IDLE_KEYS_MAX = 10_000
 """Keys nobody watches whose frames are kept for those who come back."""
@@ -81,8 +84,14 @@ class _Subject:
     def __init__(self, n: int) -> None:
         self.n = n
         self.first = n
-        self.ring: deque[peer.WatchResponse] = deque()
+        self.ring: deque[tuple[float, peer.WatchResponse]] = deque()
         self.watchers: dict[Watcher, None] = {}
+
+    def drop_until(self, moment: float, frames_max: int) -> None:
+        """Drops frames of before a moment, and the oldest of too many."""
+        while self.ring and (self.ring[0][0] < moment or len(self.ring) > frames_max):
+            self.ring.popleft()
+            self.first += 1
         """In order of attachment."""
 
 
@@ -90,11 +99,13 @@ class Watches:
     """All live views of one partition within one epoch."""
 
     def __init__(
-        self, *, ring_max: int = RING_FRAMES_MAX, queue_max: int = QUEUE_FRAMES_MAX, idle_max: int = IDLE_KEYS_MAX
-    ) -> None:
+        self, *, ring_max: int = RING_FRAMES_MAX, queue_max: int = QUEUE_FRAMES_MAX, idle_max: int = IDLE_KEYS_MAX,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         self._ring_max = ring_max
         self._queue_max = queue_max
         self._idle_max = idle_max
+        self._monotonic = monotonic
         self._epoch = 0
         self._subjects: dict[str, _Subject] = {}
         self._idle: OrderedDict[str, None] = OrderedDict()
@@ -123,13 +134,14 @@ class Watches:
         if subject is None:
             subject = self._subjects[key] = _Subject(self._forgotten_n + 1)
         self._idle.pop(key, None)
+        subject.drop_until(self._monotonic() - RING_SECONDS_MAX, self._ring_max)
         watcher = Watcher(key, user_id, basis, self._queue_max)
         watcher.start = peer.WatchCursor(epoch=self._epoch, n=subject.n)
         subject.watchers[watcher] = None
         self._watchers += 1
         if cursor is None or cursor.epoch != self._epoch or not subject.first <= cursor.n <= subject.n:
             return watcher, False
-        for frame in list(subject.ring)[cursor.n - subject.first :]:
+        for _, frame in list(subject.ring)[cursor.n - subject.first :]:
             watcher.offer(frame)
         return watcher, True
 
@@ -149,10 +161,9 @@ class Watches:
             return
         subject.n += 1
         frame = peer.WatchResponse(cursor=peer.WatchCursor(epoch=self._epoch, n=subject.n), hint=hint)
-        subject.ring.append(frame)
-        if len(subject.ring) > self._ring_max:
-            subject.ring.popleft()
-            subject.first += 1
+        now = self._monotonic()
+        subject.ring.append((now, frame))
+        subject.drop_until(now - RING_SECONDS_MAX, self._ring_max)
         for watcher in subject.watchers:
             watcher.offer(frame)
 

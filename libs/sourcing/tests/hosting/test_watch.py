@@ -14,7 +14,7 @@ from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar_sourcing.hosting import Detach, HostRules
 from chapar_sourcing.ports import Unavailable
 from chapar_sourcing.refusing import KEY_INVALID, NOT_OWNER, EngineRefused
-from chapar_sourcing.watch import Watches, WatchRefused
+from chapar_sourcing.watch import RING_SECONDS_MAX, Watches, WatchRefused
 
 from .notebook import Notebook
 from .rig import Process, World, book_at, eventually, running
@@ -226,6 +226,31 @@ async def test_a_cursor_behind_the_ring_is_not_resumed() -> None:
     assert [f.hint for f in await read(just, 3)] == [b"2", b"3", b"4"]
     _, resumed = watches.attach("k", "u", "", peer.WatchCursor(epoch=1, n=start + 5))
     assert not resumed
+
+
+async def test_frames_of_more_than_a_minute_ago_are_shown_to_nobody_who_comes_back() -> None:
+    now = 0.0
+    watches = Watches(monotonic=lambda: now)
+    watches.begin(1, "x")
+    watcher, _ = watches.attach("k", "u", "", None)
+    start = watcher.start.n
+    shown(watches, ["old"])
+    now = 50.0
+    shown(watches, ["new"])
+    just, resumed = watches.attach("k", "u", "", peer.WatchCursor(epoch=1, n=start))
+    assert resumed
+    assert [f.hint for f in await read(just, 2)] == [b"old", b"new"]
+    now = RING_SECONDS_MAX + 1
+    _, resumed = watches.attach("k", "u", "", peer.WatchCursor(epoch=1, n=start))
+    assert not resumed
+    again, resumed = watches.attach("k", "u", "", peer.WatchCursor(epoch=1, n=start + 1))
+    assert resumed
+    assert [f.hint for f in await read(again, 1)] == [b"new"]
+    now = 200.0
+    at_head, resumed = watches.attach("k", "u", "", peer.WatchCursor(epoch=1, n=start + 2))
+    assert resumed
+    shown(watches, ["newest"])
+    assert [f.hint for f in await read(at_head, 1)] == [b"newest"]
 
 
 async def test_a_forgotten_key_never_resumes_an_old_cursor() -> None:
