@@ -20,6 +20,7 @@ from chapar_presence.domain import PresenceDomain
 from chapar_sourcing.domain import Domain
 from libs.sourcing.tests.owner import accounts, reminders, rig
 from services.identity.tests import play as of_identity
+from services.identity.tests import test_erasing_rules as of_erasing
 from services.messaging.tests import play as of_messaging
 from services.payments.tests import books
 
@@ -67,6 +68,8 @@ _IDENTITY: st.SearchStrategy[identity.Command] = st.one_of(
     st.builds(of_identity.confirm, _USERNAMES, _USERS, _WISHES),
     st.builds(of_identity.reject, _USERNAMES, _USERS, _WISHES),
     st.builds(of_identity.release, _USERNAMES, _USERS, _WISHES),
+    st.builds(of_erasing.erase, _USERS, caller_number=st.none() | _NUMBERS),
+    st.builds(of_erasing.release_phone, _USERS),
 )
 
 _PEOPLE = st.sampled_from([of_messaging.ARASH, of_messaging.BAHAR, of_messaging.CYRUS])
@@ -84,6 +87,7 @@ _MESSAGING: st.SearchStrategy[messaging.Command] = st.one_of(
     st.builds(of_messaging.leave, _PEOPLE),
     st.builds(of_messaging.mark_read, _PEOPLE, _SEQUENCES, _PLACES),
     st.builds(of_messaging.post_card, _OFFSETS, _BEFORE),
+    st.builds(messaging.Command, erase_content=st.builds(messaging.EraseContent, user_id=_PEOPLE)),
 )
 
 _PAYERS = st.sampled_from(["arash", "bahar", "cyrus"])
@@ -94,14 +98,17 @@ _PAYMENTS: st.SearchStrategy[payments.Command] = st.one_of(
     st.builds(books.cash_in, _PAYERS, st.integers(1, 1_000), _TRANSFERS),
     st.builds(books.transfer, _PAYERS, _PAYERS, _RIALS, transfer_id=_TRANSFERS, target=st.integers(0, 2)),
     st.builds(lambda first, items: books.credits(first, *items), st.integers(1, 5), st.lists(_CREDITS, min_size=1)),
+    st.builds(payments.Command, erase_memos=st.builds(payments.EraseMemos, user_id=_PAYERS)),
 )
 
 _CONVERSATIONS = st.sampled_from(["d", "g"])
+_SEEN = st.integers(rig.NOW_MS - 100, rig.NOW_MS)
+_GONE = st.integers(rig.NOW_MS, rig.NOW_MS + 9_000)
 _PRESENCE: st.SearchStrategy[presence.Command] = st.one_of(
     st.builds(presence.Command, come_online=st.builds(presence.ComeOnline, user_id=_PAYERS)),
     st.builds(
         presence.Command,
-        go_offline=st.builds(presence.GoOffline, user_id=_PAYERS, last_seen_time_ms=st.integers(0, rig.NOW_MS)),
+        depart=st.builds(presence.Depart, user_id=_PAYERS, last_seen_time_ms=_SEEN, offline_time_ms=_GONE),
     ),
     st.builds(
         presence.Command,
@@ -111,6 +118,7 @@ _PRESENCE: st.SearchStrategy[presence.Command] = st.one_of(
         ),
     ),
 )  # fmt: skip
+"""The other commands of presence are made by its timers."""
 
 SUBJECTS = {
     "accounts": Subject(accounts.Accounts(), _ACCOUNTS),

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 from google.protobuf.message import Message
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, find, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
@@ -104,7 +104,7 @@ class Lives(RuleBasedStateMachine):
         self.rig.finish_taking_over()
         answer(self.rig)
 
-    @rule(ms=st.integers(1, 3_000))
+    @rule(ms=st.integers(1, 3_000) | st.integers(1, 12 * 3_600_000))
     def time_passes(self, ms: int) -> None:
         self.rig.now_ms += ms
         self.rig.heartbeat_ms = self.rig.now_ms
@@ -228,6 +228,18 @@ def test_checkpoint_and_tail_give_what_the_whole_log_gives(name: str) -> None:
 
     examples = max(40, settings().max_examples // 5)
     run_state_machine_as_test(LivesOfOne, settings=settings(SETTINGS, max_examples=examples))
+
+
+MADE_BY_TIMERS = {"go_offline", "forget_departure"}
+
+
+@pytest.mark.parametrize("name", ["identity", "messaging", "payments", "presence"])
+def test_each_command_of_a_service_is_among_those_played(name: str) -> None:
+    subject = SUBJECTS[name]
+    kinds = {field.name for field in subject.domain.command_type.DESCRIPTOR.oneofs_by_name["kind"].fields}
+    for kind in kinds - MADE_BY_TIMERS:
+        played = find(subject.commands, lambda command, kind=kind: command.WhichOneof("kind") == kind)
+        assert played.WhichOneof("kind") == kind
 
 
 def test_a_store_that_holds_something_else_is_noticed() -> None:
