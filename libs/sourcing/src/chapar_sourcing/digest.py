@@ -43,12 +43,12 @@ def digest_of(documents: Mapping[Key, Stored]) -> Digest:
             continue
         count += 1
         place = f"{stored.position.offset}.{stored.position.event_index}"
-        for part in (key.kind.encode(), key.parent.encode(), key.id.encode(), place.encode(), _canonical(key, stored)):
+        for part in (key.kind.encode(), key.parent.encode(), key.id.encode(), place.encode(), canonical(key, stored)):
             digest.update(len(part).to_bytes(4, "big") + part)
     return Digest(digest.digest(), count)
 
 
-def _canonical(key: Key, stored: Stored) -> bytes:
+def canonical(key: Key, stored: Stored) -> bytes:
     """The bytes compared: an answer's maps in order, everything else as it is."""
     assert stored.data is not None, "tombstones have no bytes"
     if key.kind != ANSWER_KIND:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, PartitionH
 from chapar_sourcing.measures import HeldMeasures, Measures
 from chapar_sourcing.owner import Outcome
 from chapar_sourcing.partition import OwnedPartition
+from chapar_sourcing.rebuild import Rebuilding, RebuildRefused, Rebuilt, Reports, Step
 from chapar_sourcing.refusing import NOT_OWNER, EngineRefused
 from chapar_sourcing.schema import schema_of
 from chapar_sourcing.targets import HostTargets
@@ -48,6 +50,8 @@ class OwnerHost:
             raise ValueError(f"schema level {config.schema_level} is asked for, and this binary knows {supported}")
         self.config = config
         self._ports = ports
+        self._rules = rules
+        self._rebuilding = False
         self._clock = clock or SystemClock()
         self._owner_clock = OwnerClock(self._clock)
         self._measures = measures or HeldMeasures()
@@ -175,6 +179,33 @@ class OwnerHost:
     async def digest(self, partition: int) -> peer.DigestResponse:
         """Digest of what the owner holds, memory over store, at one offset. Raises `EngineRefused`, `Unavailable`."""
         return await self._partition(partition).digest()
+
+    async def rebuild(self, step: Step, partitions: Sequence[int] = ()) -> AsyncGenerator[Rebuilt]:
+        """Builds other editions of the store, switches to them, or drops them; ends where nobody reads on.
+
+        Raises `RebuildRefused` where it cannot be done so or not now, and what `Rebuilding.run` raises.
+        """
+        if self._rebuilding:
+            raise RebuildRefused("another rebuild of this service is under way")
+        owning = [partition for partition in self._partitions.values() if partition.shell.owning]
+        if len(owning) != self.partitions:
+            raise RebuildRefused("this process does not own every partition of the service, or not yet")
+        if strangers := set(partitions) - set(self._partitions):
+            raise RebuildRefused(f"the service has no partition {min(strangers)}")
+        self._rebuilding = True
+        try:
+            reports = Reports()
+            rebuilding = Rebuilding(
+                partitions=self._partition, service=self.config.service, domain=self._rules.domain,
+                reactions=self._rules.reactions, journal=self._ports.journal, store=self._ports.store,
+                clock=self._clock, measures=self._measures, report=reports.put,
+            )  # fmt: skip
+            work = rebuilding.run(step, list(partitions) or range(self.partitions))
+            async with aclosing(reports.of(work)) as reported:
+                async for rebuilt in reported:
+                    yield rebuilt
+        finally:
+            self._rebuilding = False
 
     def raise_alarm(self, partition: int, reason: str) -> None:
         """Somebody has proof that the log lost records: nothing more is decided there until an operator has looked."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -82,7 +83,7 @@ class OwnedPartition:
         self._tail = Tail()
         self._followers = Followers(
             shell=self.shell, tail=self._tail, config=config, ports=ports, rules=rules, clock=clock,
-            measures=measures, targets=targets, read=self._read_for_reaction,
+            measures=measures, targets=targets, read=self.read_for_reaction,
         )  # fmt: skip
         self._projector = Projector(
             shell=self.shell, store=ports.store, measures=measures, linger_ms=config.projection_linger_ms,
@@ -207,7 +208,8 @@ class OwnedPartition:
             if self._clock.now_ms() >= deadline_ms:
                 raise EngineRefused(UNAVAILABLE)
 
-    async def _read_for_reaction(self, read: Callable[[Any], Awaitable[T]]) -> T:
+    async def read_for_reaction(self, read: Callable[[Any], Awaitable[T]]) -> T:
+        """Runs `read` and returns its result once what it saw is durable, whoever owns by then."""
         return await self._read(read, self._deadline_ms(), self.shell.confirm_durable)
 
     # ---- what reactors send
@@ -311,6 +313,23 @@ class OwnedPartition:
                 offset=owner.fold.offset, hash=owner.fold.hash, digest=digest.sha256, documents=digest.documents,
                 alarms=1 if self.shell.alarm else 0,
             )  # fmt: skip
+
+    # ---- while another edition of the store is built
+
+    @property
+    def confirmed_checkpoint(self) -> int:
+        """Offset of the live edition's checkpoint; -1 where there is none."""
+        return self.shell.owner.confirmed_checkpoint
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Meanwhile the store stands at its checkpoint and no rows are merged: the live edition may be another then."""
+        async with self._projector.paused(), self.rows.paused():
+            yield
+
+    async def confirm(self) -> bool:
+        """Whether this process still owns the partition. Raises `EngineRefused` when that cannot be known."""
+        return await self.shell.confirm(self._deadline_ms())
 
     # ---- inside
 

@@ -7,7 +7,8 @@ measure, and readiness shows what stops it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from chapar_sourcing.measures import Measures
 from chapar_sourcing.owner import CheckpointConfirmed, ProjectionBatch
@@ -34,6 +35,9 @@ class Projector:
         self.problem = ""
         """What stops it; empty while it moves."""
         self._finishing = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._live: Store | None = None
+        """The live edition, once it is known: a round is stored in one edition as a whole."""
 
     @property
     def lag(self) -> int:
@@ -43,13 +47,32 @@ class Projector:
     async def run(self) -> None:
         """Projects until `finish`, and then until nothing is left."""
         while True:
-            if await self.once():
+            if await self._round():
                 continue
             if self._finishing.is_set():
                 return
             await self._something()
 
-    async def once(self) -> bool:
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Between two rounds: the store stays at its checkpoint, and another edition may be made the live one."""
+        async with self._writing:
+            try:
+                yield
+            finally:
+                self._live = None
+
+    async def _round(self) -> bool:
+        """Stores one round; False when there is nothing to store."""
+        async with self._writing:
+            stored = False
+            while await self._batch():
+                stored = True
+                if not self._shell.owner.projecting:
+                    break
+            return stored
+
+    async def _batch(self) -> bool:
         """Writes one batch, however often it takes; False when there is nothing to write."""
         batch = self._shell.owner.take_projection(self._documents_max)
         if batch is None:
@@ -82,8 +105,10 @@ class Projector:
 
     async def _written(self, batch: ProjectionBatch) -> bool:
         try:
-            await self._store.write_documents(self._shell.partition, batch.documents)
-            await self._store.write_checkpoint(self._shell.partition, batch.checkpoint)
+            if self._live is None:
+                self._live = self._store.at((await self._store.editions(self._shell.partition)).live)
+            await self._live.write_documents(self._shell.partition, batch.documents)
+            await self._live.write_checkpoint(self._shell.partition, batch.checkpoint)
         except Unavailable:
             self.problem = f"the store cannot be written at offset {batch.checkpoint.fold.offset}"
             self._measures.count("projections_failed")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from google.protobuf.message import Message
 
@@ -78,4 +78,20 @@ class Reaction(Protocol):
         the partition of the same number of the own service.
 
         External effects (delivering a code) happen here, before it returns: at least once.
+        """
+
+
+@runtime_checkable
+class RowFeed(Reaction, Protocol):
+    """The one reaction of a service that its rows follow from.
+
+    It reads the service's own journal, and it may be asked about all of it again, from the first event on, when rows
+    are built anew: it has no external effects, and its advances, merged with what came in meanwhile, must give rows
+    that mean the same. What it sees in `view` then is the state of today.
+    """
+
+    def settled(self, key: str, row: str, fields: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """What of a row's merged fields means anything today; empty for a row that nobody is shown.
+
+        Two editions of a row are the same when this is the same of both.
         """

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 from chapar_sourcing.ports import Row, Store, Unavailable
 
@@ -32,6 +33,19 @@ class Rows:
         self._waiting_rows = 0
         self._wake = asyncio.Event()
         self._ended = False
+        self._writing = asyncio.Lock()
+        self._forgotten = 0
+        """How often memory was emptied: what was read before that is not remembered."""
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Nothing is merged meanwhile, and what memory holds is read anew afterwards."""
+        async with self._writing:
+            try:
+                yield
+            finally:
+                self._held.clear()
+                self._forgotten += 1
 
     async def of(self, key: str) -> Mapping[str, Mapping[str, bytes]]:
         """The rows of a key."""
@@ -40,6 +54,7 @@ class Rows:
             self._held.move_to_end(key)
             return {row: dict(fields) for row, fields in held.items()}
         merged_meanwhile: list[Row] = []
+        forgotten = self._forgotten
         self._loading.setdefault(key, []).append(merged_meanwhile)
         try:
             stored = await self._store.rows(self._partition, key)
@@ -48,9 +63,10 @@ class Rows:
         found: dict[str, dict[str, bytes]] = {}
         for row in [*stored, *merged_meanwhile]:
             merge(found, row)
-        self._held[key] = found
-        if len(self._held) > self._keys_max:
-            self._held.popitem(last=False)
+        if forgotten == self._forgotten:
+            self._held[key] = found
+            if len(self._held) > self._keys_max:
+                self._held.popitem(last=False)
         return {row: dict(fields) for row, fields in found.items()}
 
     async def advance(self, rows: Sequence[Row]) -> None:
@@ -82,11 +98,11 @@ class Rows:
             rows = [row for batch, _ in taken for row in batch]
             error: Unavailable | None = None
             try:
-                await self._store.merge_rows(self._partition, rows)
+                async with self._writing:
+                    await self._store.merge_rows(self._partition, rows)
+                    self._merged(rows)
             except Unavailable as unavailable:
                 error = unavailable
-            else:
-                self._merged(rows)
             for _, done in taken:
                 if not done.done():
                     done.set_exception(error) if error is not None else done.set_result(None)

@@ -49,6 +49,10 @@ class JournalSource:
         """The events of the next blocks."""
         return [arrival for block in await self._reader.next() for arrival in self._arrivals(block)]
 
+    async def until(self, offset: int) -> Sequence[Arrival]:
+        """The events of the next blocks; none once `offset` or the end is reached."""
+        return [arrival for block in await self._reader.until(offset) for arrival in self._arrivals(block)]
+
     def _arrivals(self, block: ValidBlock) -> Sequence[Arrival]:
         done = Cursor(block.end, block.hash, NOWHERE)
         events = block.events(self._event_type)

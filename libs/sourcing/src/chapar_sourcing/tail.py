@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.fold import FoldState, LogDamaged, Verdict, chained, fold
-from chapar_sourcing.ports import Journal, OffsetOutOfRange
+from chapar_sourcing.ports import Journal, JournalRecord, OffsetOutOfRange
 from chapar_sourcing.positions import NOWHERE, Position
 from chapar_sourcing.pulse import Pulse
 
@@ -121,6 +121,11 @@ class BlockReader:
         self._unchecked = (position, digest) if position != NOWHERE else None
 
     @property
+    def offset(self) -> int:
+        """Offset of the last record folded."""
+        return self._state.offset
+
+    @property
     def caught_up(self) -> bool:
         """Whether nothing valid is known that was not handed out."""
         return self._unchecked is None and self._state.offset >= self._tail.top
@@ -146,6 +151,18 @@ class BlockReader:
             else:
                 await self._tail.wait(self._state.offset)
 
+    async def until(self, offset: int, blocks_max: int = 64) -> Sequence[ValidBlock]:
+        """The next valid blocks from the journal; none once `offset` or the end is reached. Raises as `next`."""
+        await self.open()
+        while self._state.offset < offset:
+            records = await self._page(blocks_max)
+            if not records:
+                break
+            found = self._folded(records)
+            if found:
+                return found
+        return ()
+
     async def _begin(self, position: Position, digest: bytes) -> None:
         """Makes a fold state from the block that the cursor names, after checking that it is that block."""
         try:
@@ -167,18 +184,24 @@ class BlockReader:
         self._state = _state_after(block.offset, block.block, block.hash)
 
     async def _read(self, blocks_max: int) -> Sequence[ValidBlock]:
-        try:
-            records = await self._journal.read(self._partition, self._state.offset + 1, records_max=blocks_max)
-        except OffsetOutOfRange:
-            raise LogDamaged(f"the log ends before offset {self._state.offset + 1}") from None
+        records = await self._page(blocks_max)
         if not records:
             await self._journal.wait(self._partition, self._state.offset + 1, WAIT_MS_MAX)
         # Beyond what the owner has folded, a newer release may have written what cannot be understood here.
         known = [record for record in records if record.offset <= self._tail.top]
         if records and not known:
             raise LogDamaged(f"the log has no record from offset {self._state.offset + 1} to {self._tail.top}")
+        return self._folded(known)
+
+    async def _page(self, records_max: int) -> Sequence[JournalRecord]:
+        try:
+            return await self._journal.read(self._partition, self._state.offset + 1, records_max=records_max)
+        except OffsetOutOfRange:
+            raise LogDamaged(f"the log ends before offset {self._state.offset + 1}") from None
+
+    def _folded(self, records: Sequence[JournalRecord]) -> Sequence[ValidBlock]:
         found: list[ValidBlock] = []
-        for record in known:
+        for record in records:
             self._state, verdict, parsed = fold(self._state, record.offset, record.data)
             if verdict is Verdict.BLOCK:
                 found.append(ValidBlock(record.offset, parsed.block, self._state.hash))

@@ -188,6 +188,11 @@ class Owner:
         """How many answers memory holds."""
         return len(self._intake.answers)
 
+    @property
+    def projecting(self) -> bool:
+        """Whether a round of projection has begun and is not confirmed."""
+        return self._projection.in_round
+
     def take_projection(self, documents_max: int) -> ProjectionBatch | None:
         """What the store lacks, durable changes only; None when it lacks nothing. The caller writes documents, then
         the checkpoint, then says `CheckpointConfirmed`; after a failure it writes the same batch again.

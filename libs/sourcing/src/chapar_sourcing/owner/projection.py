@@ -44,6 +44,11 @@ class Projection:
         """Documents and answers that the store does not have yet."""
         return len(self._gathered) + len(self._round) + (len(self._taken.documents) if self._taken else 0)
 
+    @property
+    def in_round(self) -> bool:
+        """Whether a round is stored in part: the store's documents are not those of its checkpoint."""
+        return bool(self._round) or self._taken is not None
+
     def start(self, fold: FoldState) -> None:
         """Begins at the store's checkpoint."""
         self._confirmed_fold = fold
