@@ -69,7 +69,7 @@ async def going_on(process: Process, draw: random.Random) -> AsyncIterator[Calla
         while True:
             await asyncio.gather(*(write_one(process, draw) for _ in range(4)))
             answered += 4
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.02)
 
     task = asyncio.create_task(work())
     try:
