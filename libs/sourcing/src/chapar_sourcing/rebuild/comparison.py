@@ -3,7 +3,8 @@
 Documents: the built edition stands still at its checkpoint, the live one has at least that much. A document that both
 have from at or below that checkpoint must be the same, to the byte. One that the live edition has from above it has
 changed since: it is looked at again once the built edition has followed, at last while nothing moves. Rows: both
-editions get the same merges; a row that differs is looked at again, at last while nothing is merged. So every document
+editions get the same merges; a row that differs is looked at again, at last while nothing is merged and the reactors
+have done what was replayed: a replay may be ahead of them. So every document
 and every row of both editions is compared, and only those that changed meanwhile more than once.
 
 This is stricter than comparing two digests: it says which keys differ, and needs no moment at which all stands still.
@@ -88,11 +89,12 @@ class Comparison:
         elif await self._live.row_keys(self._partition, limit=1):
             self.differences.add("rows that no feed of rows makes again")
 
-    async def compare_again(self, resting_at: int | None = None) -> None:
+    async def compare_again(self, resting_at: int | None = None, *, rows_rest: bool = False) -> None:
         """Looks again at what had changed.
 
         `resting_at`: both editions are at this checkpoint and nothing moves, so that what differs now is a difference.
         Otherwise, and where a crash left the live document ahead of its checkpoint, it stays to be looked at.
+        `rows_rest`: the same for rows: no merges, and the live edition has all that was replayed into the other one.
         """
         keys, self._moved = sorted(self._moved), set()
         for first in range(0, len(keys), PAGE_DOCUMENTS):
@@ -104,7 +106,7 @@ class Comparison:
         rows, self._moved_rows = sorted(self._moved_rows), set()
         for row_key in rows:
             if self._feed is not None and not await self._same_rows(row_key, self._feed):
-                if resting_at is not None:
+                if rows_rest:
                     self.differences.add(f"rows of {row_key}")
                 else:
                     self._moved_rows.add(row_key)

@@ -18,6 +18,7 @@ from chapar_sourcing.domain import Domain
 from chapar_sourcing.editions import Editions, Stage
 from chapar_sourcing.measures import Measures
 from chapar_sourcing.ports import Cursor, Journal, Store, Unavailable
+from chapar_sourcing.positions import NOWHERE
 from chapar_sourcing.reactions import Reaction
 from chapar_sourcing.reactor import Reading
 from chapar_sourcing.rebuild.comparison import Comparison, TooBusy
@@ -211,7 +212,8 @@ class Rebuilding:
             self._pace.hurried = True
             checkpoint = partition.confirmed_checkpoint
             await builder.build(checkpoint)
-            await comparison.compare_again(checkpoint)
+            arrived = await self._arrived()
+            await comparison.compare_again(checkpoint, rows_rest=await self._rows_rest(number, edition, arrived))
             compared = comparison.documents + comparison.row_keys
             if comparison.differences.count:
                 self._different(number, edition, compared, comparison)
@@ -220,7 +222,6 @@ class Rebuilding:
                 return False
             if not await partition.confirm():
                 raise Unavailable(f"partition {number} is owned by another process")
-            arrived = await self._arrived()
             await self._store.switch_edition(number, edition)
         await self._note_arrived(number, live, arrived)
         self._report(Rebuilt(number, edition, Phase.SWITCHED, compared, compared))
@@ -247,6 +248,18 @@ class Rebuilding:
             if cursor is not None:
                 found[source] = cursor
         return found
+
+    async def _rows_rest(self, number: int, edition: int, arrived: Mapping[int, Cursor]) -> bool:
+        """Whether all that was replayed into an edition has arrived in the live one, too."""
+        if self._feed is None:
+            return True
+        cursors = await self._store.read_cursors(number)
+        for source in range(self._journal.partitions):
+            replayed = cursors.get(row_cursor(edition, self._feed, source))
+            reached = arrived[source].position if source in arrived else NOWHERE
+            if replayed is not None and replayed.position > reached:
+                return False
+        return True
 
     async def _note_arrived(self, number: int, kept: int, arrived: Mapping[int, Cursor]) -> None:
         """Notes in the edition that was live until now from where its rows have to be brought up to date."""

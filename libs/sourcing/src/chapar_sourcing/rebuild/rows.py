@@ -90,11 +90,12 @@ class RowsBuilder:
 
     async def _take(self, arrival: Arrival) -> None:
         event, source = arrival.event, arrival.source
-        if event is not None and source is not None:
-            ask = partial(self._source.read, lambda view: self._feed.react(event, source, view))
-            for one in await self._pace.patiently(ask):
-                if isinstance(one, Advance):
-                    self._gather(one, source.position)
+        if event is None or source is None:
+            return
+        ask = partial(self._source.read, lambda view: self._feed.react(event, source, view))
+        for one in await self._pace.patiently(ask):
+            if isinstance(one, Advance):
+                self._gather(one, source.position)
         self._done = arrival.done or self._done
 
     def _gather(self, advance: Advance, position: Position) -> None:
