@@ -155,7 +155,7 @@ class BlockReader:
         """The next valid blocks from the journal; none once `offset` or the end is reached. Raises as `next`."""
         await self.open()
         while self._state.offset < offset:
-            records = await self._page(blocks_max)
+            records = [record for record in await self._page(blocks_max) if record.offset <= offset]
             if not records:
                 break
             found = self._folded(records)

@@ -64,6 +64,8 @@ class Comparison:
         """Documents and tombstones looked at."""
         self.row_keys = 0
         """Keys of rows looked at."""
+        self._at_least = -1
+        """Offset of the checkpoint that both editions have at least."""
         self._moved: set[Key] = set()
         self._moved_rows: set[str] = set()
 
@@ -75,6 +77,7 @@ class Comparison:
     async def compare(self, built_offset: int) -> None:
         """Goes through all documents and rows once. `built_offset`: checkpoint of the built edition, which stands still
         meanwhile and is not above that of the live one. Raises `TooBusy`, `Unavailable`."""
+        self._at_least = built_offset
         async for key, live, built in self._pairs():
             self.documents += 1
             if same(key, live, built):
@@ -112,8 +115,8 @@ class Comparison:
                     self._moved_rows.add(row_key)
 
     async def _load(self, keys: Sequence[Key]) -> tuple[Mapping[Key, Stored], Mapping[Key, Stored]]:
-        live = await self._live.load(self._partition, keys, at_least=-1)
-        return live, await self._built.load(self._partition, keys, at_least=-1)
+        live = await self._live.load(self._partition, keys, at_least=self._at_least)
+        return live, await self._built.load(self._partition, keys, at_least=self._at_least)
 
     def _judge(self, key: Key, live: Stored | None, resting_at: int | None) -> None:
         if resting_at is None or (live is not None and live.position.offset > resting_at):
@@ -125,7 +128,9 @@ class Comparison:
 
     async def _pairs(self) -> AsyncIterator[tuple[Key, Stored | None, Stored | None]]:
         """Every key of either edition with what both hold, in order."""
-        live, built = (_Pages(edition, self._partition, self._pace) for edition in (self._live, self._built))
+        live, built = (
+            _Pages(edition, self._partition, self._at_least, self._pace) for edition in (self._live, self._built)
+        )
         while True:
             of_live, of_built = await live.first(), await built.first()
             heads = [head[0] for head in (of_live, of_built) if head is not None]
@@ -168,9 +173,10 @@ class Comparison:
 class _Pages:
     """All documents of an edition in order, a page at a time."""
 
-    def __init__(self, store: Store, partition: int, pace: Pace) -> None:
+    def __init__(self, store: Store, partition: int, at_least: int, pace: Pace) -> None:
         self._store = store
         self._partition = partition
+        self._at_least = at_least
         self._pace = pace
         self._page: Page = ()
         self._next = 0
@@ -187,7 +193,9 @@ class _Pages:
         return self._page[self._next] if self._next < len(self._page) else None
 
     async def _read(self) -> Page:
-        return await self._store.documents(self._partition, after=self._after, limit=PAGE_DOCUMENTS)
+        return await self._store.documents(
+            self._partition, at_least=self._at_least, after=self._after, limit=PAGE_DOCUMENTS
+        )
 
     def take(self, key: Key) -> Stored | None:
         """Takes the next one if it has this key."""

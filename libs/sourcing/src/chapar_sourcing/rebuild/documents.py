@@ -12,6 +12,7 @@ from typing import Any
 
 from chapar_sourcing.domain import Domain, Key, Stored, decode
 from chapar_sourcing.fold import FoldState, LogDamaged, Verdict, fold
+from chapar_sourcing.owner.answers import Answers
 from chapar_sourcing.owner.memory import Memory, Slot
 from chapar_sourcing.owner.projection import Projection
 from chapar_sourcing.owner.replay import Replay
@@ -76,7 +77,7 @@ class DocumentsBuilder:
         memory = Memory()
         projection = Projection(self._journal.journal_id, self._journal.generation)
         projection.start(self.fold)
-        replay = Replay(self._domain, memory, {}, projection)
+        replay = Replay(self._domain, memory, Answers(), projection)
         for block in blocks:
             await self._load(memory, replay.missing(block.offset, block.block))
             replay.apply(block.offset, block.block)

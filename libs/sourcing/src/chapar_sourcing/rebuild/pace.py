@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from chapar_sourcing.clock import Clock
-from chapar_sourcing.ports import Unavailable
+from chapar_sourcing.ports import StoreBehind, Unavailable
 from chapar_sourcing.refusing import EngineRefused
 
 T = TypeVar("T")
@@ -39,12 +39,12 @@ class Pace:
     async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         """Does a piece of work that is harmless to repeat, again while something that it needs is away.
 
-        Raises `Unavailable` after some seconds of that.
+        Raises `Unavailable` or `StoreBehind` after some seconds of that.
         """
         for _ in range(TRIES_MAX - 1):
             try:
                 return await work()
-            except (Unavailable, EngineRefused):
+            except (Unavailable, StoreBehind, EngineRefused):
                 await self._clock.sleep(RETRY_SECONDS)
         try:
             return await work()

@@ -87,6 +87,10 @@ class Rebuildable(Protocol):
         """Offset of the live edition's checkpoint; -1 where there is none."""
 
     @property
+    def folded_offset(self) -> int:
+        """Offset of the last record that the owner has folded; reactors have read none after it."""
+
+    @property
     def read_for_reaction(self) -> Reading:
         """Runs a function on a view and returns its result once what it saw is durable."""
 
@@ -165,7 +169,7 @@ class Rebuilding:
         if self._feed is None or not editions:
             return
         for source in range(self._journal.partitions):
-            end = await self._journal.end_offset(source) - 1
+            end = self._partitions(source).folded_offset
             edition = max(editions.values())
             await RowsBuilder(
                 feed=self._feed, service=self._service, editions=editions, journal=self._journal, store=self._store,
