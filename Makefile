@@ -57,7 +57,7 @@ mutants-report: setup ## write docs/mutants.md from what was tried and the reaso
 laws: setup ## play the laws over random histories at length (in `make test` they are played briefly)
 	@$(PY) -m pytest -n 2 -m laws --timeout 7200 --hypothesis-profile soak
 
-bench: setup ## first figures: fold, owner in process, end to end
+bench: setup ## figures: fold, owner in process, recovery, end to end
 	@$(PY) -m bench.run
 
 ci: check verify test demo test-kafka test-kills ## what CI runs

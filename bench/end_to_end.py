@@ -9,10 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.figures import Figure, percentile
+from bench.progress import Bars
 from chapar_client.sdk import Client, MessageReceived, OperatorClient, StateStore, direct_conversation_id
 from chapar_client.up import Installation, SignInCodes, Supervisor
 
-Progress = Callable[[str], None]
 MESSAGES = 600
 PAYMENTS = 300
 AT_ONCE = 32
@@ -71,34 +71,34 @@ async def _delivery(sara: Client, ali: Client, conversation: str) -> Figure:
     return Figure("end to end", "message to the other client, p50", percentile(delays, 0.5) * 1000, "ms", how)
 
 
-async def end_to_end_figures(progress: Progress) -> list[Figure]:
+async def end_to_end_figures(bars: Bars) -> list[Figure]:
     """Starts an installation on a temporary folder and sends messages and payments through it."""
     figures: list[Figure] = []
     with TemporaryDirectory(prefix="chapar-bench-") as scratch:
         folder, codes = Path(scratch), SignInCodes()
         async with Supervisor(Installation(folder / "data"), on_line=codes.line) as supervisor:
-            progress("end to end: five services are up")
             sara = await _signed_in(supervisor, codes, folder, 1)
             ali = await _signed_in(supervisor, codes, folder, 2)
             sara_id, ali_id = (await sara.session()).user_id, (await ali.session()).user_id
             conversation = direct_conversation_id(sara_id, ali_id)
             for at_once, count in ((1, 100), (AT_ONCE, MESSAGES)):
-                progress(f"end to end: {count} messages, {at_once} at once")
-                timed = await _timed(
-                    count, at_once, lambda n: (sara, ali)[n % 2].messaging.send_message(conversation, f"سلام {n}")
-                )
+                with bars.step(f"end to end: messages, {at_once} at once", count):
+                    timed = await _timed(
+                        count, at_once, lambda n: (sara, ali)[n % 2].messaging.send_message(conversation, f"سلام {n}")
+                    )
                 figures += _figures("messages sent", "messages", count, at_once, *timed)
-            figures.append(await _delivery(sara, ali, conversation))
+            with bars.step("end to end: delivery"):
+                figures.append(await _delivery(sara, ali, conversation))
             token = (folder / "data" / "secrets" / "operator.token").read_text().strip()
             operator = OperatorClient(supervisor.operator_address, token)
             for user in (sara_id, ali_id):
                 await operator.cash_in(user, 1_000_000_000, "bench")
             await operator.close()
             for at_once, count in ((1, 100), (AT_ONCE, PAYMENTS)):
-                progress(f"end to end: {count} payments, {at_once} at once")
-                timed = await _timed(
-                    count, at_once, lambda n: (sara, ali)[n % 2].payments.transfer((ali_id, sara_id)[n % 2], 10)
-                )
+                with bars.step(f"end to end: payments, {at_once} at once", count):
+                    timed = await _timed(
+                        count, at_once, lambda n: (sara, ali)[n % 2].payments.transfer((ali_id, sara_id)[n % 2], 10)
+                    )
                 figures += _figures("payments accepted", "payments", count, at_once, *timed)
             await sara.close()
             await ali.close()
