@@ -1,6 +1,7 @@
 """Regenerates all that is generated and committed; passes when nothing changes.
 
-Generated are: the contracts, the locks' consistency with the projects' pins, the reference of reasons.
+Generated are: the contracts, the locks' consistency with the projects' pins, the reference of reasons, samples of all
+that is stored.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools import lock_check, proto, reference
+from tools import golden, lock_check, proto, reference
 
 ROOT = Path(__file__).resolve().parent.parent
-GENERATED = ("libs/contracts/src", "docs/reference")
+GENERATED = ("libs/contracts/src", "docs/reference", "tests/contracts/golden")
 
 
 def fingerprints() -> dict[str, str]:
@@ -31,6 +32,7 @@ def main() -> None:
     before = fingerprints()
     proto.main()
     reference.main()
+    golden.main()
     after = fingerprints()
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     problems = [f"{name}: not what its source generates; commit the regenerated file" for name in changed]
