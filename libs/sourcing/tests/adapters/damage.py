@@ -29,6 +29,9 @@ PARTITIONS = 2
 Content = dict[object, object]
 """Everything that was acknowledged, by what it is asked for with."""
 
+Acknowledged = Callable[[int], None]
+"""Told the number of each thing once it is."""
+
 
 @dataclass(slots=True)
 class Broken:
@@ -45,12 +48,13 @@ def data_of(number: int) -> bytes:
     return random.Random(number).randbytes(20 + number * 37 % 300 + (9_000 if number % 17 == 0 else 0))
 
 
-async def fill_journal(path: Path, broken: Broken) -> tuple[Any, Content]:
+async def fill_journal(path: Path, broken: Broken, acknowledged: Acknowledged = lambda _: None) -> tuple[Any, Content]:
     journal = await SqliteJournal.open(path, partitions=PARTITIONS, broken=broken)
     content: Content = {}
     for number in range(RECORDS):
         done = await journal.append(number % PARTITIONS, data_of(number))
         content[number % PARTITIONS, done.offset] = data_of(number)
+        acknowledged(number)
     return journal, content
 
 
@@ -69,7 +73,7 @@ async def read_journal(path: Path, broken: Broken) -> Content:
         await journal.close()
 
 
-async def fill_store(path: Path, broken: Broken) -> tuple[Any, Content]:
+async def fill_store(path: Path, broken: Broken, acknowledged: Acknowledged = lambda _: None) -> tuple[Any, Content]:
     store = await SqliteStore.open(path, broken=broken)
     content: Content = {}
     for number in range(RECORDS):
@@ -83,6 +87,7 @@ async def fill_store(path: Path, broken: Broken) -> tuple[Any, Content]:
         await store.write_checkpoint(0, Checkpoint("journal", 1, fold))
         content["cursor"] = Cursor(Position(number, 1), bytes(32), Position(number, 0))
         await store.write_cursor(0, "relay", Cursor(Position(number, 1), bytes(32), Position(number, 0)))
+        acknowledged(number)
     content["rows"] = await store.rows(0, "key")
     return store, content
 
@@ -102,12 +107,13 @@ async def read_store(path: Path, broken: Broken) -> Content:
         await store.close()
 
 
-async def fill_keys(path: Path, broken: Broken) -> tuple[Any, Content]:
+async def fill_keys(path: Path, broken: Broken, acknowledged: Acknowledged = lambda _: None) -> tuple[Any, Content]:
     keys = await SqliteKeyStore.open(path, broken=broken)
     content: Content = {}
     for number in range(RECORDS):
         row = KeyRow(f"id {number}", f"user {number % 7}", number, data_of(number)[:60])
         content[row.key_id] = await keys.insert(row)
+        acknowledged(number)
     return keys, content
 
 
@@ -119,7 +125,7 @@ async def read_keys(path: Path, broken: Broken) -> Content:
         await keys.close()
 
 
-async def fill_stream(path: Path, broken: Broken) -> tuple[Any, Content]:
+async def fill_stream(path: Path, broken: Broken, acknowledged: Acknowledged = lambda _: None) -> tuple[Any, Content]:
     stream = await SqliteStream.open(
         path.parent, service=path.stem, topics={TOPIC: None}, partitions=1, producers={TOPIC: path.stem}, broken=broken
     )
@@ -127,6 +133,7 @@ async def fill_stream(path: Path, broken: Broken) -> tuple[Any, Content]:
     for number in range(RECORDS):
         await stream.publish(TOPIC, 0, [data_of(number)])
         content[number] = data_of(number)
+        acknowledged(number)
     return stream, content
 
 
@@ -145,13 +152,26 @@ async def read_stream(path: Path, broken: Broken) -> Content:
         await stream.close()
 
 
-Fill = Callable[[Path, Broken], Any]
+Fill = Callable[..., Any]
 KINDS: dict[str, tuple[Fill, Fill]] = {
     "journal": (fill_journal, read_journal),
     "store": (fill_store, read_store),
     "keys": (fill_keys, read_keys),
     "stream": (fill_stream, read_stream),
 }
+
+
+def key_of(kind: str, number: int) -> object:
+    """What the thing of a number is asked for with."""
+    match kind:
+        case "journal":
+            return number % PARTITIONS, number // PARTITIONS
+        case "store":
+            return Key("thing", f"parent {number % 3}", f"{number:05d}")
+        case "keys":
+            return f"id {number}"
+        case _:
+            return number
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 One process holds a file and writes it from one thread, which commits all waiting writes together with one fsync;
 reads are short transactions on other threads, and in other processes for streams and owners. `_hold` says who may open
-what, `_files` and `_wal` whether it is what it must be, `_writes` and `_reads` are the two ways in, `_sums` tells a
+what, `_files` and `_cuts` whether it is what it must be, `_writes` and `_reads` are the two ways in, `_sums` tells a
 damaged row; the rest is one module a port.
 """
 

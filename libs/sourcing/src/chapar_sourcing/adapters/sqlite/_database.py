@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 from chapar_sourcing.adapters.sqlite._files import Format, connect_writer, read_metadata
 from chapar_sourcing.adapters.sqlite._hold import CLOSED, OPEN, FileRefused, Hold
 from chapar_sourcing.adapters.sqlite._reads import Reads
+from chapar_sourcing.adapters.sqlite._sums import RowDamaged
 from chapar_sourcing.adapters.sqlite._writes import Writes, cut_log, end_process
 
 T = TypeVar("T")
@@ -28,19 +29,23 @@ class Database:
     @classmethod
     async def open(
         cls, path: Path, layout: Format, *, metadata: Mapping[str, str] | None = None, synchronous: str = "FULL",
-        check: Callable[[Mapping[str, str]], str | None] = lambda _: None,
+        check: Callable[[Mapping[str, str], sqlite3.Connection], str | None] = lambda *_: None,
         broken: Callable[[str], None] = end_process,
     ) -> Self:  # fmt: skip
         """Holds and opens a file; `metadata` is written at its creation.
 
-        `check` says what is wrong with the metadata found, if anything is. Raises `FileRefused`.
+        `check` says what is wrong with the metadata found, or with the file, if anything is. Raises `FileRefused`.
         """
         hold = await asyncio.to_thread(Hold.take, path)
         try:
             hold.check(path)
             connection = await asyncio.to_thread(connect_writer, path, layout, metadata or {}, synchronous=synchronous)
-            found = read_metadata(connection)
-            if problem := check(found):
+            try:
+                found = read_metadata(connection)
+                problem = check(found, connection)
+            except (sqlite3.Error, RowDamaged, UnicodeDecodeError) as error:
+                problem = f"is damaged: {error}. Restore it and its log from a copy"
+            if problem:
                 connection.close()
                 raise FileRefused(f"{path} {problem}")
             await asyncio.to_thread(hold.note, OPEN)

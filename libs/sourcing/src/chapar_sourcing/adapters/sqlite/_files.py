@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chapar_sourcing.adapters.sqlite._cuts import cut_damage
 from chapar_sourcing.adapters.sqlite._hold import FileRefused
 from chapar_sourcing.adapters.sqlite._sums import is_damage
-from chapar_sourcing.adapters.sqlite._wal import wal_damage
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,6 @@ def connect_writer(path: Path, layout: Format, metadata: Mapping[str, str], *, s
     try:
         connection.execute("PRAGMA busy_timeout = 1000")
         _check_kind(connection, path, layout)
-        if damage := wal_damage(path):
-            raise FileRefused(f"{damage}. Nothing is decided on it: restore {path} and its log from a copy")
         # SQLite's automatic checkpoints hide errors: `_writes` writes the log back itself.
         pragmas = {"journal_mode": "WAL", "synchronous": synchronous, "wal_autocheckpoint": 0, **layout.pragmas}
         for pragma, value in pragmas.items():
@@ -78,6 +76,8 @@ def _check_path(path: Path) -> None:
         raise FileRefused(
             f"{path} cannot be written ({error.strerror}): it must be a file that user {os.geteuid()} may write"
         ) from error
+    if damage := cut_damage(path):
+        raise FileRefused(f"{damage}. Nothing is decided on it: restore {path} and its log from a copy")
 
 
 def _remedy(error: Exception, path: Path) -> str:

@@ -12,7 +12,6 @@ from typing import Self
 from chapar_sourcing.adapters._bell import Bell
 from chapar_sourcing.adapters.sqlite._database import Database
 from chapar_sourcing.adapters.sqlite._files import Format, wall_clock_ms
-from chapar_sourcing.adapters.sqlite._hold import FileRefused
 from chapar_sourcing.adapters.sqlite._reads import page
 from chapar_sourcing.adapters.sqlite._sums import RowDamaged, check_sum, row_sum
 from chapar_sourcing.adapters.sqlite._writes import WriteUndone, WriteUnknown, end_process
@@ -65,24 +64,16 @@ class SqliteJournal:
             "partitions": str(partitions),
             "slot_map": "even",
         }
-        database = await Database.open(
-            path, JOURNAL, metadata=fresh, broken=broken,
-            check=lambda found: _problem(found, partitions, journal_id),
-        )  # fmt: skip
+        ends: dict[int, int] = {}
 
-        def ends(connection: sqlite3.Connection) -> dict[int, int]:
-            found = {p: connection.execute(_END, (p,)).fetchone()[0] for p in range(partitions)}
-            (records,) = connection.execute("SELECT COALESCE(MAX(rowid), 0) FROM journal").fetchone()
-            if sum(found.values()) != records:
-                raise RowDamaged(f"its partitions have {sum(found.values())} records, {records} were appended")
-            return found
+        def check(found: Mapping[str, str], connection: sqlite3.Connection) -> str | None:
+            problem = _problem(found, partitions, journal_id)
+            if problem is None:
+                ends.update(_ends(connection, partitions))
+            return problem
 
-        try:
-            found = await database.read(ends)
-        except Unavailable as error:
-            await database.close()
-            raise FileRefused(f"{path} is damaged: {error}. Restore it and its log from a copy") from error
-        return cls(database, found, append_deadline_ms=append_deadline_ms, now_ms=now_ms)
+        database = await Database.open(path, JOURNAL, metadata=fresh, broken=broken, check=check)
+        return cls(database, ends, append_deadline_ms=append_deadline_ms, now_ms=now_ms)
 
     @property
     def journal_id(self) -> str:
@@ -179,18 +170,31 @@ class SqliteJournal:
             raise ValueError(f"partition {partition} is outside 0..{len(self._ends) - 1}")
 
 
+def _ends(connection: sqlite3.Connection, partitions: int) -> dict[int, int]:
+    """The end of each partition. Row ids count all records: raises `RowDamaged` where some cannot be found."""
+    found = {partition: connection.execute(_END, (partition,)).fetchone()[0] for partition in range(partitions)}
+    (records,) = connection.execute("SELECT COALESCE(MAX(rowid), 0) FROM journal").fetchone()
+    if sum(found.values()) != records:
+        raise RowDamaged(f"its partitions have {sum(found.values())} records, {records} were appended")
+    return found
+
+
 def _problem(found: Mapping[str, str], partitions: int, journal_id: str | None) -> str | None:
-    if found["partitions"] != str(partitions):
-        return f"has {found['partitions']} partitions; {partitions} were asked for, and they cannot be changed so"
-    if found["slot_map"] != "even":
-        return f"has the slot map {found['slot_map']!r}, which this program does not know"
-    if journal_id is not None and found["journal_id"] != journal_id:
-        return f"is journal {found['journal_id']}, not {journal_id}"
+    if found.get("partitions") != str(partitions):
+        return f"has {found.get('partitions')} partitions; {partitions} were asked for, and they cannot be changed so"
+    if found.get("slot_map") != "even":
+        return f"has the slot map {found.get('slot_map')!r}, which this program does not know"
+    if journal_id is not None and found.get("journal_id") != journal_id:
+        return f"is journal {found.get('journal_id')}, not {journal_id}"
+    if not found.get("journal_id") or not found.get("generation", "").isdigit():
+        return "does not say which journal it is: it is damaged. Restore it and its log from a copy"
     return None
 
 
-def _checked(partition: int, rows: Iterable[tuple[int, int, bytes, int | None]]) -> Iterator[tuple[int, bytes]]:
+def _checked(partition: int, rows: Iterable[tuple[int, int, bytes | None, int | None]]) -> Iterator[tuple[int, bytes]]:
     """(offset, data) of rows that are what was written."""
     for offset, time_ms, data, found in rows:
         check_sum(found, data, partition, offset, time_ms)
+        if data is None:
+            raise RowDamaged(f"record {offset} of partition {partition} is empty")
         yield offset, data

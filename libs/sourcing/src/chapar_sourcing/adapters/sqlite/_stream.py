@@ -226,10 +226,14 @@ def _create_topics(connection: sqlite3.Connection, topics: Mapping[str, int | No
         )
 
 
-def _checked(topic: str, partition: int, rows: Iterable[tuple[int, bytes, int | None]]) -> Iterator[tuple[int, bytes]]:
+def _checked(
+    topic: str, partition: int, rows: Iterable[tuple[int, bytes | None, int | None]]
+) -> Iterator[tuple[int, bytes]]:
     """(offset, data) of rows that are what was written."""
     for offset, data, found in rows:
         check_sum(found, data, topic, partition, offset)
+        if data is None:
+            raise RowDamaged(f"record {offset} of partition {partition} is empty")
         yield offset, data
 
 

@@ -34,7 +34,9 @@ def row_sum(data: bytes | None, *key: int | str | bytes) -> int:
     return zlib.crc32(data or b"", zlib.crc32(_packed((data is None, *key))))
 
 
-def check_sum(found: int | None, data: bytes | None, *key: int | str | bytes) -> None:
-    """Raises `RowDamaged` where the sum is another; a row of the time before sums has none."""
-    if found is not None and found != row_sum(data, *key):
+def check_sum(found: int | None, data: bytes | None, *key: int | str | bytes | None) -> None:
+    """Raises `RowDamaged` where the sum is another. A row of the time before sums has none, but it has a whole key:
+    what is read from a page that was cut off has not."""
+    whole = None not in key and (found is None or found == row_sum(data, *(part for part in key if part is not None)))
+    if not whole:
         raise RowDamaged(f"the row of {key} is not what was written")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from chapar_sourcing.adapters.sqlite._sums import RowDamaged
 from chapar_sourcing.ports import Unavailable
 
 T = TypeVar("T")
@@ -162,7 +163,7 @@ class Writes:
             try:
                 job.result = job.run(self._connection)
             except Exception as error:
-                if isinstance(error, sqlite3.Error) and _code(error) in _OF_THE_DISK:
+                if isinstance(error, RowDamaged) or _code(error) in _OF_THE_DISK:
                     raise
                 job.error = error
                 execute("ROLLBACK TO job")
@@ -216,6 +217,6 @@ def cut_log(connection: sqlite3.Connection) -> bool:
     return bool(row[0] == 0)
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
     """SQLite's primary result code, 0 for errors of the binding."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
