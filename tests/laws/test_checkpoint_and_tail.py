@@ -232,7 +232,7 @@ def test_checkpoint_and_tail_give_what_the_whole_log_gives(name: str) -> None:
 
 ANY = settings(max_examples=2_000, phases=[Phase.generate], database=None, deadline=None)
 """The first that comes along will do."""
-MADE_BY_TIMERS = {"go_offline", "forget_departure"}
+MADE_BY_TIMERS = {"go_offline", "forget_departure", "forget_attempts"}
 
 
 @pytest.mark.parametrize("name", ["identity", "messaging", "payments", "presence"])

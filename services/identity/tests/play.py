@@ -13,6 +13,7 @@ from chapar_identity.domain.sign_in.documents import Phone, phone_key
 from chapar_identity.domain.usernames.documents import Naming, naming_key
 from chapar_identity.domain.users.documents import User, user_key
 from chapar_sourcing.domain import Document, Key, Refused, When, decode, encode
+from chapar_sourcing.timers import TIMER_KIND, Timer, due_timer
 
 ARASH, BAHAR, CYRUS = (letter * 26 for letter in "abc")
 PHONE = "1" + "p" * 26
@@ -48,8 +49,13 @@ class Play:
         return self
 
     def later(self, ms: int) -> Play:
-        """Moves the clock."""
+        """Moves the clock; what is due by then happens, as the engine would have it."""
         self.now_ms += ms
+        for key in sorted(key for key in self.documents if key.kind == TIMER_KIND):
+            timer = self.documents.get(key)
+            if isinstance(timer, Timer) and due_timer(key.id, timer).due_ms <= self.now_ms:
+                self.when(self.domain.due(due_timer(key.id, timer)))
+                assert key not in self.documents, "what a timer does deletes it"
         return self
 
     def phone(self, phone_hash: str = PHONE) -> Phone:
@@ -81,7 +87,7 @@ class Play:
         touched = self.domain.touches(stored)
         assert len(touched) == len(set(touched))
         for key in touched:
-            assert key in needed
+            assert key in needed or key.kind == TIMER_KIND
             document = self.domain.evolve(key, self.documents.get(key), stored, When(self.now_ms))
             if document is None:
                 self.documents.pop(key)

@@ -18,7 +18,13 @@ from chapar_identity.settings import IdentitySettings
 from chapar_sourcing.domain import Key, When
 
 EVENT_KINDS = [field.name for field in pb.Event.DESCRIPTOR.oneofs_by_name["kind"].fields]
-TOUCHED = {"username_declined": 0, "username_found_taken": 0, "user_erased": 3, "phone_released": 2}
+TOUCHED = {
+    "username_declined": 0,
+    "username_found_taken": 0,
+    "user_erased": 3,
+    "phone_released": 2,
+    "attempts_forgotten": 2,
+}
 """How many documents an event changes, where it is not one."""
 ENVIRON = {"CHAPAR_DATA_DIR": "/data", "CHAPAR_SECRETS_DIR": "/secrets"}
 

@@ -11,10 +11,12 @@ from chapar_identity.domain.limits import (
     RESEND_DELAY_MS_MAX,
 )
 from chapar_identity.domain.sign_in.decide import refusal_of
+from chapar_identity.domain.sign_in.documents import Phone, forget_key, phone_key
 from chapar_identity.domain.sign_in.rules import resend_delay_ms
-from chapar_sourcing.domain import Refused
+from chapar_sourcing.domain import Refused, When
+from chapar_sourcing.timers import TIMER_KIND, DueTimer
 
-from .play import ARASH, BAHAR, RIGHT, WRONG, Play, complete, kinds, reason, start
+from .play import ARASH, BAHAR, PHONE, RIGHT, WRONG, Play, complete, kinds, reason, start
 
 
 def started(play: Play, number: int) -> pb.ChallengeStarted:
@@ -173,3 +175,41 @@ def test_reasons_come_in_their_documented_order(play: Play, code_mac: bytes, num
 def test_a_new_challenge_has_all_its_tries() -> None:
     play = after_wrong_tries(5).later(30_000).given(start(2), *[complete(WRONG, number=2)] * 4)
     assert kinds(play.when(complete(number=2))) == ["signed_in"]
+
+
+def test_a_day_after_the_last_code_a_number_without_a_user_is_forgotten_whole() -> None:
+    play = Play().given(start(1)).later(30_000).given(start(2), complete(WRONG, number=2)).later(DAY_MS - 1)
+    assert play.phone().day_count == 2
+    play.later(1)
+    assert play.documents == {}
+
+
+def test_a_day_after_the_last_code_a_user_keeps_the_number_and_nothing_of_the_attempts() -> None:
+    play = Play().given(start(1), complete()).later(30_000).given(start(2))
+    assert play.phone().challenge is not None
+    play.later(DAY_MS)
+    phone = play.phone()
+    assert (phone.user_id, bool(phone.phone)) == (ARASH, True)
+    assert (phone.challenge, phone.run, phone.last_start_ms, phone.day_start_ms, phone.day_count) == (None, 0, 0, 0, 0)
+    assert phone.forget_at_ms == 0
+    assert not any(key.kind == TIMER_KIND for key in play.documents)
+
+
+def test_each_code_moves_the_timer_of_its_number() -> None:
+    play = Play().given(start(1)).later(30_000).given(start(2))
+    assert [key for key in play.documents if key.kind == TIMER_KIND] == [forget_key(PHONE, play.now_ms + DAY_MS)]
+
+
+def test_a_challenge_from_before_timers_sets_none_and_is_cancelled_by_none() -> None:
+    started_before = pb.Event(challenge_started=pb.ChallengeStarted(phone_hash=PHONE, challenge_id="c"))
+    domain = Play().domain
+    assert domain.touches(started_before) == [phone_key(PHONE)]
+    before = domain.evolve(phone_key(PHONE), None, started_before, When(1))
+    assert isinstance(before, Phone)
+    play = Play(documents={phone_key(PHONE): before}).given(start(1))
+    assert play.events[-1].challenge_started.cancelled_forget_time_ms == 0
+
+
+def test_a_timer_of_something_else_is_a_bug() -> None:
+    with pytest.raises(ValueError, match="a timer about 'codes'"):
+        Play().domain.due(DueTimer(1, "codes/x", b""))

@@ -14,7 +14,7 @@ from chapar_identity.domain.sessions.evolve import evolve_sessions
 from chapar_identity.domain.sessions.evolve import touches as sessions_touches
 from chapar_identity.domain.sign_in import decide as sign_in
 from chapar_identity.domain.sign_in.documents import PHONE_KIND, Phone
-from chapar_identity.domain.sign_in.evolve import evolve_phone
+from chapar_identity.domain.sign_in.evolve import evolve_phone, evolve_timer
 from chapar_identity.domain.sign_in.evolve import touches as sign_in_touches
 from chapar_identity.domain.usernames import decide as usernames
 from chapar_identity.domain.usernames.documents import NAMING_KIND, USERNAME_KIND, Naming, Username
@@ -28,6 +28,7 @@ from chapar_identity.domain.users.evolve import touches as users_touches
 from chapar_sourcing.creations import CREATION_KIND, CreationMark, creation_key, moved
 from chapar_sourcing.domain import Document, Documents, Key, Refused, When
 from chapar_sourcing.erasures import ERASURE_KIND, ErasureMark, marked
+from chapar_sourcing.timers import TIMER_KIND, DueTimer, Timer
 
 SERVICE = "identity"
 
@@ -62,6 +63,7 @@ RULES: Mapping[str, Rules] = {
     "confirm_username": _USERNAMES,
     "reject_username": _USERNAMES,
     "release_username": _USERNAMES,
+    "forget_attempts": _SIGN_IN,
 }
 """By kind of command; a test compares it with the proto."""
 
@@ -83,6 +85,7 @@ EVOLVE: Mapping[str, Evolve] = {
     USERNAME_KIND: evolve_username,
     CREATION_KIND: _evolve_mark,
     ERASURE_KIND: _evolve_erasure,
+    TIMER_KIND: evolve_timer,
 }
 
 DOCUMENTS: Mapping[str, type[Document]] = {
@@ -93,6 +96,7 @@ DOCUMENTS: Mapping[str, type[Document]] = {
     USERNAME_KIND: Username,
     CREATION_KIND: CreationMark,
     ERASURE_KIND: ErasureMark,
+    TIMER_KIND: Timer,
 }
 
 
@@ -113,6 +117,10 @@ class IdentityDomain:
     def decide(self, documents: Documents, command: pb.Command, now_ms: int) -> Sequence[pb.Event] | Refused:
         """What happens, or why nothing does."""
         return _rules_of(command).decide(documents, command, now_ms)
+
+    def due(self, timer: DueTimer) -> pb.Command:
+        """What a due timer does: all timers are of phones."""
+        return sign_in.due(timer)
 
     def touches(self, event: pb.Event) -> Sequence[Key]:
         """The documents that an event changes."""

@@ -14,7 +14,8 @@ RESEND_DELAY_FIRST_MS = 30 * 1000
 RESEND_DELAY_MS_MAX = 60 * 60 * 1000
 
 DAY_MS = 24 * 60 * 60 * 1000
-"""A run of codes ends after a day without one; a day's codes are counted from its first."""
+"""A run of codes ends after a day without one; a day's codes are counted from its first. So a day after the last code
+nothing of them counts any more, and all is forgotten."""
 
 CHALLENGES_A_DAY_MAX = 20
 """Codes a phone gets within a day."""

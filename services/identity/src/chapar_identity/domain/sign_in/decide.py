@@ -6,12 +6,13 @@ import hmac
 from collections.abc import Sequence
 
 from chapar.identity.journal.v1 import journal_pb2 as pb
-from chapar_identity.domain.limits import CHALLENGE_LIFE_MS, CHALLENGE_TRIES_MAX
+from chapar_identity.domain.limits import CHALLENGE_LIFE_MS, CHALLENGE_TRIES_MAX, DAY_MS
 from chapar_identity.domain.reading import document
-from chapar_identity.domain.sign_in.documents import Challenge, Phone, phone_key, phone_subject
+from chapar_identity.domain.sign_in.documents import ATTEMPTS, Challenge, Phone, phone_key, phone_subject
 from chapar_identity.domain.sign_in.rules import resend_delay_ms, run_at, wait_ms
 from chapar_sourcing.domain import Documents, Key, Refused
 from chapar_sourcing.erasures import erasure_key, erasure_of
+from chapar_sourcing.timers import DueTimer
 
 RESEND_TOO_SOON = "REASON_RESEND_TOO_SOON"
 CHALLENGE_UNKNOWN = "REASON_CHALLENGE_UNKNOWN"
@@ -25,6 +26,8 @@ def needs(command: pb.Command) -> Sequence[Key]:
     match command.WhichOneof("kind"):
         case "start_sign_in":
             return [phone_key(command.start_sign_in.phone_hash)]
+        case "forget_attempts":
+            return [phone_key(command.forget_attempts.phone_hash)]
         case "release_phone":
             phone_hash = command.release_phone.phone_hash
             return [phone_key(phone_hash), erasure_key(phone_subject(phone_hash))]
@@ -37,6 +40,8 @@ def decide(documents: Documents, command: pb.Command, now_ms: int) -> Sequence[p
     match command.WhichOneof("kind"):
         case "start_sign_in":
             return _start(documents, command.start_sign_in, now_ms)
+        case "forget_attempts":
+            return _forget(documents, command.forget_attempts)
         case "release_phone":
             return _release(documents, command.release_phone, now_ms)
         case _:
@@ -56,6 +61,8 @@ def _start(documents: Documents, command: pb.StartSignIn, now_ms: int) -> Sequen
         code=command.code,
         expire_time_ms=now_ms + CHALLENGE_LIFE_MS,
         resend_after_ms=resend_delay_ms(run_at(phone, now_ms) + 1),
+        forget_time_ms=now_ms + DAY_MS,
+        cancelled_forget_time_ms=phone.forget_at_ms if phone and phone.forget_at_ms != now_ms + DAY_MS else 0,
     )
     return [pb.Event(challenge_started=started)]
 
@@ -90,6 +97,22 @@ def _release(documents: Documents, command: pb.ReleasePhone, now_ms: int) -> Seq
     erasure = erasure_of(documents, phone_subject(command.phone_hash), now_ms)
     released = pb.PhoneReleased(phone_hash=command.phone_hash, user_id=command.user_id, erasure=erasure)
     return [pb.Event(phone_released=released)]
+
+
+def _forget(documents: Documents, command: pb.ForgetAttempts) -> Sequence[pb.Event]:
+    phone = document(documents, phone_key(command.phone_hash), Phone)
+    if phone is None or phone.forget_at_ms != command.forget_time_ms:
+        return []
+    forgotten = pb.AttemptsForgotten(phone_hash=command.phone_hash, forget_time_ms=command.forget_time_ms)
+    return [pb.Event(attempts_forgotten=forgotten)]
+
+
+def due(timer: DueTimer) -> pb.Command:
+    """The command of a due timer."""
+    about, _, phone_hash = timer.subject.partition("/")
+    if about != ATTEMPTS:
+        raise ValueError(f"a timer about {about!r}, not {ATTEMPTS!r}")
+    return pb.Command(forget_attempts=pb.ForgetAttempts(phone_hash=phone_hash, forget_time_ms=timer.due_ms))
 
 
 def open_challenge(phone: Phone | None, challenge_id: str) -> Challenge | None:

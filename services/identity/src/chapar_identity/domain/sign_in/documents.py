@@ -6,8 +6,11 @@ import msgspec
 
 from chapar_identity.domain.content import Content
 from chapar_sourcing.domain import Document, Key
+from chapar_sourcing.timers import timer_key
 
 PHONE_KIND = "phone"
+ATTEMPTS = "attempts"
+"""What the timers of phones are about."""
 
 
 class Challenge(msgspec.Struct, frozen=True, array_like=True):
@@ -32,11 +35,18 @@ class Phone(Document, frozen=True, array_like=True):
     last_start_ms: int
     day_start_ms: int
     day_count: int
+    forget_at_ms: int = 0
+    """When the timer is due that forgets all of the above but the user and the number; 0 when there is none."""
 
 
 def phone_subject(phone_hash: str) -> str:
     """Whose data key seals a phone and its codes before it has a user."""
     return f"phone:{phone_hash}"
+
+
+def forget_key(phone_hash: str, due_ms: int) -> Key:
+    """The timer that forgets a phone's attempts."""
+    return timer_key(due_ms, f"{ATTEMPTS}/{phone_hash}")
 
 
 def phone_key(phone_hash: str) -> Key:

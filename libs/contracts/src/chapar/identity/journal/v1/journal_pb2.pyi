@@ -68,6 +68,7 @@ class Command(_message.Message):
     RELEASE_USERNAME_FIELD_NUMBER: _builtins.int
     ERASE_USER_FIELD_NUMBER: _builtins.int
     RELEASE_PHONE_FIELD_NUMBER: _builtins.int
+    FORGET_ATTEMPTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def creation(self) -> _journal_pb2.Creation:
         """Set by the engine on commands of reactors that make something exactly once; absent on others."""
@@ -124,6 +125,10 @@ class Command(_message.Message):
     def release_phone(self) -> Global___ReleasePhone:
         """At the phone's partition, by a reactor."""
 
+    @_builtins.property
+    def forget_attempts(self) -> Global___ForgetAttempts:
+        """At the phone's partition, by a timer."""
+
     def __init__(
         self,
         *,
@@ -141,12 +146,13 @@ class Command(_message.Message):
         release_username: Global___ReleaseUsername | None = ...,
         erase_user: Global___EraseUser | None = ...,
         release_phone: Global___ReleasePhone | None = ...,
+        forget_attempts: Global___ForgetAttempts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_sign_in", b"complete_sign_in", "confirm_username", b"confirm_username", "creation", b"creation", "erase_user", b"erase_user", "kind", b"kind", "open_session", b"open_session", "refresh_tokens", b"refresh_tokens", "reject_username", b"reject_username", "release_phone", b"release_phone", "release_username", b"release_username", "reserve_username", b"reserve_username", "revoke_session", b"revoke_session", "set_username", b"set_username", "start_sign_in", b"start_sign_in", "update_profile", b"update_profile"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_sign_in", b"complete_sign_in", "confirm_username", b"confirm_username", "creation", b"creation", "erase_user", b"erase_user", "forget_attempts", b"forget_attempts", "kind", b"kind", "open_session", b"open_session", "refresh_tokens", b"refresh_tokens", "reject_username", b"reject_username", "release_phone", b"release_phone", "release_username", b"release_username", "reserve_username", b"reserve_username", "revoke_session", b"revoke_session", "set_username", b"set_username", "start_sign_in", b"start_sign_in", "update_profile", b"update_profile"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_sign_in", b"complete_sign_in", "confirm_username", b"confirm_username", "creation", b"creation", "erase_user", b"erase_user", "kind", b"kind", "open_session", b"open_session", "refresh_tokens", b"refresh_tokens", "reject_username", b"reject_username", "release_phone", b"release_phone", "release_username", b"release_username", "reserve_username", b"reserve_username", "revoke_session", b"revoke_session", "set_username", b"set_username", "start_sign_in", b"start_sign_in", "update_profile", b"update_profile"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_sign_in", b"complete_sign_in", "confirm_username", b"confirm_username", "creation", b"creation", "erase_user", b"erase_user", "forget_attempts", b"forget_attempts", "kind", b"kind", "open_session", b"open_session", "refresh_tokens", b"refresh_tokens", "reject_username", b"reject_username", "release_phone", b"release_phone", "release_username", b"release_username", "reserve_username", b"reserve_username", "revoke_session", b"revoke_session", "set_username", b"set_username", "start_sign_in", b"start_sign_in", "update_profile", b"update_profile"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["start_sign_in", "complete_sign_in", "open_session", "refresh_tokens", "revoke_session", "update_profile", "set_username", "reserve_username", "confirm_username", "reject_username", "release_username", "erase_user", "release_phone"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["start_sign_in", "complete_sign_in", "open_session", "refresh_tokens", "revoke_session", "update_profile", "set_username", "reserve_username", "confirm_username", "reject_username", "release_username", "erase_user", "release_phone", "forget_attempts"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -599,6 +605,32 @@ class ReleasePhone(_message.Message):
 Global___ReleasePhone: _TypeAlias = ReleasePhone  # noqa: Y015
 
 @_typing.final
+class ForgetAttempts(_message.Message):
+    """Deletes what is known of attempts to sign in, which counts no more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHONE_HASH_FIELD_NUMBER: _builtins.int
+    FORGET_TIME_MS_FIELD_NUMBER: _builtins.int
+    phone_hash: _builtins.str
+    """The phone's hash."""
+    forget_time_ms: _builtins.int
+    """When the timer was due, milliseconds since 1970."""
+    def __init__(
+        self,
+        *,
+        phone_hash: _builtins.str = ...,
+        forget_time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forget_time_ms", b"forget_time_ms", "phone_hash", b"phone_hash"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetAttempts: _TypeAlias = ForgetAttempts  # noqa: Y015
+
+@_typing.final
 class Event(_message.Message):
     """One event."""
 
@@ -622,6 +654,7 @@ class Event(_message.Message):
     USERNAME_RELEASED_FIELD_NUMBER: _builtins.int
     USER_ERASED_FIELD_NUMBER: _builtins.int
     PHONE_RELEASED_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FORGOTTEN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def creation(self) -> _journal_pb2.Creation:
         """On one event of a creation: moves the mark of its source."""
@@ -694,6 +727,10 @@ class Event(_message.Message):
     def phone_released(self) -> Global___PhoneReleased:
         """A phone is nobody's again."""
 
+    @_builtins.property
+    def attempts_forgotten(self) -> Global___AttemptsForgotten:
+        """What is known of attempts to sign in has lapsed."""
+
     def __init__(
         self,
         *,
@@ -715,12 +752,13 @@ class Event(_message.Message):
         username_released: Global___UsernameReleased | None = ...,
         user_erased: Global___UserErased | None = ...,
         phone_released: Global___PhoneReleased | None = ...,
+        attempts_forgotten: Global___AttemptsForgotten | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["challenge_started", b"challenge_started", "code_rejected", b"code_rejected", "creation", b"creation", "kind", b"kind", "phone_released", b"phone_released", "profile_updated", b"profile_updated", "session_ended", b"session_ended", "session_opened", b"session_opened", "signed_in", b"signed_in", "tokens_refreshed", b"tokens_refreshed", "user_erased", b"user_erased", "user_registered", b"user_registered", "username_declined", b"username_declined", "username_found_taken", b"username_found_taken", "username_refused", b"username_refused", "username_released", b"username_released", "username_reserved", b"username_reserved", "username_set", b"username_set", "username_wished", b"username_wished"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attempts_forgotten", b"attempts_forgotten", "challenge_started", b"challenge_started", "code_rejected", b"code_rejected", "creation", b"creation", "kind", b"kind", "phone_released", b"phone_released", "profile_updated", b"profile_updated", "session_ended", b"session_ended", "session_opened", b"session_opened", "signed_in", b"signed_in", "tokens_refreshed", b"tokens_refreshed", "user_erased", b"user_erased", "user_registered", b"user_registered", "username_declined", b"username_declined", "username_found_taken", b"username_found_taken", "username_refused", b"username_refused", "username_released", b"username_released", "username_reserved", b"username_reserved", "username_set", b"username_set", "username_wished", b"username_wished"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge_started", b"challenge_started", "code_rejected", b"code_rejected", "creation", b"creation", "kind", b"kind", "phone_released", b"phone_released", "profile_updated", b"profile_updated", "session_ended", b"session_ended", "session_opened", b"session_opened", "signed_in", b"signed_in", "tokens_refreshed", b"tokens_refreshed", "user_erased", b"user_erased", "user_registered", b"user_registered", "username_declined", b"username_declined", "username_found_taken", b"username_found_taken", "username_refused", b"username_refused", "username_released", b"username_released", "username_reserved", b"username_reserved", "username_set", b"username_set", "username_wished", b"username_wished"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts_forgotten", b"attempts_forgotten", "challenge_started", b"challenge_started", "code_rejected", b"code_rejected", "creation", b"creation", "kind", b"kind", "phone_released", b"phone_released", "profile_updated", b"profile_updated", "session_ended", b"session_ended", "session_opened", b"session_opened", "signed_in", b"signed_in", "tokens_refreshed", b"tokens_refreshed", "user_erased", b"user_erased", "user_registered", b"user_registered", "username_declined", b"username_declined", "username_found_taken", b"username_found_taken", "username_refused", b"username_refused", "username_released", b"username_released", "username_reserved", b"username_reserved", "username_set", b"username_set", "username_wished", b"username_wished"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["challenge_started", "code_rejected", "signed_in", "user_registered", "session_opened", "session_ended", "tokens_refreshed", "profile_updated", "username_wished", "username_set", "username_refused", "username_declined", "username_reserved", "username_found_taken", "username_released", "user_erased", "phone_released"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["challenge_started", "code_rejected", "signed_in", "user_registered", "session_opened", "session_ended", "tokens_refreshed", "profile_updated", "username_wished", "username_set", "username_refused", "username_declined", "username_reserved", "username_found_taken", "username_released", "user_erased", "phone_released", "attempts_forgotten"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -739,6 +777,8 @@ class ChallengeStarted(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_MS_FIELD_NUMBER: _builtins.int
     RESEND_AFTER_MS_FIELD_NUMBER: _builtins.int
+    FORGET_TIME_MS_FIELD_NUMBER: _builtins.int
+    CANCELLED_FORGET_TIME_MS_FIELD_NUMBER: _builtins.int
     phone_hash: _builtins.str
     """The phone's hash."""
     challenge_id: _builtins.str
@@ -749,6 +789,10 @@ class ChallengeStarted(_message.Message):
     """When the challenge ends, milliseconds since 1970."""
     resend_after_ms: _builtins.int
     """How long until the next may be asked for."""
+    forget_time_ms: _builtins.int
+    """When all that is known of attempts counts no more: sets a timer, milliseconds since 1970; 0: never."""
+    cancelled_forget_time_ms: _builtins.int
+    """The timer that the challenge before it had set and that is cancelled, milliseconds since 1970; 0: there is none."""
     @_builtins.property
     def phone(self) -> _journal_pb2.Sealed:
         """The phone, sealed for the phone's own key."""
@@ -767,10 +811,12 @@ class ChallengeStarted(_message.Message):
         code: _journal_pb2.Sealed | None = ...,
         expire_time_ms: _builtins.int = ...,
         resend_after_ms: _builtins.int = ...,
+        forget_time_ms: _builtins.int = ...,
+        cancelled_forget_time_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "phone", b"phone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge_id", b"challenge_id", "code", b"code", "code_mac", b"code_mac", "expire_time_ms", b"expire_time_ms", "phone", b"phone", "phone_hash", b"phone_hash", "resend_after_ms", b"resend_after_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_forget_time_ms", b"cancelled_forget_time_ms", "challenge_id", b"challenge_id", "code", b"code", "code_mac", b"code_mac", "expire_time_ms", b"expire_time_ms", "forget_time_ms", b"forget_time_ms", "phone", b"phone", "phone_hash", b"phone_hash", "resend_after_ms", b"resend_after_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1291,3 +1337,31 @@ class PhoneReleased(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PhoneReleased: _TypeAlias = PhoneReleased  # noqa: Y015
+
+@_typing.final
+class AttemptsForgotten(_message.Message):
+    """What was known of attempts to sign in counts no more: the challenge and the counters are deleted, and with them a
+    phone that has no user.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHONE_HASH_FIELD_NUMBER: _builtins.int
+    FORGET_TIME_MS_FIELD_NUMBER: _builtins.int
+    phone_hash: _builtins.str
+    """The phone's hash."""
+    forget_time_ms: _builtins.int
+    """The timer that said so and is done, milliseconds since 1970."""
+    def __init__(
+        self,
+        *,
+        phone_hash: _builtins.str = ...,
+        forget_time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forget_time_ms", b"forget_time_ms", "phone_hash", b"phone_hash"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttemptsForgotten: _TypeAlias = AttemptsForgotten  # noqa: Y015
