@@ -52,8 +52,11 @@ async def test_a_file_is_held_by_one_process_and_free_once_that_is_killed(tmp_pa
 async def test_a_disk_that_fails_ends_the_process_and_keeps_what_was_acknowledged(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     with holder(path, str(300_000)) as process:
-        output, errors = process.communicate(timeout=60)
-    assert process.returncode == 74
+        assert process.stdout is not None
+        assert process.stderr is not None
+        # Not `communicate`: it does not see what was read with the first line already.
+        output, errors = process.stdout.read(), process.stderr.read()
+        assert process.wait(60) == 74
     assert f"{path} cannot be written: disk I/O error; ending the process" in errors
     acknowledged = [int(line) for line in output.split()]
     assert acknowledged
