@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from chapar_sourcing.adapters.sqlite import SqliteJournal
+from chapar_sourcing.ports import AppendUnknown
 
 
 async def main(path: Path, bytes_max: int | None) -> None:
@@ -24,7 +25,10 @@ async def main(path: Path, bytes_max: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_max, resource.RLIM_INFINITY))
     number = 0
     while True:
-        await journal.append(0, b"%06d" % number + bytes(1_000))
+        try:
+            await journal.append(0, b"%06d" % number + bytes(1_000))
+        except AppendUnknown:
+            await asyncio.Event().wait()  # the writer ends the process
         print(number, flush=True)
         number += 1
 

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from chapar_sourcing.adapters.sqlite import _writes
+from chapar_sourcing.ports import AppendUnknown
 
 sys.path.insert(0, str(Path(__file__).parents[4]))
 
@@ -22,7 +23,10 @@ from libs.sourcing.tests.adapters.damage import KINDS
 async def main(kind: str, path: Path) -> None:
     """Fills the file and closes it."""
     _writes.CHECKPOINT_BYTES = 200_000
-    port, _ = await KINDS[kind][0](path, _writes.end_process, lambda number: print(number, flush=True))
+    try:
+        port, _ = await KINDS[kind][0](path, _writes.end_process, lambda number: print(number, flush=True))
+    except (AppendUnknown, _writes.WriteUnknown):
+        await asyncio.Event().wait()  # the writer ends the process
     await port.close()
     print("done", flush=True)
 
