@@ -24,7 +24,7 @@ from chapar_sourcing.owner import Bounds, Command, CommandReceived, Outcome
 from chapar_sourcing.owner.blocks import ANSWER_KIND, answer_key
 from chapar_sourcing.ports import JournalRecord
 from chapar_sourcing.positions import Position
-from chapar_sourcing.requests import scope_of
+from chapar_sourcing.requests import FUTURE_MS_MAX, scope_of
 from libs.sourcing.tests.owner import accounts
 from libs.sourcing.tests.owner.rig import Log, Rig, Shelf, successor
 from tests.laws.commands import SUBJECTS, Subject
@@ -32,8 +32,11 @@ from tests.laws.commands import SUBJECTS, Subject
 pytestmark = pytest.mark.laws
 
 SETTINGS = settings(stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
-BOUNDS = Bounds(entries_max=4, timers_page=4, timers_under_way_max=2)
-"""Small, so that histories of a few commands fill blocks and pages."""
+BOUNDS = Bounds(
+    entries_max=4, documents_max=6, answers_max=6, answers_kept_ms=2 * FUTURE_MS_MAX, timers_page=4,
+    timers_under_way_max=2,
+)  # fmt: skip
+"""Small, so that histories of a few commands fill blocks, memory and pages."""
 
 
 class LogReader:

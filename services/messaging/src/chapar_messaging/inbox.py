@@ -95,11 +95,11 @@ def row_of(conversation_id: str, fields: Fields, marked_sequence: int) -> Row:
 
 def _deleted_between(fields: Fields, after: int, last: int) -> int:
     """Deleted ones of `after` < message <= `last`; all of them are of others where `after` is not below one's own."""
-    return sum(
-        deleted_between(int(name.removeprefix(DELETED)), bits, after, last)
-        for name, bits in fields.items()
-        if name.startswith(DELETED)
-    )
+    blocks = range(block_of(after + 1), block_of(last) + 1)
+    if len(blocks) > len(fields):
+        marked = {int(name.removeprefix(DELETED)) for name in fields if name.startswith(DELETED)}
+        return sum(deleted_between(block, fields[f"{DELETED}{block}"], after, last) for block in marked)
+    return sum(deleted_between(block, fields.get(f"{DELETED}{block}", b""), after, last) for block in blocks)
 
 
 def _number(fields: Fields, name: str) -> int:
