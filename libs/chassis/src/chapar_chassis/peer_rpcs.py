@@ -6,10 +6,12 @@ The peer token has been checked; nothing here knows the service.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar.sourcing.peer.v1 import peer_pb2_grpc
+from chapar_chassis.rebuild_rpc import rebuild_responses
 from chapar_chassis.refusals import REQUEST_MALFORMED, CallRefused
 from chapar_sourcing.host import OwnerHost
 
@@ -43,6 +45,14 @@ class OwnerServicer(peer_pb2_grpc.OwnerServiceServicer):
     async def Digest(self, request: peer.DigestRequest, context: Any) -> peer.DigestResponse:  # noqa: N802
         """Digest of what the owner holds."""
         return await self._host.digest(request.partition)
+
+    async def Rebuild(  # noqa: N802
+        self, request: peer.RebuildRequest, context: Any
+    ) -> AsyncIterator[peer.RebuildResponse]:
+        """Other editions of the store; it ends where it is when the caller goes."""
+        async with aclosing(rebuild_responses(self._host, request)) as responses:
+            async for response in responses:
+                yield response
 
 
 def _check_batch(size: int) -> None:

@@ -8,10 +8,10 @@ has any, a bit a message: bits are only ever set, so the greater of two values i
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from chapar_messaging.domain.messages.deletions import block_of, deleted_between
+from chapar_messaging.domain.messages.deletions import block_of, deleted_between, without_below
 
 HEAD = "head"
 ACTIVITY = "activity"
@@ -91,6 +91,29 @@ def row_of(conversation_id: str, fields: Fields, marked_sequence: int) -> Row:
         first_visible_sequence=first_visible,
         change_sequence=max(membership_change, _number(fields, CHANGE)),
     )
+
+
+def settled(fields: Fields) -> Fields:
+    """What of a row means anything to its user: nothing of those who are out, nothing below the first visible message.
+
+    An earlier membership may have left that behind in one row and not in another that was built of the same logs.
+    """
+    if not is_live(fields):
+        return {}
+    _, _, first_visible = _MEMBERSHIP.unpack(fields[MEMBERSHIP])
+    return {name: value for name, value in _visible(fields, first_visible) if value}
+
+
+def _visible(fields: Fields, first_visible: int) -> Iterator[tuple[str, bytes]]:
+    for name, value in fields.items():
+        if name in (HEAD, OWN):
+            yield name, value if _NUMBER.unpack(value)[0] >= first_visible else b""
+        elif name.startswith(DELETED):
+            yield name, without_below(int(name.removeprefix(DELETED)), value, first_visible)
+        elif name == CHANGE:
+            yield name, value if value > fields[MEMBERSHIP][: _NUMBER.size] else b""
+        else:
+            yield name, value
 
 
 def _deleted_between(fields: Fields, after: int, last: int) -> int:

@@ -5,7 +5,19 @@ Exit codes are documented in `_reasons`.
 
 import typer
 
-from chapar_client.cli import _demo, _erasing, _groups, _money, _pending, _sign_in, _status, _talk, _up, _verify
+from chapar_client.cli import (
+    _demo,
+    _erasing,
+    _groups,
+    _money,
+    _pending,
+    _rebuild,
+    _sign_in,
+    _status,
+    _talk,
+    _up,
+    _verify,
+)
 
 app = typer.Typer(
     name="chapar",
@@ -20,6 +32,7 @@ app.command()(_up.up)
 app.command()(_demo.demo)
 app.command()(_status.status)
 app.command("verify-log")(_verify.verify_log)
+app.command("rebuild")(_rebuild.rebuild_store)
 app.command()(_sign_in.login)
 app.command()(_sign_in.whoami)
 app.add_typer(_sign_in.sessions, name="sessions")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as encoding
 import os
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,7 @@ from chapar_client.cli._output import Output
 from chapar_client.cli._reasons import UNAVAILABLE
 from chapar_client.cli._running import Json, run_plain
 from chapar_client.home import data_folder
-from chapar_client.sdk import InvalidInput
+from chapar_client.owners import addresses
 
 _CHECK_S_MAX = 2.0
 
@@ -29,7 +28,7 @@ def status(
 
     async def work(output: Output) -> None:
         well = True
-        for service, address in _addresses(data_folder(os.environ, data)).items():
+        for service, address in addresses(data_folder(os.environ, data)).items():
             state = await checked(address)
             well = well and state == "ready"
             output.show(
@@ -59,11 +58,3 @@ async def checked(address: str) -> str:
         except grpc.aio.AioRpcError:
             return "away"
     return "ready" if answer.status == health_pb2.HealthCheckResponse.SERVING else "not ready"
-
-
-def _addresses(data_dir: Path) -> dict[str, str]:
-    try:
-        content = encoding.loads((data_dir / "up.json").read_text(encoding="utf-8"))
-        return {name: str(at["address"]) for name, at in content["services"].items()}
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InvalidInput(f"`chapar up` has not run on {data_dir}: give its folder with --data") from None

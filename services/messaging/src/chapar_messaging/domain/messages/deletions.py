@@ -53,3 +53,10 @@ def deleted_between(block: int, bits: bytes, after: int, last: int) -> int:
     low = min(max(after + 1 - first, 0), BLOCK_MESSAGES)
     high = min(max(last + 1 - first, low), BLOCK_MESSAGES)
     return (int.from_bytes(bits, "big") >> low & (1 << high - low) - 1).bit_count()
+
+
+def without_below(block: int, bits: bytes, sequence: int) -> bytes:
+    """The bits of a block without those of messages below `sequence`; empty where none are left."""
+    shift = min(max(sequence - block * BLOCK_MESSAGES, 0), BLOCK_MESSAGES)
+    kept = int.from_bytes(bits, "big") >> shift << shift
+    return kept.to_bytes(_BLOCK_BYTES, "big") if kept else b""

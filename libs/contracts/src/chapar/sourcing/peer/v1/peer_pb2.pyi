@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +18,82 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _RebuildStep:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RebuildStepEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RebuildStep.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REBUILD_STEP_UNSPECIFIED: _RebuildStep.ValueType  # 0
+    """Not said."""
+    REBUILD_STEP_REBUILD: _RebuildStep.ValueType  # 1
+    """Build a new edition from the log, compare it with the live one, and serve it if nothing differs."""
+    REBUILD_STEP_SWITCH_BACK: _RebuildStep.ValueType  # 2
+    """Bring the kept edition up to date, compare it with the live one, and serve it if nothing differs."""
+    REBUILD_STEP_DROP: _RebuildStep.ValueType  # 3
+    """Delete whatever stands beside the live edition."""
+
+class RebuildStep(_RebuildStep, metaclass=_RebuildStepEnumTypeWrapper):
+    """What a rebuild does in a partition."""
+
+REBUILD_STEP_UNSPECIFIED: RebuildStep.ValueType  # 0
+"""Not said."""
+REBUILD_STEP_REBUILD: RebuildStep.ValueType  # 1
+"""Build a new edition from the log, compare it with the live one, and serve it if nothing differs."""
+REBUILD_STEP_SWITCH_BACK: RebuildStep.ValueType  # 2
+"""Bring the kept edition up to date, compare it with the live one, and serve it if nothing differs."""
+REBUILD_STEP_DROP: RebuildStep.ValueType  # 3
+"""Delete whatever stands beside the live edition."""
+Global___RebuildStep: _TypeAlias = RebuildStep  # noqa: Y015
+
+class _RebuildPhase:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RebuildPhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RebuildPhase.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REBUILD_PHASE_UNSPECIFIED: _RebuildPhase.ValueType  # 0
+    """Not said."""
+    REBUILD_PHASE_DOCUMENTS: _RebuildPhase.ValueType  # 1
+    """Documents are folded from the log."""
+    REBUILD_PHASE_ROWS: _RebuildPhase.ValueType  # 2
+    """Rows are made again from the log of this partition."""
+    REBUILD_PHASE_COMPARING: _RebuildPhase.ValueType  # 3
+    """Both editions are compared."""
+    REBUILD_PHASE_SWITCHED: _RebuildPhase.ValueType  # 4
+    """The end: nothing differs, and the edition is served."""
+    REBUILD_PHASE_DIFFERENT: _RebuildPhase.ValueType  # 5
+    """The end: something differs, and nothing was changed."""
+    REBUILD_PHASE_SKIPPED: _RebuildPhase.ValueType  # 6
+    """The end: there was nothing to do."""
+    REBUILD_PHASE_DROPPED: _RebuildPhase.ValueType  # 7
+    """The end: the edition is deleted."""
+    REBUILD_PHASE_FAILED: _RebuildPhase.ValueType  # 8
+    """The end of it all: it goes on where it was when it is asked for again."""
+
+class RebuildPhase(_RebuildPhase, metaclass=_RebuildPhaseEnumTypeWrapper):
+    """Where a partition is in a rebuild."""
+
+REBUILD_PHASE_UNSPECIFIED: RebuildPhase.ValueType  # 0
+"""Not said."""
+REBUILD_PHASE_DOCUMENTS: RebuildPhase.ValueType  # 1
+"""Documents are folded from the log."""
+REBUILD_PHASE_ROWS: RebuildPhase.ValueType  # 2
+"""Rows are made again from the log of this partition."""
+REBUILD_PHASE_COMPARING: RebuildPhase.ValueType  # 3
+"""Both editions are compared."""
+REBUILD_PHASE_SWITCHED: RebuildPhase.ValueType  # 4
+"""The end: nothing differs, and the edition is served."""
+REBUILD_PHASE_DIFFERENT: RebuildPhase.ValueType  # 5
+"""The end: something differs, and nothing was changed."""
+REBUILD_PHASE_SKIPPED: RebuildPhase.ValueType  # 6
+"""The end: there was nothing to do."""
+REBUILD_PHASE_DROPPED: RebuildPhase.ValueType  # 7
+"""The end: the edition is deleted."""
+REBUILD_PHASE_FAILED: RebuildPhase.ValueType  # 8
+"""The end of it all: it goes on where it was when it is asked for again."""
+Global___RebuildPhase: _TypeAlias = RebuildPhase  # noqa: Y015
 
 @_typing.final
 class SubmitRequest(_message.Message):
@@ -394,3 +471,83 @@ class DigestResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DigestResponse: _TypeAlias = DigestResponse  # noqa: Y015
+
+@_typing.final
+class RebuildRequest(_message.Message):
+    """Asks for other editions of the store: one whole set of a partition's documents and rows each."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTITIONS_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    step: Global___RebuildStep.ValueType
+    """What to do in each of them."""
+    @_builtins.property
+    def partitions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Partitions to do it in; empty for all."""
+
+    def __init__(
+        self,
+        *,
+        partitions: _abc.Iterable[_builtins.int] | None = ...,
+        step: Global___RebuildStep.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partitions", b"partitions", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebuildRequest: _TypeAlias = RebuildRequest  # noqa: Y015
+
+@_typing.final
+class RebuildResponse(_message.Message):
+    """How far a rebuild has come in one partition, or how it ended there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTITION_FIELD_NUMBER: _builtins.int
+    EDITION_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    DIFFERENT_KEYS_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    partition: _builtins.int
+    """Partition; for rows, the one whose log is asked about rows again."""
+    edition: _builtins.int
+    """The edition that is built, served from now on, or dropped."""
+    phase: Global___RebuildPhase.ValueType
+    """Where the partition is."""
+    done: _builtins.int
+    """Offset reached while building; documents and keys of rows afterwards."""
+    total: _builtins.int
+    """What `done` goes to; 0 where that is not known."""
+    differences: _builtins.int
+    """How many documents and keys of rows differ between the two editions."""
+    problem: _builtins.str
+    """Why the rebuild went no further, for the operator; set with `REBUILD_PHASE_FAILED` alone."""
+    @_builtins.property
+    def different_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The first 100 of them, in words."""
+
+    def __init__(
+        self,
+        *,
+        partition: _builtins.int = ...,
+        edition: _builtins.int = ...,
+        phase: Global___RebuildPhase.ValueType = ...,
+        done: _builtins.int = ...,
+        total: _builtins.int = ...,
+        differences: _builtins.int = ...,
+        different_keys: _abc.Iterable[_builtins.str] | None = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differences", b"differences", "different_keys", b"different_keys", "done", b"done", "edition", b"edition", "partition", b"partition", "phase", b"phase", "problem", b"problem", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebuildResponse: _TypeAlias = RebuildResponse  # noqa: Y015

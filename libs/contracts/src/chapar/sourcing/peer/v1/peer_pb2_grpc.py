@@ -55,6 +55,11 @@ class OwnerServiceStub:
                 request_serializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.DigestRequest.SerializeToString,
                 response_deserializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.DigestResponse.FromString,
                 _registered_method=True)
+        self.Rebuild = channel.unary_stream(
+                '/chapar.sourcing.peer.v1.OwnerService/Rebuild',
+                request_serializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.RebuildRequest.SerializeToString,
+                response_deserializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.RebuildResponse.FromString,
+                _registered_method=True)
 
 
 class OwnerServiceServicer:
@@ -89,6 +94,13 @@ class OwnerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Rebuild(self, request, context):
+        """Builds, compares, serves or drops editions of the store, while the service is used. Ends with the call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OwnerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +123,11 @@ def add_OwnerServiceServicer_to_server(servicer, server):
                     servicer.Digest,
                     request_deserializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.DigestRequest.FromString,
                     response_serializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.DigestResponse.SerializeToString,
+            ),
+            'Rebuild': grpc.unary_stream_rpc_method_handler(
+                    servicer.Rebuild,
+                    request_deserializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.RebuildRequest.FromString,
+                    response_serializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.RebuildResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +239,33 @@ class OwnerService:
             '/chapar.sourcing.peer.v1.OwnerService/Digest',
             chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.DigestRequest.SerializeToString,
             chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.DigestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rebuild(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/chapar.sourcing.peer.v1.OwnerService/Rebuild',
+            chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.RebuildRequest.SerializeToString,
+            chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.RebuildResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ class OwnerServiceStub:
     """Live view of one key, from a cursor on or from a snapshot."""
     Digest: _grpc.UnaryUnaryMultiCallable[_peer_pb2.DigestRequest, _peer_pb2.DigestResponse]
     """Digest of the documents an owner holds, for comparison with its store and its log."""
+    Rebuild: _grpc.UnaryStreamMultiCallable[_peer_pb2.RebuildRequest, _peer_pb2.RebuildResponse]
+    """Builds, compares, serves or drops editions of the store, while the service is used. Ends with the call."""
 
 @_typing.type_check_only
 class OwnerServiceAsyncStub(OwnerServiceStub):
@@ -55,6 +57,8 @@ class OwnerServiceAsyncStub(OwnerServiceStub):
     """Live view of one key, from a cursor on or from a snapshot."""
     Digest: _aio.UnaryUnaryMultiCallable[_peer_pb2.DigestRequest, _peer_pb2.DigestResponse]  # type: ignore[assignment]
     """Digest of the documents an owner holds, for comparison with its store and its log."""
+    Rebuild: _aio.UnaryStreamMultiCallable[_peer_pb2.RebuildRequest, _peer_pb2.RebuildResponse]  # type: ignore[assignment]
+    """Builds, compares, serves or drops editions of the store, while the service is used. Ends with the call."""
 
 class OwnerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Commands of reactors, advances of rows, live views of keys."""
@@ -90,5 +94,13 @@ class OwnerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_peer_pb2.DigestResponse, _abc.Awaitable[_peer_pb2.DigestResponse]]:
         """Digest of the documents an owner holds, for comparison with its store and its log."""
+
+    @_abc_1.abstractmethod
+    def Rebuild(
+        self,
+        request: _peer_pb2.RebuildRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_peer_pb2.RebuildResponse], _abc.AsyncIterator[_peer_pb2.RebuildResponse]]:
+        """Builds, compares, serves or drops editions of the store, while the service is used. Ends with the call."""
 
 def add_OwnerServiceServicer_to_server(servicer: OwnerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,133 @@
+"""rebuild: a service's store built anew from its log, beside the one that is used, and served if nothing differs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from chapar.sourcing.peer.v1 import peer_pb2 as peer
+from chapar_client.cli._output import Output
+from chapar_client.cli._reasons import REFUSED
+from chapar_client.cli._running import Json, run_plain
+from chapar_client.home import data_folder
+from chapar_client.owners import addresses, peer_token, rebuild
+from chapar_client.sdk import InvalidInput
+
+_OWNERS = ("identity", "messaging", "presence", "payments")
+_PROGRESS = (peer.REBUILD_PHASE_DOCUMENTS, peer.REBUILD_PHASE_ROWS, peer.REBUILD_PHASE_COMPARING)
+_WELL = (peer.REBUILD_PHASE_SWITCHED, peer.REBUILD_PHASE_DROPPED)
+
+
+def rebuild_store(
+    service: Annotated[str, typer.Argument(help="identity, messaging, presence or payments.")],
+    partition: Annotated[list[int] | None, typer.Option("--partition", help="Only these; may be repeated.")] = None,
+    switch_back: Annotated[bool, typer.Option("--switch-back", help="Serve the kept edition again.")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Delete whatever stands beside the served edition.")] = False,
+    data: Annotated[Path | None, typer.Option("--data", help="The installation's data folder.")] = None,
+    json: Json = False,
+) -> None:
+    """Build a running service's store anew from its log, compare, and serve it; the old one is kept to switch back to.
+
+    The service goes on meanwhile. Cut short, it goes on where it was when it is asked for again. Exit code 1 when
+    anything differs (nothing is changed then) or nothing could be done.
+    """
+
+    async def work(output: Output) -> None:
+        folder = data_folder(os.environ, data)
+        if service not in _OWNERS:
+            raise InvalidInput(f"no such service: {service!r} (one of {', '.join(_OWNERS)})")
+        address, token = addresses(folder)[service], peer_token(folder, service)
+        with Shown(output) as shown:
+            async with aclosing(rebuild(address, token, _step(switch_back, drop), partition or ())) as responses:
+                async for response in responses:
+                    shown.take(response)
+        if not shown.well:
+            raise typer.Exit(REFUSED)
+
+    run_plain(work, as_json=json)
+
+
+def _step(switch_back: bool, drop: bool) -> peer.RebuildStep.ValueType:
+    if switch_back and drop:
+        raise InvalidInput("either --switch-back or --drop")
+    if switch_back:
+        return peer.REBUILD_STEP_SWITCH_BACK
+    return peer.REBUILD_STEP_DROP if drop else peer.REBUILD_STEP_REBUILD
+
+
+class Shown:
+    """What a person or a program sees of it: a bar a partition and phase, a line a result."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._results = 0
+        self._failed = False
+        self._tasks: dict[tuple[str, int], TaskID] = {}
+        self._bars = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True),
+            disable=output.as_json, transient=True,
+        )  # fmt: skip
+
+    def __enter__(self) -> Shown:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    @property
+    def well(self) -> bool:
+        """Whether something was done, and all of it ended well."""
+        return self._results > 0 and not self._failed
+
+    def take(self, response: peer.RebuildResponse) -> None:
+        """Shows one response."""
+        phase = peer.RebuildPhase.Name(response.phase).removeprefix("REBUILD_PHASE_").lower()
+        if response.phase in _PROGRESS:
+            self._progress(phase, response)
+            return
+        self._results += response.phase in _WELL
+        self._failed |= response.phase in (peer.REBUILD_PHASE_DIFFERENT, peer.REBUILD_PHASE_FAILED)
+        self._output.show(
+            _line(response),
+            style="green" if response.phase in _WELL else "yellow" if response.phase == _SKIPPED else "red",
+            partition=response.partition,
+            edition=response.edition,
+            phase=phase,
+            compared=response.done,
+            differences=response.differences,
+            different_keys=list(response.different_keys),
+            problem=response.problem,
+        )
+
+    def _progress(self, phase: str, response: peer.RebuildResponse) -> None:
+        place = (phase, response.partition)
+        if place not in self._tasks:
+            self._tasks[place] = self._bars.add_task(f"partition {response.partition} {phase}")
+        self._bars.update(self._tasks[place], completed=response.done, total=response.total or None)
+
+
+_SKIPPED = peer.REBUILD_PHASE_SKIPPED
+_LINES: dict[int, Callable[[peer.RebuildResponse], str]] = {
+    peer.REBUILD_PHASE_SWITCHED: lambda r: f"serves edition {r.edition} now; {r.done} documents and rows are the same",
+    peer.REBUILD_PHASE_DIFFERENT: lambda r: f"edition {r.edition} differs in {r.differences} keys; nothing was changed",
+    peer.REBUILD_PHASE_SKIPPED: lambda r: f"nothing to do; edition {r.edition} is served",
+    peer.REBUILD_PHASE_DROPPED: lambda r: f"edition {r.edition} is deleted",
+}
+
+
+def _line(response: peer.RebuildResponse) -> str:
+    if response.phase == peer.REBUILD_PHASE_FAILED:
+        return f"went no further: {response.problem}"
+    lines: Sequence[str] = [
+        f"partition {response.partition:>3}  {_LINES[response.phase](response)}",
+        *(f"    {key}" for key in response.different_keys),
+    ]
+    return "\n".join(lines)
