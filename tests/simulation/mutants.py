@@ -50,12 +50,13 @@ def play_with(bug: Bug, seed: int, suppressed: Container[int] = frozenset()) -> 
         return play(seed, suppressed, owner_class=bug)
     if issubclass(bug, Node):
         return play(seed, suppressed, node_class=bug)
-    with _patched(bug):
+    with patched(bug):
         return play(seed, suppressed)
 
 
 @contextmanager
-def _patched(patch: type[Patch]) -> Iterator[None]:
+def patched(patch: type[Patch]) -> Iterator[None]:
+    """Plants a bug for as long as it lasts."""
     places = [_place(name) for name in (patch.target, *patch.also)]
     sound = [vars(holder)[name] for holder, name in places]
     buggy = patch.planted(sound[0])

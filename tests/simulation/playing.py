@@ -15,7 +15,11 @@ from typing import Protocol, cast
 
 from tests.simulation.faults import Fault
 
-LANES = {"owner": "tests.simulation.run", "path": "tests.simulation.path.run"}
+LANES = {
+    "owner": "tests.simulation.run",
+    "path": "tests.simulation.path.run",
+    "erasing": "tests.simulation.erasing.run",
+}
 """The module of each lane."""
 
 
