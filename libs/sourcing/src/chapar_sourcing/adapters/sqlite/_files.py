@@ -57,7 +57,7 @@ def connect_writer(path: Path, layout: Format, metadata: Mapping[str, str], *, s
         _add(connection, layout)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         connection.close()
-        raise FileRefused(f"{path} cannot be opened as {layout.kind}: {error}{_remedy(error, path)}") from error
+        raise FileRefused(f"{path} cannot be opened as {layout.kind}: {error}{remedy(error, path)}") from error
     except BaseException:
         connection.close()
         raise
@@ -80,7 +80,7 @@ def _check_path(path: Path) -> None:
         raise FileRefused(f"{damage}. Nothing is decided on it: restore {path} and its log from a copy")
 
 
-def _remedy(error: Exception, path: Path) -> str:
+def remedy(error: Exception, path: Path) -> str:
     """What an operator can do about an error."""
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from chapar_sourcing.adapters.sqlite._files import remedy
 from chapar_sourcing.adapters.sqlite._sums import RowDamaged
 from chapar_sourcing.ports import Unavailable
 
@@ -147,7 +148,7 @@ class Writes:
         except sqlite3.Error as error:
             outcome = WriteUnknown if _code(error) in _BROKEN else WriteUndone
             for job in jobs:
-                job.error = outcome(f"{self._path} cannot be written: {error}")
+                job.error = outcome(f"{self._path} cannot be written: {error}{remedy(error, self._path)}")
             if outcome is WriteUnknown:
                 self._tell(jobs).wait(0.2)
                 raise
