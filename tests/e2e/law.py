@@ -30,6 +30,7 @@ from chapar_presence.domain import PresenceDomain
 from chapar_sourcing.digest import Refolded, digest_of, refold
 from chapar_sourcing.domain import Domain
 from chapar_sourcing.ports import Journal
+from chapar_sourcing.requests import answers_since_ms
 
 DOMAINS: Mapping[str, Domain[Any, Any]] = {
     domain.service: domain for domain in (IdentityDomain(), MessagingDomain(), PaymentsDomain(), PresenceDomain())
@@ -120,7 +121,9 @@ class Law:
         for held in sorted(asked, key=lambda held: held.said.offset):
             if seen is None or seen[0] != held.said.offset:
                 await refold(journal, partition, DOMAINS[service], up_to=held.said.offset, onto=folded)
-                digest = digest_of(folded.documents)
+                keeps = DOMAINS[service].keeps_answers
+                since_ms = answers_since_ms(folded.state.time_ms, keeps_answers=keeps)
+                digest = digest_of(folded.documents, answers_since_ms=since_ms)
                 seen = (folded.state.offset, folded.state.hash, digest.sha256, digest.documents, 0)
             said = (held.said.offset, held.said.hash, held.said.digest, held.said.documents, held.said.alarms)
             if said != seen:

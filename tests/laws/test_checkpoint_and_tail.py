@@ -19,9 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.digest import Refolded, held_documents, refold
-from chapar_sourcing.domain import Key, Stored, encode
+from chapar_sourcing.domain import ANSWER_KIND, Key, Stored, encode
 from chapar_sourcing.owner import Bounds, Command, CommandReceived, Outcome
-from chapar_sourcing.owner.blocks import ANSWER_KIND, answer_key
+from chapar_sourcing.owner.blocks import answer_key
 from chapar_sourcing.ports import JournalRecord
 from chapar_sourcing.positions import Position
 from chapar_sourcing.requests import FUTURE_MS_MAX, scope_of

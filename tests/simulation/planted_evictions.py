@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from chapar_sourcing.domain import Key, Stored
+from chapar_sourcing.domain import ANSWER_KIND, Key, Stored
 from chapar_sourcing.owner import Load, Owner
 from chapar_sourcing.owner.answers import Answers
-from chapar_sourcing.owner.blocks import ANSWER_KIND
 from chapar_sourcing.owner.intake import Intake, Waiting, _looked_up
 
 

@@ -114,7 +114,7 @@ class Process:
             self.loop.call_later(self._draw.uniform(0.0, 0.3), self._projected, subject, mark)
 
     def _projected(self, subject: str, mark: ErasureMark) -> None:
-        write = DocumentWrite(erasure_key(subject), Position(0, 0), encode(mark))
+        write = DocumentWrite(erasure_key(subject), Position(0, 0), encode(mark), 0)
         self._erasers[partition_of(subject)].written([write])
 
     async def _read(self, partition: int, read: Callable[[Any], Awaitable[Any]], /) -> Any:

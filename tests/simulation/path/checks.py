@@ -5,6 +5,7 @@ from __future__ import annotations
 from chapar_sourcing.digest import digest_of, refold
 from chapar_sourcing.domain import Key, Stored, ordered
 from chapar_sourcing.ports import JournalRecord
+from chapar_sourcing.requests import answers_since_ms
 from tests.simulation.path import chat, money
 from tests.simulation.path.clients import Client
 from tests.simulation.path.process import Process, Service
@@ -119,13 +120,14 @@ def check_digests(stage: Stage, owners: dict[str, Process]) -> None:
                 refolding.send(None)
             except StopIteration as done:
                 refolded = done.value
-            folded = digest_of(refolded.documents)
+            since_ms = answers_since_ms(refolded.state.time_ms, keeps_answers=domain.keeps_answers)
+            folded = digest_of(refolded.documents, answers_since_ms=since_ms)
             servers = service.servers
             held = servers.table(number).documents.items()
             stored: dict[Key, Stored] = {
                 key: value for key, versions in held if (value := at(versions, servers.confirmed)) is not None
             }
-            if digest_of(stored) != folded:
+            if digest_of(stored, answers_since_ms=since_ms) != folded:
                 raise Violation(f"{service.name}/{number}: the store is not what the log folds to")
             answers: list[object] = []
             owner = owners[service.name]

@@ -12,6 +12,7 @@ from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, ReadPolicy
 from chapar_sourcing.measures import HeldMeasures
+from chapar_sourcing.owner import Bounds
 from chapar_sourcing.ports import Unavailable
 from chapar_sourcing.refusing import UNAVAILABLE, EngineRefused
 from chapar_sourcing.shell import OwnerShell
@@ -94,7 +95,7 @@ class Process:
         self.host = self.loop.call_now(lambda: OwnerHost(
             HostConfig(
                 service=service.name, address=name, read_policy=service.read_policy, owned=self.owned,
-                tick_interval_ms=TICK_MS, **config,
+                tick_interval_ms=TICK_MS, bounds=Bounds(documents_max=6, answers_max=4), **config,
             ),
             HostPorts(
                 PathJournal(service.log, line), PathStore(service.servers, line), self.members,

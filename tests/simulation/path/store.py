@@ -14,9 +14,19 @@ from typing import Any, Self, TypeVar
 
 from chapar_sourcing.domain import Key, Stored
 from chapar_sourcing.editions import Editions
-from chapar_sourcing.ports import Checkpoint, Cursor, DocumentWrite, Row, StoreBehind, Unavailable
+from chapar_sourcing.ports import (
+    Checkpoint,
+    Cursor,
+    DocumentWrite,
+    Expiry,
+    Purged,
+    Row,
+    StoreBehind,
+    Unavailable,
+)
 from tests.simulation.path.line import Line
-from tests.simulation.path.world import World
+from tests.simulation.path.world import BEGIN_MS, World
+from tests.simulation.playing import Violation
 
 T = TypeVar("T")
 
@@ -138,6 +148,13 @@ class PathStore:
                 self._servers.push(versions, checkpoint)
 
         await self._write([write])
+
+    async def purge(self, partition: int, expiry: Expiry, *, after: Key | None, limit: int = 1000) -> Purged:
+        """Finds nothing: no run is as long as the shortest age of what may go."""
+        if expiry.tombstones_before_ms >= BEGIN_MS:
+            raise Violation(f"tombstones before {expiry.tombstones_before_ms} are purged within minutes")
+        await self._write([])
+        return Purged(0, None)
 
     async def merge_rows(self, partition: int, rows: Sequence[Row]) -> None:
         """Field by field, by maximum."""

@@ -16,6 +16,7 @@ from chapar_sourcing.domain import Document, Domain, Key, Stored, When, decode, 
 from chapar_sourcing.fold import FoldState, LogDamaged, Verdict, fold
 from chapar_sourcing.ports import Journal, Store
 from chapar_sourcing.positions import Position
+from chapar_sourcing.requests import answers_since_ms
 from chapar_sourcing.tail import ValidBlock
 
 
@@ -38,8 +39,10 @@ async def _print_digest(
     domain: Domain[Any, Any], source: Journal, store: Store, partition: int, output: TextIO
 ) -> bool:
     refolded = await refold(source, partition, domain)
-    log = digest_of(refolded.documents)
-    held = digest_of(await _caught_up(domain, source, store, partition, refolded.state))
+    since_ms = answers_since_ms(refolded.state.time_ms, keeps_answers=domain.keeps_answers)
+    log = digest_of(refolded.documents, answers_since_ms=since_ms)
+    caught_up = await _caught_up(domain, source, store, partition, refolded.state)
+    held = digest_of(caught_up, answers_since_ms=since_ms)
     row = {
         "partition": partition,
         "offset": refolded.state.offset,

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
-from chapar_sourcing.domain import Document, Domain, Key, Stored, When, encode
+from chapar_sourcing.domain import ANSWER_KIND, Document, Domain, Key, Stored, When, encode
 from chapar_sourcing.fold import FoldState, Verdict, fold
 from chapar_sourcing.owner import Owner
-from chapar_sourcing.owner.blocks import ANSWER_KIND, answer_key
+from chapar_sourcing.owner.blocks import answer_key
 from chapar_sourcing.ports import Journal, Store
 from chapar_sourcing.positions import Position
 from chapar_sourcing.requests import scope_of
@@ -33,27 +33,29 @@ class Digest:
     documents: int
 
 
-def digest_of(documents: Mapping[Key, Stored]) -> Digest:
-    """The digest of live documents; tombstones do not count."""
+def digest_of(documents: Mapping[Key, Stored], *, answers_since_ms: int | None) -> Digest:
+    """The digest of live documents. Tombstones do not count, nor do answers of blocks before `answers_since_ms`, see
+    `chapar_sourcing.requests`: the store may have purged them, and the log never does."""
     digest = hashlib.sha256()
     count = 0
     for key in sorted(documents):
         stored = documents[key]
-        if stored.data is None:
+        data = canonical(key, stored.data, answers_since_ms or 0)
+        if data is None:
             continue
         count += 1
         place = f"{stored.position.offset}.{stored.position.event_index}"
-        for part in (key.kind.encode(), key.parent.encode(), key.id.encode(), place.encode(), canonical(key, stored)):
+        for part in (key.kind.encode(), key.parent.encode(), key.id.encode(), place.encode(), data):
             digest.update(len(part).to_bytes(4, "big") + part)
     return Digest(digest.digest(), count)
 
 
-def canonical(key: Key, stored: Stored) -> bytes:
-    """The bytes compared: an answer's maps in order, everything else as it is."""
-    assert stored.data is not None, "tombstones have no bytes"
-    if key.kind != ANSWER_KIND:
-        return stored.data
-    return journal.Answer.FromString(stored.data).SerializeToString(deterministic=True)
+def canonical(key: Key, data: bytes | None, answers_since_ms: int) -> bytes | None:
+    """The bytes compared: an answer's maps in order, everything else as it is; None for what does not count."""
+    if key.kind != ANSWER_KIND or data is None:
+        return data
+    answer = journal.Answer.FromString(data)
+    return answer.SerializeToString(deterministic=True) if answer.time_ms >= answers_since_ms else None
 
 
 def answers_of(offset: int, block: journal.Block) -> Iterable[tuple[Key, Stored]]:

@@ -43,6 +43,8 @@ class Document(msgspec.Struct, frozen=True, array_like=True, omit_defaults=False
 
 
 DOCUMENT_BYTES_MAX = 64 * 1024
+ANSWER_KIND = "answer"
+"""The kind of the engine's own documents: the first answer to each request id."""
 
 Documents = Mapping[Key, Document]
 """The documents a command asked for; a key is absent when there is no such document."""

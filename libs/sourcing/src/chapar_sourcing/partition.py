@@ -26,6 +26,7 @@ from chapar_sourcing.owner import Applied, Owner, OwnerPhase, PhaseChanged
 from chapar_sourcing.partitions import partition_of_id
 from chapar_sourcing.ports import Checkpoint, Row, Unavailable
 from chapar_sourcing.projector import Projector
+from chapar_sourcing.purging import Purger
 from chapar_sourcing.refusing import (
     DEADLINE_PASSED,
     KEY_INVALID,
@@ -35,7 +36,7 @@ from chapar_sourcing.refusing import (
     UNAVAILABLE,
     EngineRefused,
 )
-from chapar_sourcing.requests import content_hash
+from chapar_sourcing.requests import answers_since_ms, content_hash
 from chapar_sourcing.rows import Rows
 from chapar_sourcing.shell import OwnerShell
 from chapar_sourcing.tail import Tail, ValidBlock
@@ -85,7 +86,11 @@ class OwnedPartition:
             shell=self.shell, tail=self._tail, config=config, ports=ports, rules=rules, clock=clock,
             measures=measures, targets=targets, read=self.read_for_reaction,
         )  # fmt: skip
+        purger = Purger(
+            partition=number, store=ports.store, keeps_answers=rules.domain.keeps_answers, measures=measures
+        )
         self._projector = Projector(
+            purger=purger,
             shell=self.shell, store=ports.store, measures=measures, linger_ms=config.projection_linger_ms,
             documents_max=config.projection_documents_max, on_written=self._followers.written,
         )  # fmt: skip
@@ -308,7 +313,8 @@ class OwnedPartition:
                 documents.update(held_documents(owner, self._rules.domain))
             for block in newer:
                 documents.update(answers_of(block.offset, block.block))
-            digest = digest_of(documents)
+            since_ms = answers_since_ms(owner.fold.time_ms, keeps_answers=self._rules.domain.keeps_answers)
+            digest = digest_of(documents, answers_since_ms=since_ms)
             return peer.DigestResponse(
                 offset=owner.fold.offset, hash=owner.fold.hash, digest=digest.sha256, documents=digest.documents,
                 alarms=1 if self.shell.alarm else 0,

@@ -1,7 +1,7 @@
 """Brings the documents of one partition to the store, then its checkpoint, and tells the owner.
 
 It never skips: what cannot be written now is written again, the same batch, until it is. How far it is behind is a
-measure, and readiness shows what stops it.
+measure, and readiness shows what stops it. Now and then it deletes from the store what is too old, see `purging`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from chapar_sourcing.measures import Measures
 from chapar_sourcing.owner import CheckpointConfirmed, ProjectionBatch
 from chapar_sourcing.ports import DocumentWrite, Store, Unavailable
+from chapar_sourcing.purging import Purger
 from chapar_sourcing.shell import OwnerShell
 
 BACKOFF_SECONDS_MIN = 0.05
@@ -23,11 +24,13 @@ class Projector:
     """One partition's projector."""
 
     def __init__(
-        self, *, shell: OwnerShell, store: Store, measures: Measures, linger_ms: int, documents_max: int,
+        self, *, shell: OwnerShell, store: Store, purger: Purger, measures: Measures, linger_ms: int,
+        documents_max: int,
         on_written: Callable[[Sequence[DocumentWrite]], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self._shell = shell
         self._store = store
+        self._purger = purger
         self._measures = measures
         self._linger_ms = linger_ms
         self._documents_max = documents_max
@@ -86,6 +89,8 @@ class Projector:
         partition = str(self._shell.partition)
         self._measures.count("documents_projected", len(batch.documents))
         self._measures.gauge("projection_lag_offsets", self.lag, partition=partition)
+        if self._shell.owning and not self._finishing.is_set():
+            await self._purger.step(self._shell.owner.confirmed_time_ms)
         return True
 
     def finish(self) -> None:

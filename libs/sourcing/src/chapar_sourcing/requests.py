@@ -18,6 +18,16 @@ FUTURE_MS_MAX = 5_000
 ID_AGE_MS_MAX = 30 * 24 * 3600 * 1000
 """Older ids are refused: their answers may be gone."""
 
+ANSWER_AGE_MS_MAX = 31 * 24 * 3600 * 1000
+"""Answers whose block is older may be gone from the store. Longer than ids live, by more than the margin above. (A
+reactor's id lives for ever: its commands are harmless to repeat by their own means.)"""
+
+
+def answers_since_ms(time_ms: int, *, keeps_answers: bool) -> int | None:
+    """The block time from which on all answers are kept, when the log's clock is `time_ms`; None: all are."""
+    return None if keeps_answers else time_ms - ANSWER_AGE_MS_MAX
+
+
 SEALED_MS_MAX = 5_000
 """How long after a command was begun to be made it may be decided; later it is made anew, as its keys may be gone."""
 

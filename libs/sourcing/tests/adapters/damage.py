@@ -78,7 +78,7 @@ async def fill_store(path: Path, broken: Broken, acknowledged: Acknowledged = la
     content: Content = {}
     for number in range(RECORDS):
         key = Key("thing", f"parent {number % 3}", f"{number:05d}")
-        write = DocumentWrite(key, Position(number, 0), None if number % 10 == 9 else data_of(number))
+        write = DocumentWrite(key, Position(number, 0), None if number % 10 == 9 else data_of(number), 0)
         await store.write_documents(0, [write])
         await store.merge_rows(0, [Row("key", f"row {number % 5}", {"field": data_of(number)})])
         content[key] = (write.position, write.data)

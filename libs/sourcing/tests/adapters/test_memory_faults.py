@@ -84,6 +84,6 @@ async def test_a_store_whose_answer_is_lost_has_written() -> None:
     key = Key("k", "p", "1")
     with pytest.raises(Unavailable):
         await MemoryStore(tables, fault=Faults("write_documents.done")).write_documents(
-            0, [DocumentWrite(key, Position(1, 0), b"x")]
+            0, [DocumentWrite(key, Position(1, 0), b"x", 0)]
         )
     assert set(await MemoryStore(tables).load(0, [key], at_least=-1)) == {key}

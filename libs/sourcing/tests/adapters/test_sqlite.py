@@ -250,7 +250,7 @@ async def test_a_store_from_before_there_were_editions_is_opened_as_its_first(tm
     path = tmp_path / "store.db"
     store = await SqliteStore.open(path)
     key = Key("k", "p", "1")
-    await store.write_documents(3, [DocumentWrite(key, Position(1, 0), b"x")])
+    await store.write_documents(3, [DocumentWrite(key, Position(1, 0), b"x", 0)])
     await store.close()
     with sqlite3.connect(path) as connection:
         connection.execute("DROP TABLE editions")

@@ -25,8 +25,8 @@ def key(id_: str, *, parent: str = "p", kind: str = "k") -> Key:
     return Key(kind, parent, id_)
 
 
-def write(at: Key, offset: int, event_index: int = 0, data: bytes | None = b"x") -> DocumentWrite:
-    return DocumentWrite(at, Position(offset, event_index), data)
+def write(at: Key, offset: int, event_index: int = 0, data: bytes | None = b"x", *, time_ms: int = 0) -> DocumentWrite:
+    return DocumentWrite(at, Position(offset, event_index), data, time_ms)
 
 
 async def ids(store: Store, **options: Any) -> list[str]:

@@ -17,7 +17,7 @@ KEY = Key("k", "p", "1")
 
 
 def write(offset: int, data: bytes | None, key: Key = KEY) -> DocumentWrite:
-    return DocumentWrite(key, Position(offset, 0), data)
+    return DocumentWrite(key, Position(offset, 0), data, 0)
 
 
 def checkpoint(offset: int) -> Checkpoint:

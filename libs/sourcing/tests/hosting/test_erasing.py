@@ -186,7 +186,7 @@ async def test_more_marks_than_are_noted_are_all_found() -> None:
     await asyncio.sleep(0)
     mark = ErasureMark(LAST_PERIOD_MS)
     marks.extend((erasure_key(subject), mark) for subject in subjects)
-    eraser.written([DocumentWrite(key, Position(0, n), encode(mark)) for n, (key, _) in enumerate(marks)])
+    eraser.written([DocumentWrite(key, Position(0, n), encode(mark), 0) for n, (key, _) in enumerate(marks)])
     try:
         await eventually(lambda: measures.counters["keys_destroyed"] == len(subjects))
         assert {period for _, period in keys.held.rows} == {LAST_PERIOD_MS}

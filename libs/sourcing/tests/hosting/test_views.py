@@ -46,7 +46,8 @@ class HeldMemory:
 async def view_of(stored: dict[str, Note], held: dict[str, Note | None]) -> PartitionView:
     """A view with these documents of the group ("note", "b")."""
     store = MemoryStore()
-    writes = [DocumentWrite(Key("note", "b", i), Position(0, n), encode(v)) for n, (i, v) in enumerate(stored.items())]
+    held_in_order = enumerate(stored.items())
+    writes = [DocumentWrite(Key("note", "b", i), Position(0, n), encode(v), 0) for n, (i, v) in held_in_order]
     await store.write_documents(0, writes)
     await store.write_checkpoint(0, Checkpoint("j", 1, FoldState(offset=0)))
     memory: Any = HeldMemory(held)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
-from chapar_sourcing.domain import Document, Key
+from chapar_sourcing.domain import ANSWER_KIND, Document, Key
 from chapar_sourcing.owner.memory import Memory, Slot
 from chapar_sourcing.owner.messages import Command, Outcome, Replied
 from chapar_sourcing.positions import Position
@@ -15,7 +15,6 @@ from chapar_sourcing.refusing import REQUEST_ID_REUSED
 AnswerId = tuple[str, bytes]
 """(scope of the actor, request id)."""
 
-ANSWER_KIND = "answer"
 ENTRY_FRAME_BYTES = 8
 """What an entry takes in its block beside its own bytes, at most."""
 

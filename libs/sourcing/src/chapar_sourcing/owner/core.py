@@ -193,6 +193,11 @@ class Owner:
         """Whether a round of projection has begun and is not confirmed."""
         return self._projection.in_round
 
+    @property
+    def confirmed_time_ms(self) -> int:
+        """The log's clock at the confirmed checkpoint; 0 when there is none."""
+        return self._projection.confirmed_time_ms
+
     def take_projection(self, documents_max: int) -> ProjectionBatch | None:
         """What the store lacks, durable changes only; None when it lacks nothing. The caller writes documents, then
         the checkpoint, then says `CheckpointConfirmed`; after a failure it writes the same batch again.

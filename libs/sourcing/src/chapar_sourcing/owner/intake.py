@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
-from chapar_sourcing.domain import Domain, Key, Stored, decode
+from chapar_sourcing.domain import ANSWER_KIND, Domain, Key, Stored, decode
 from chapar_sourcing.owner.answers import Answers
-from chapar_sourcing.owner.blocks import ANSWER_KIND, Answer, AnswerId, Block, answer_key
+from chapar_sourcing.owner.blocks import Answer, AnswerId, Block, answer_key
 from chapar_sourcing.owner.deciding import Decider
 from chapar_sourcing.owner.memory import Memory, Slot
 from chapar_sourcing.owner.messages import Bounds, Command, Load, Outcome, Replied

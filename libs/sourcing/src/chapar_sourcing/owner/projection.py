@@ -40,6 +40,11 @@ class Projection:
         return self._confirmed_fold.offset
 
     @property
+    def confirmed_time_ms(self) -> int:
+        """The log's clock at the confirmed checkpoint; 0 when there is none."""
+        return self._confirmed_fold.time_ms
+
+    @property
     def backlog(self) -> int:
         """Documents and answers that the store does not have yet."""
         return len(self._gathered) + len(self._round) + (len(self._taken.documents) if self._taken else 0)
@@ -63,12 +68,12 @@ class Projection:
             slot = memory.slot(key)
             assert slot is not None, "a changed document is in memory"
             slot.position = Position(offset, change.event_index)
-            self.add(DocumentWrite(key, slot.position, change.data))
+            self.add(DocumentWrite(key, slot.position, change.data, block.time_ms))
 
     def add_answer(self, answer_id: AnswerId, answer: Answer) -> None:
         """Notes a durable answer."""
         assert answer.position is not None, "only durable answers are stored"
-        self.add(DocumentWrite(answer_key(answer_id), answer.position, answer.stored()))
+        self.add(DocumentWrite(answer_key(answer_id), answer.position, answer.stored(), answer.time_ms))
 
     def take(self, fold: FoldState, documents_max: int) -> ProjectionBatch | None:
         """The next batch, or the one that was taken and not confirmed. `fold`: of everything added so far."""

@@ -92,7 +92,7 @@ class Replay:
             slot = self._memory.slot(key)
             assert slot is not None, "a changed document is in memory"
             after = None if slot.value is None else encode(slot.value)
-            self._projection.add(DocumentWrite(key, slot.position, after))
+            self._projection.add(DocumentWrite(key, slot.position, after, block.time_ms))
         self._note_answers(offset, block)
 
     def _note_answers(self, offset: int, block: journal.Block) -> None:

@@ -10,7 +10,16 @@ from chapar_sourcing.ports.journal import (
 )
 from chapar_sourcing.ports.keys import KeyRow, KeyStore
 from chapar_sourcing.ports.members import Members, OwnerRow
-from chapar_sourcing.ports.store import Checkpoint, Cursor, DocumentWrite, Row, Store, StoreBehind
+from chapar_sourcing.ports.store import (
+    Checkpoint,
+    Cursor,
+    DocumentWrite,
+    Expiry,
+    Purged,
+    Row,
+    Store,
+    StoreBehind,
+)
 from chapar_sourcing.ports.stream import Stream, StreamEntry
 
 __all__ = [
@@ -20,6 +29,7 @@ __all__ = [
     "Checkpoint",
     "Cursor",
     "DocumentWrite",
+    "Expiry",
     "Journal",
     "JournalRecord",
     "KeyRow",
@@ -27,6 +37,7 @@ __all__ = [
     "Members",
     "OffsetOutOfRange",
     "OwnerRow",
+    "Purged",
     "Row",
     "Store",
     "StoreBehind",

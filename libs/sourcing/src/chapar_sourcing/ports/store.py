@@ -36,11 +36,13 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class DocumentWrite:
-    """A document to store: written where the stored position is lower. `data` None is a tombstone."""
+    """A document to store: written where the stored position is lower. `data` None is a tombstone. `time_ms` is the
+    clock of the block that changed it last: `purge` goes by it."""
 
     key: Key
     position: Position
     data: bytes | None
+    time_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,23 @@ class Row:
     key: str
     row: str
     fields: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """What is too old to be kept, by the log's clock: answers and tombstones whose block's time is below these."""
+
+    answers_before_ms: int | None
+    """None: answers are kept for ever."""
+    tombstones_before_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What one call of `purge` did: how many documents went, and where to go on; None: the end was reached."""
+
+    documents: int
+    last: Key | None
 
 
 class StoreBehind(Exception):
@@ -98,6 +117,10 @@ class Store(Protocol):
     ) -> Sequence[tuple[Key, Stored]]:
         """All documents of a partition in order of (kind, parent, id), tombstones included: for digests. `at_least`
         as for `load`."""
+
+    async def purge(self, partition: int, expiry: Expiry, *, after: Key | None, limit: int = 1000) -> Purged:
+        """Looks at the next `limit` documents above `after` in order of (kind, parent, id) and deletes those among
+        them that are too old: answers (kind "answer") and tombstones. The rest stays."""
 
     async def merge_rows(self, partition: int, rows: Sequence[Row]) -> None:
         """Merges rows durably, field by field, each by the maximum of its bytes.

@@ -23,6 +23,8 @@ from chapar_sourcing.ports import Row, Store
 from chapar_sourcing.reactions import RowFeed
 from chapar_sourcing.rebuild.pace import Pace
 
+PURGED_MEANWHILE_MS = 24 * 3600 * 1000
+"""Answers are compared where they are younger than they need be by this: the live edition is purged as time passes."""
 PAGE_DOCUMENTS = 500
 PAGE_KEYS = 200
 SHOWN_MAX = 100
@@ -53,12 +55,16 @@ class TooBusy(Exception):
 class Comparison:
     """One comparison of two editions of a partition."""
 
-    def __init__(self, *, partition: int, live: Store, built: Store, feed: RowFeed | None, pace: Pace) -> None:
+    def __init__(
+        self, *, partition: int, live: Store, built: Store, feed: RowFeed | None, pace: Pace,
+        answers_since_ms: int | None,
+    ) -> None:  # fmt: skip
         self._partition = partition
         self._live = live
         self._built = built
         self._feed = feed
         self._pace = pace
+        self._answers_since_ms = 0 if answers_since_ms is None else answers_since_ms + PURGED_MEANWHILE_MS
         self.differences = Differences()
         self.documents = 0
         """Documents and tombstones looked at."""
@@ -80,7 +86,7 @@ class Comparison:
         self._at_least = built_offset
         async for key, live, built in self._pairs():
             self.documents += 1
-            if same(key, live, built):
+            if same(key, live, built, self._answers_since_ms):
                 continue
             if live is not None and live.position.offset > built_offset:
                 self._moved.add(key)
@@ -104,7 +110,7 @@ class Comparison:
             page = keys[first : first + PAGE_DOCUMENTS]
             live, built = await self._pace.patiently(partial(self._load, page))
             for key in page:
-                if not same(key, live.get(key), built.get(key)):
+                if not same(key, live.get(key), built.get(key), self._answers_since_ms):
                     self._judge(key, live.get(key), resting_at)
         rows, self._moved_rows = sorted(self._moved_rows), set()
         for row_key in rows:
@@ -205,14 +211,15 @@ class _Pages:
         return None
 
 
-def same(key: Key, live: Stored | None, built: Stored | None) -> bool:
-    """Whether two editions hold the same of a key; a tombstone is as good as nothing."""
-    dead = [stored is None or stored.data is None for stored in (live, built)]
-    if any(dead):
-        return all(dead)
-    assert live is not None, "it is not dead"
-    assert built is not None, "it is not dead"
-    return live.position == built.position and canonical(key, live) == canonical(key, built)
+def same(key: Key, live: Stored | None, built: Stored | None, answers_since_ms: int) -> bool:
+    """Whether two editions hold the same of a key; a tombstone is as good as nothing, and so is an answer of a block
+    before `answers_since_ms`."""
+    of_live, of_built = (
+        None if stored is None else (canonical(key, stored.data, answers_since_ms), stored.position)
+        for stored in (live, built)
+    )
+    dead = [held is None or held[0] is None for held in (of_live, of_built)]
+    return all(dead) or (not any(dead) and of_live == of_built)
 
 
 def settled_rows(rows: Sequence[Row], feed: RowFeed) -> Mapping[str, Mapping[str, bytes]]:

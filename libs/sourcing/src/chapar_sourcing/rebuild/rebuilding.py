@@ -25,6 +25,7 @@ from chapar_sourcing.rebuild.comparison import Comparison, TooBusy
 from chapar_sourcing.rebuild.documents import DocumentsBuilder
 from chapar_sourcing.rebuild.pace import Pace
 from chapar_sourcing.rebuild.rows import RowsBuilder, RowSource, feed_of, row_cursor
+from chapar_sourcing.requests import answers_since_ms
 
 MOVED_MAX = 1_000
 LAG_OFFSETS_MAX = 200
@@ -187,6 +188,7 @@ class Rebuilding:
         comparison = Comparison(
             partition=number, live=self._store.at(editions.live), built=self._store.at(edition), feed=self._feed,
             pace=self._pace,
+            answers_since_ms=answers_since_ms(builder.fold.time_ms, keeps_answers=self._domain.keeps_answers),
         )  # fmt: skip
         self._report(Rebuilt(number, edition, Phase.COMPARING))
         await comparison.compare(builder.fold.offset)

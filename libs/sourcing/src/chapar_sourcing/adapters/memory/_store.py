@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from chapar_sourcing.adapters.memory._faults import Fault, Faulty
-from chapar_sourcing.domain import Key, Stored
+from chapar_sourcing.domain import ANSWER_KIND, Key, Stored
 from chapar_sourcing.editions import Editions, edition_cursors
-from chapar_sourcing.ports import Checkpoint, Cursor, DocumentWrite, Row, StoreBehind
+from chapar_sourcing.ports import Checkpoint, Cursor, DocumentWrite, Expiry, Purged, Row, StoreBehind
 
 
 @dataclass(slots=True)
 class _Edition:
     checkpoint: Checkpoint | None = None
     documents: dict[Key, Stored] = field(default_factory=dict)
+    times_ms: dict[Key, int] = field(default_factory=dict)
+    """Of the documents."""
     rows: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
 
 
@@ -58,11 +60,12 @@ class MemoryStore(Faulty):
     async def write_documents(self, partition: int, documents: Sequence[DocumentWrite]) -> None:
         """Stores what is newer than what is there."""
         await self._step("write_documents", partition)
-        held = self.tables.of(partition, self._edition).documents
+        held = self.tables.of(partition, self._edition)
         for write in documents:
-            stored = held.get(write.key)
+            stored = held.documents.get(write.key)
             if stored is None or stored.position < write.position:
-                held[write.key] = Stored(write.position, write.data)
+                held.documents[write.key] = Stored(write.position, write.data)
+                held.times_ms[write.key] = write.time_ms
         await self._step("write_documents.done", partition)
 
     async def write_checkpoint(self, partition: int, checkpoint: Checkpoint) -> None:
@@ -118,6 +121,16 @@ class MemoryStore(Faulty):
         held = self._fresh(partition, at_least).documents
         found = [(key, stored) for key, stored in held.items() if after is None or key > after]
         return sorted(found, key=lambda pair: pair[0])[:limit]
+
+    async def purge(self, partition: int, expiry: Expiry, *, after: Key | None, limit: int = 1000) -> Purged:
+        """Deletes what is too old among the next ones."""
+        await self._step("purge", partition)
+        held = self.tables.of(partition, self._edition)
+        page = sorted(key for key in held.documents if after is None or key > after)[:limit]
+        gone = [key for key in page if _expired(key, held.documents[key], held.times_ms[key], expiry)]
+        for key in gone:
+            del held.documents[key], held.times_ms[key]
+        return Purged(len(gone), page[-1] if len(page) == limit else None)
 
     async def merge_rows(self, partition: int, rows: Sequence[Row]) -> None:
         """Merges field by field, by maximum."""
@@ -214,3 +227,9 @@ class MemoryStore(Faulty):
         if reached < at_least:
             raise StoreBehind(f"partition {partition} has {reached}, not {at_least}")
         return held
+
+
+def _expired(key: Key, stored: Stored, time_ms: int, expiry: Expiry) -> bool:
+    if stored.data is None:
+        return time_ms < expiry.tombstones_before_ms
+    return key.kind == ANSWER_KIND and expiry.answers_before_ms is not None and time_ms < expiry.answers_before_ms

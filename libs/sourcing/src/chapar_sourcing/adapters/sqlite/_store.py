@@ -25,6 +25,7 @@ from chapar_sourcing.adapters.sqlite._editions import (
 from chapar_sourcing.adapters.sqlite._files import Format
 from chapar_sourcing.adapters.sqlite._sums import row_sum
 from chapar_sourcing.adapters.sqlite._tables import (
+    read_ages,
     read_checkpoint,
     read_cursors,
     read_document,
@@ -32,9 +33,9 @@ from chapar_sourcing.adapters.sqlite._tables import (
     read_rows,
 )
 from chapar_sourcing.adapters.sqlite._writes import end_process
-from chapar_sourcing.domain import Key, Stored
+from chapar_sourcing.domain import ANSWER_KIND, Key, Stored
 from chapar_sourcing.editions import Editions
-from chapar_sourcing.ports import Checkpoint, Cursor, DocumentWrite, Row, StoreBehind
+from chapar_sourcing.ports import Checkpoint, Cursor, DocumentWrite, Expiry, Purged, Row, StoreBehind
 
 STORE = Format(
     kind="store",
@@ -51,11 +52,15 @@ STORE = Format(
         PRIMARY KEY (partition, name)) WITHOUT ROWID""",
     ),
     added_tables=(EDITIONS_TABLE,),
-    added_columns=tuple((table, "sum INTEGER") for table in ("documents", "checkpoints", "rows", "cursors")),
+    added_columns=(
+        *((table, "sum INTEGER") for table in ("documents", "checkpoints", "rows", "cursors")),
+        ("documents", "time_ms INTEGER"),
+    ),
 )
-_WRITE_DOCUMENT = """INSERT INTO documents (partition, kind, parent, id, offset, event_index, data, sum)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-    offset = excluded.offset, event_index = excluded.event_index, data = excluded.data, sum = excluded.sum
+_WRITE_DOCUMENT = """INSERT INTO documents (partition, kind, parent, id, offset, event_index, time_ms, data, sum)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    offset = excluded.offset, event_index = excluded.event_index, time_ms = excluded.time_ms, data = excluded.data,
+    sum = excluded.sum
     WHERE (offset, event_index) < (excluded.offset, excluded.event_index)"""
 _WRITE_CHECKPOINT = """INSERT INTO checkpoints (partition, journal_id, generation, offset, fold, sum)
     VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
@@ -70,6 +75,7 @@ _WRITE_CURSOR = """INSERT INTO cursors
 
 _NEXT_PARENT = """SELECT parent FROM documents WHERE partition = ? AND kind = ? AND parent > ? AND data IS NOT NULL
     ORDER BY parent LIMIT 1"""
+_DELETE_DOCUMENT = "DELETE FROM documents WHERE partition = ? AND kind = ? AND parent = ? AND id = ?"
 _NEXT_ROW_KEY = "SELECT key FROM rows WHERE partition = ? AND key > ? ORDER BY key LIMIT 1"
 
 
@@ -96,7 +102,7 @@ class SqliteStore:
 
     async def write_documents(self, partition: int, documents: Sequence[DocumentWrite]) -> None:
         """Stores what is newer than what is there."""
-        values = [(*write.key, *write.position, write.data) for write in documents]
+        values = [(*write.key, *write.position, write.time_ms, write.data) for write in documents]
 
         def job(connection: sqlite3.Connection) -> None:
             shelf = self._shelf(connection, partition)
@@ -178,6 +184,18 @@ class SqliteStore:
             return read_documents(connection, tail, (self._fresh(connection, partition, at_least), *values))
 
         return await self._database.read(query)
+
+    async def purge(self, partition: int, expiry: Expiry, *, after: Key | None, limit: int = 1000) -> Purged:
+        """Deletes what is too old among the next ones."""
+
+        def job(connection: sqlite3.Connection) -> Purged:
+            shelf = self._shelf(connection, partition)
+            page = read_ages(connection, shelf, after, limit)
+            gone = [(shelf, *key) for key, time_ms, deleted in page if _too_old(key, time_ms, deleted, expiry)]
+            connection.executemany(_DELETE_DOCUMENT, gone)
+            return Purged(len(gone), page[-1][0] if len(page) == limit else None)
+
+        return await self._database.write(job)
 
     async def merge_rows(self, partition: int, rows: Sequence[Row]) -> None:
         """Merges field by field, by maximum."""
@@ -277,3 +295,9 @@ def _distinct(connection: sqlite3.Connection, step: str, group: Sequence[object]
             break
         found.append(row[0])
     return found
+
+
+def _too_old(key: Key, time_ms: int, deleted: bool, expiry: Expiry) -> bool:
+    if deleted:
+        return time_ms < expiry.tombstones_before_ms
+    return key.kind == ANSWER_KIND and expiry.answers_before_ms is not None and time_ms < expiry.answers_before_ms

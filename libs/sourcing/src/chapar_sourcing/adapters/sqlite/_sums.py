@@ -37,6 +37,8 @@ def row_sum(data: bytes | None, *key: int | str | bytes) -> int:
 def check_sum(found: int | None, data: bytes | None, *key: int | str | bytes | None) -> None:
     """Raises `RowDamaged` where the sum is another. A row of the time before sums has none, but it has a whole key:
     what is read from a page that was cut off has not."""
+    if not isinstance(data, bytes | None):
+        raise RowDamaged(f"the row of {key} holds what is no data")
     whole = None not in key and (found is None or found == row_sum(data, *(part for part in key if part is not None)))
     if not whole:
         raise RowDamaged(f"the row of {key} is not what was written")

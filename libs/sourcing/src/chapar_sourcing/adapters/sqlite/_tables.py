@@ -17,7 +17,8 @@ from chapar_sourcing.fold import FoldState
 from chapar_sourcing.ports import Checkpoint, Cursor, Row
 from chapar_sourcing.positions import Position
 
-_DOCUMENTS = "SELECT partition, kind, parent, id, offset, event_index, data, sum FROM documents"
+_DOCUMENTS = "SELECT partition, kind, parent, id, offset, event_index, time_ms, data, sum FROM documents"
+_NEVER_MS = 1 << 62
 _ORDER = "partition, kind, parent, id"
 _NEXT = f"{_DOCUMENTS} WHERE ({_ORDER}) >= (?, ?, ?, ?) ORDER BY {_ORDER} LIMIT 1"
 _BEFORE = (
@@ -43,6 +44,14 @@ def read_documents(connection: sqlite3.Connection, tail: str, values: Sequence[o
     """Documents as `tail` of the query selects and orders them. Raises `RowDamaged`."""
     found = _checked(connection, f"{_DOCUMENTS} {tail}", values)
     return [(Key(*document[1:4]), _stored(document)) for document in found]
+
+
+def read_ages(connection: sqlite3.Connection, shelf: int, after: Key | None, limit: int) -> list[tuple[Key, int, bool]]:
+    """(key, time of its last change, whether it is a tombstone) of the next documents above `after`, in order; those
+    of the time before times count as of the latest. Raises `RowDamaged`."""
+    tail = f"WHERE partition = ? AND (kind, parent, id) > (?, ?, ?) ORDER BY {_ORDER} LIMIT ?"
+    found = _checked(connection, f"{_DOCUMENTS} {tail}", (shelf, *(after or ("", "", "")), limit))
+    return [(Key(*row[1:4]), _NEVER_MS if row[6] is None else row[6], row[7] is None) for row in found]
 
 
 def read_checkpoint(connection: sqlite3.Connection, shelf: int) -> Checkpoint | None:
@@ -78,15 +87,16 @@ def read_cursors(connection: sqlite3.Connection, partition: int) -> dict[str, Cu
     return found
 
 
-_Document = tuple[int, str, str, str, int, int, bytes | None, int | None]
+_Document = tuple[int, str, str, str, int, int, int | None, bytes | None, int | None]
 
 
 def _checked(connection: sqlite3.Connection, query: str, values: Sequence[object]) -> list[_Document]:
     found: list[_Document] = connection.execute(query, values).fetchall()
     for document in found:
-        check_sum(document[7], document[6], *document[:6])
+        time_ms = () if document[6] is None else (document[6],)
+        check_sum(document[8], document[7], *document[:6], *time_ms)
     return found
 
 
 def _stored(document: _Document) -> Stored:
-    return Stored(Position(document[4], document[5]), document[6])
+    return Stored(Position(document[4], document[5]), document[7])
