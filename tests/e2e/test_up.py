@@ -74,6 +74,18 @@ async def test_a_second_supervisor_on_the_folder_is_refused_and_names_the_first(
     assert str(os.getpid()) in output
 
 
+async def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "data" / "streams" / "messaging.db"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"something else " * 1_000)
+    status, output = await chapar("up", "--data", str(tmp_path / "data"), "--listen", ANY, home=tmp_path)
+    assert status == 1
+    said = " ".join(output.split())
+    assert "messaging ended with status 1 before it was ready" in said
+    assert "is damaged: nothing is decided on it; restore it and its log from a copy" in said
+    assert "messaging.db" in said
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_all_and_the_folder_can_be_used_again(tmp_path: Path, number: signal.Signals) -> None:
     async with up_command(tmp_path) as (process, _):

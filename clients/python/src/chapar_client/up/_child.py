@@ -54,6 +54,8 @@ class Child:
         self.service = service
         self._process = process
         self._on_line = on_line
+        self._said = ""
+        """Its last line that is none of our JSON lines: why it could not start."""
         self._ready: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._read(), name=f"lines of {service}")
 
@@ -91,7 +93,9 @@ class Child:
         status = await self._process.wait()
         await asyncio.wait([self._reader], timeout=_READER_S_MAX)
         if not self._ready.done():
-            self._ready.set_exception(ServiceFailed(f"{self.service} ended with status {status} before it was ready"))
+            why = f": {self._said}" if self._said else ""
+            failed = ServiceFailed(f"{self.service} ended with status {status} before it was ready{why}")
+            self._ready.set_exception(failed)
             self._ready.exception()
         return status
 
@@ -128,6 +132,8 @@ class Child:
             line = _parsed(self.service, raw.decode("utf-8", "replace").rstrip("\n"))
             if line.event == "ready" and not self._ready.done():
                 self._ready.set_result(_addresses(line.fields))
+            if line.text and not line.fields:
+                self._said = line.text
             self._on_line(line)
 
 
