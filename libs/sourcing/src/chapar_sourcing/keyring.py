@@ -71,7 +71,7 @@ class Keyring:
 
     async def seal(self, subject: str, bound_to: str, content: bytes) -> journal.Sealed:
         """Seals with the subject's newest key, making one where there is none of this month. Raises `Unavailable`."""
-        key = await self._key_of(subject)
+        key = await self._key_of(subject, SEALING_SECONDS_MAX)
         key_id, data_key = key.key_id, key.data_key
         if key.period >= LAST_PERIOD_MS:
             # The subject has ended: a key that is kept nowhere, so that this is erased like all before it.
@@ -96,8 +96,8 @@ class Keyring:
             raise ValueError("sealed content was changed, or belongs to something else") from None
 
     async def content_key(self, subject: str) -> tuple[str, bytes]:
-        """Id and bytes of the key that fingerprints this subject's requests."""
-        key = await self._key_of(subject)
+        """Id and bytes of the key that fingerprints this subject's requests; it may be one of a minute ago."""
+        key = await self._key_of(subject, CACHE_SECONDS_MAX)
         return key.key_id, _fingerprint_key(key.data_key)
 
     async def content_key_by_id(self, key_id: str) -> bytes | None:
@@ -126,10 +126,10 @@ class Keyring:
         for key_id in [key_id for key_id, key in self._by_id.items() if key.subject == subject]:
             del self._by_id[key_id]
 
-    async def _key_of(self, subject: str) -> _Cached:
+    async def _key_of(self, subject: str, seconds_max: float) -> _Cached:
         period = period_of(self._now.now_ms())
         cached = self._newest.get(subject)
-        if cached is not None and cached.period >= period and self._is_young(cached, SEALING_SECONDS_MAX):
+        if cached is not None and cached.period >= period and self._is_young(cached, seconds_max):
             return cached
         asked_at = self._clock.monotonic()
         row = await self._store.current(subject, period) or await self._store.insert(self._made(subject, period))

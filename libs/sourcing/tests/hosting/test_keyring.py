@@ -179,3 +179,19 @@ async def test_a_forced_key_stays_when_a_month_begins_before_its_period() -> Non
     assert (await ring.seal("user", "a", b"x")).key_id == first.key_id
     await clock.advance(31 * 24 * 3600 * 1000)
     assert (await ring.seal("user", "a", b"x")).key_id != first.key_id
+
+
+async def test_fingerprints_ask_the_key_store_once_a_minute_and_sealing_every_two_seconds() -> None:
+    keys, clock = MemoryKeys(), ManualClock(NOVEMBER_MS)
+    asked: list[str] = []
+    ring = keyring(keys, clock, store=MemoryKeyStore(keys, fault=lambda step, _: asked.append(step)))
+    await ring.seal("user", "a", b"x")
+    asked.clear()
+    await clock.advance(int(SEALING_SECONDS_MAX * 1000))
+    key_id, _ = await ring.content_key("user")
+    assert asked == []
+    assert (await ring.seal("user", "a", b"x")).key_id == key_id
+    assert asked == ["current"]
+    await clock.advance(int(CACHE_SECONDS_MAX * 1000))
+    await ring.content_key("user")
+    assert asked == ["current", "current"]
