@@ -3,8 +3,9 @@ PY := .venv/bin/python
 SEEDS ?= 500
 SEED ?= 0
 LANE ?= owner
+MINUTES ?= 60
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka test-kills check verify proto locks sim sim-shrink sim-mutants mutants mutants-report laws bench ci
+.PHONY: help setup run demo test test-kafka test-kills check verify proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench ci
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +49,13 @@ sim-shrink: setup ## find the shortest trace of SEED that still fails
 sim-mutants: setup ## show that each planted bug is caught, and by which seed
 	@$(PY) -m tests.simulation.mutants --seeds $(SEEDS)
 
+sim-ci: setup ## CI's share: 2,000 seeds and all planted bugs
+	@$(PY) -m tests.simulation.seeds --seeds 2000 && $(PY) -m tests.simulation.mutants --seeds 500
+
+soak: SEEDS = 50000
+soak: setup ## add up seeds of LANE into docs/soak.md until SEEDS were played or MINUTES have passed
+	@nice -n 10 $(PY) -m tests.simulation.soak --lane $(LANE) --seeds $(SEEDS) --minutes $(MINUTES)
+
 mutants: setup ## make small faults in FILES of the engine, one at a time, and show which ones no test notices
 	@nice -n 10 $(PY) -m tools.mutate $(FILES)
 
@@ -60,4 +68,4 @@ laws: setup ## play the laws over random histories at length (in `make test` the
 bench: setup ## figures: fold, owner in process, recovery, end to end
 	@$(PY) -m bench.run
 
-ci: check verify test demo test-kafka test-kills ## what CI runs
+ci: check verify test sim-ci demo test-kafka test-kills ## what CI runs

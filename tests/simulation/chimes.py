@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from google.protobuf.wrappers_pb2 import StringValue
 
-from chapar_sourcing.ports import JournalRecord
-from tests.simulation.checks import valid_blocks
+from tests.simulation.model import Counted
 from tests.simulation.playing import Violation
 
 Chime = tuple[str, int, int]
@@ -42,10 +41,11 @@ class Chimes:
             raise Violation(f"chime {chime} fired at {time_ms}, before it was due")
 
 
-def chimes_of(records: Sequence[JournalRecord]) -> Chimes:
+def chimes_of(blocks: Sequence[Counted]) -> Chimes:
     """What became of the chimes up to the end of the log."""
     chimes = Chimes()
-    for counted in valid_blocks(records):
+    for counted in blocks:
+        assert counted.block is not None, "claims are not among them"
         for entry in counted.block.entries:
             if entry.actor.HasField("system") and not entry.events.events:
                 raise Violation(f"the entry of a timer at {counted.offset} has no events")
@@ -61,9 +61,9 @@ def chimes_of(records: Sequence[JournalRecord]) -> Chimes:
     return chimes
 
 
-def check_chimes(records: Sequence[JournalRecord]) -> Chimes:
+def check_chimes(blocks: Sequence[Counted]) -> Chimes:
     """At rest, after the last of them was due, none waits."""
-    chimes = chimes_of(records)
+    chimes = chimes_of(blocks)
     if chimes.waiting:
         raise Violation(f"chimes never fired: {sorted(chimes.waiting)}")
     return chimes

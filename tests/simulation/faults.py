@@ -23,14 +23,22 @@ class Rates:
     never_lands: float = 0.02
     rejected: float = 0.02
     no_offset: float = 0.02
+    ack_repeated: float = 0.03
+    ack_stale: float = 0.3
+    """Of acknowledgements that were lost: heard after all, when the sender has long given up."""
+    journal_crash: float = 0.002
     doubled: float = 0.02
     offset_gap: float = 0.05
     read_fails: float = 0.03
     load_fails: float = 0.05
     load_stalls: float = 0.15
     server_behind: float = 0.2
+    confirmed_late: float = 0.1
+    fail_over: float = 0.004
     crash: float = 0.004
-    pause: float = 0.006
+    pause: float = 0.005
+    long_pause: float = 0.001
+    """Longer than a heartbeat is fresh."""
     takeover: float = 0.006
     cut_off: float = 0.04
     crooked_clock: float = 0.5
@@ -43,6 +51,11 @@ class Rates:
     def by_name(self) -> Mapping[str, float]:
         """The probabilities, each from 0 to 1, by the fault's name."""
         return asdict(self)
+
+
+EFFECTS = ("torn_tail", "unconfirmed_lost", "documents_evicted", "answers_evicted", "chimes_fired", "chimes_cancelled")
+"""Counted beside the faults: records on their way that a crash of the journal took, writes that a fail-over took, what
+left an owner's memory, what timers did."""
 
 
 class Fault(NamedTuple):

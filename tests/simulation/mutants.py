@@ -19,7 +19,12 @@ from tests.simulation.node import Node
 from tests.simulation.playing import Played
 from tests.simulation.run import play
 
-MODULES = ("tests.simulation.planted", "tests.simulation.planted_evictions")
+MODULES = (
+    "tests.simulation.planted",
+    "tests.simulation.planted_evictions",
+    "tests.simulation.planted_storing",
+    "tests.simulation.planted_timers",
+)
 
 
 class Patch:

@@ -1,10 +1,12 @@
-"""A simulated process: a real `Owner`, the shell's duties, a projector. It can crash, sleep and wake."""
+"""A simulated process: a real `Owner`, the shell's duties, a projector."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+
+from google.protobuf.wrappers_pb2 import StringValue
 
 from chapar_sourcing.domain import Document, Key, Stored, decode
 from chapar_sourcing.owner import (
@@ -12,7 +14,6 @@ from chapar_sourcing.owner import (
     Append,
     Applied,
     Bounds,
-    CheckpointConfirmed,
     Command,
     CommandReceived,
     Confirmed,
@@ -38,8 +39,11 @@ from chapar_sourcing.owner import (
     TimerFailed,
     TimersLoaded,
 )
-from chapar_sourcing.ports import DocumentWrite
+from tests.simulation.model import scope_of
 from tests.simulation.playing import Violation
+from tests.simulation.process import Process
+from tests.simulation.projector import Projector
+from tests.simulation.steps import OwnerSteps
 from tests.simulation.toy import Registers
 from tests.simulation.world import World
 
@@ -52,46 +56,44 @@ BOUNDS = Bounds(timers_page=2, timers_under_way_max=2, documents_max=4)
 """So small that pages, and turns, matter, and that documents leave memory all the time."""
 ANSWERS_MAX = (0, 20)
 ENTRIES_MAX = (1, 1_000)
-RESTS_MS = (100, 1_500)
 STALLS_MS = (100, 300, 1_000, 3_000)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Somebody who waits for the outcome of a command that came when the log reached up to `since`."""
+
+    command: Command
+    since: int
+    tell: Tell
+
+
+@dataclass(frozen=True, slots=True)
 class Reader:
-    """Somebody who has read a register and waits to be told that it was true."""
+    """Somebody who waits to be told that what was read is true; `tell` hears whether it is."""
 
-    document: Document | None
-    tell: Callable[[Document | None, bool], None]
+    tell: Callable[[bool], None]
 
 
-class Node:
+class Node(Process):
     """One process. After a crash it is a new one with nothing but the journal and the store."""
 
+    projector_class = Projector
+
     def __init__(self, world: World, name: str, domain: Registers, owner_class: type[Owner] = Owner) -> None:
-        self.world = world
-        self.name = name
+        super().__init__(world, name)
         self._domain = domain
         self._owner_class = owner_class
-        self.up = False
-        self.paused = False
-        self._life = 0
-        self.random = world.stream(name)
-        self._held: list[Callable[[], None]] = []
         self._next_ticket = 0
-        self._tells: dict[int, Tell] = {}
+        self._askers: dict[int, Asker] = {}
         self._readers: dict[int, Reader] = {}
         self._flush_planned = False
-        self._projecting = False
         self._heartbeat_ms = 0
         self._cut_off_until_ms = 0
-        self._rests_until_ms = 0
         self._skew_ms = 0
         self._claims = 0
-        self.applied: list[Applied] = []
-        """The blocks that this life was told of."""
-        self.applied_from = -1
-        """Offset of the checkpoint that this life began at."""
         self.owner = self._new_owner()
+        self.steps = OwnerSteps(name, world.model, -1)
 
     @property
     def now_ms(self) -> int:
@@ -102,45 +104,21 @@ class Node:
 
     def start(self) -> None:
         """Comes up as a new process."""
-        self._life += 1
-        self.random = self.world.stream(f"{self.name}/{self._life}")
-        self.up, self.paused = True, False
-        self._held.clear()
-        self._tells.clear()
+        self.begin_life()
+        self._askers.clear()
         self._readers.clear()
-        self._flush_planned = self._projecting = False
+        self._flush_planned = False
         crooked = self.world.faults.happens("crooked_clock")
         self._skew_ms = self.random.choice(SKEWS_MS) if crooked else 0
-        self._heartbeat_ms, self._cut_off_until_ms, self._rests_until_ms = self.now_ms, 0, 0
+        self._heartbeat_ms, self._cut_off_until_ms = self.now_ms, 0
         self._claims = 0
         checkpoint = self.world.store.checkpoint_of(self._writes_behind())
-        self.applied, self.applied_from = [], checkpoint.fold.offset if checkpoint else -1
         self.owner = self._new_owner()
-        self.world.note(f"{self.name} starts")
+        self.steps = OwnerSteps(self.name, self.world.model, checkpoint.fold.offset if checkpoint else -1)
         self.give(Started(checkpoint))
-        self._every(50, self._tick)
-        self._every(300, self._beat)
-        self._every(40, self._project)
-
-    def crash(self) -> None:
-        """Is gone at once."""
-        self.up = False
-        self._life += 1
-        self.world.note(f"{self.name} crashes")
-
-    def pause(self, for_ms: int) -> None:
-        """Sleeps; what arrives meanwhile waits."""
-        self.paused = True
-        self.world.note(f"{self.name} sleeps")
-        self._in_this_life(for_ms, self.resume)
-
-    def resume(self) -> None:
-        """Wakes and takes in what has arrived."""
-        self.paused = False
-        self.world.note(f"{self.name} wakes")
-        held, self._held = self._held, []
-        for act in held:
-            act()
+        self.every(50, self._tick)
+        self.every(300, self._beat)
+        self.projector_class(self).begin()
 
     def _new_owner(self) -> Owner:
         return self._owner_class(
@@ -157,27 +135,6 @@ class Node:
             ),
         )
 
-    def _every(self, period_ms: int, act: Callable[[], None]) -> None:
-        def again() -> None:
-            act()
-            self._in_this_life(period_ms, again)
-
-        self._in_this_life(period_ms, again)
-
-    def _in_this_life(self, delay_ms: int, act: Callable[[], None]) -> None:
-        life = self._life
-        awake = act == self.resume
-
-        def later() -> None:
-            if life != self._life:
-                return
-            if self.paused and not awake:
-                self._held.append(later)
-            else:
-                act()
-
-        self.world.after(delay_ms, later)
-
     # ---- inputs
 
     def give(self, given: Input) -> None:
@@ -187,11 +144,12 @@ class Node:
             self._do(effect)
         self.world.faults.fired["documents_evicted"] += self.owner.eviction.documents_evicted - evicted[0]
         self.world.faults.fired["answers_evicted"] += self.owner.eviction.answers_evicted - evicted[1]
+        self.steps.stepped(self.owner)
         if self.owner.waiting < 0:
             raise Violation(f"{self.name} has answered more than it was asked")
         if not self._flush_planned and not isinstance(given, Flush):
             self._flush_planned = True
-            self._in_this_life(self.random.randint(0, 3), self._flush)
+            self.in_this_life(self.random.randint(0, 3), self._flush)
 
     def _flush(self) -> None:
         self._flush_planned = False
@@ -220,8 +178,9 @@ class Node:
                 self._held.append(arrive)
                 return
             self._next_ticket += 1
-            self._tells[self._next_ticket] = tell
-            self.give(CommandReceived(command(self._next_ticket, self.now_ms)))
+            made = command(self._next_ticket, self.now_ms)
+            self._askers[self._next_ticket] = Asker(made, self.world.model.last_offset, tell)
+            self.give(CommandReceived(made))
 
         self.world.soon(0, 5, arrive, self.random)
 
@@ -235,27 +194,43 @@ class Node:
             if self.paused:
                 self._held.append(arrive)
                 return
+            since = self.world.model.last_offset
             pin = ExitStack()
             pin.enter_context(self.owner.pinned())
-            found = self.world.store.load([key], self.owner.confirmed_checkpoint, self._writes_behind())
+            found = self._stored([key], self.owner.confirmed_checkpoint)
             if found is None:
                 pin.close()
                 return
-            self._in_this_life(self._load_ms(30), lambda: self._merge(key, found.get(key), tell, pin))
+            self.in_this_life(self._load_ms(30), lambda: self._merge(key, found.get(key), since, tell, pin))
 
         self.world.soon(0, 5, arrive, self.random)
 
     def _merge(
-        self, key: Key, stored: Stored | None, tell: Callable[[Document | None, bool], None], pin: ExitStack
+        self,
+        key: Key,
+        stored: Stored | None,
+        since: int,
+        tell: Callable[[Document | None, bool], None],
+        pin: ExitStack,
     ) -> None:
         """Memory is looked at after the store, and wins."""
         known, document = self.owner.peek(key)
         pin.close()
         if not known and stored is not None and stored.data is not None:
             document = decode(self._domain.documents, key, stored.data)
+
+        def confirmed(valid: bool) -> None:
+            if valid:
+                self.steps.read(key, document, since)
+            tell(document, valid)
+
         self._next_ticket += 1
-        self._readers[self._next_ticket] = Reader(document, tell)
+        self._readers[self._next_ticket] = Reader(confirmed)
         self.give(ConfirmRequested(self._next_ticket, append=True))
+
+    def _stored(self, keys: Sequence[Key], at_least: int) -> Mapping[Key, Stored] | None:
+        """What the server of the store that answers has; None when it is behind."""
+        return self.world.store.load(keys, at_least, self._writes_behind())
 
     def _writes_behind(self) -> int:
         """How far the server of the store that answers is behind."""
@@ -268,13 +243,13 @@ class Node:
         match effect:
             case Append():
                 self._check_claim()
-                world.journal.append(effect, self._delivery())
+                world.journal.append(effect, self.of_this_life(self.give))
             case Read():
-                self._in_this_life(self.random.randint(1, 5), lambda: self._read(effect))
+                self.in_this_life(self.random.randint(1, 5), lambda: self._read(effect))
             case Load():
-                self._in_this_life(self.random.randint(1, 30), lambda: self._load(effect))
+                self.in_this_life(self.random.randint(1, 30), lambda: self._load(effect))
             case LoadTimers():
-                self._in_this_life(self.random.randint(1, 30), lambda: self._load_timers(effect))
+                self.in_this_life(self.random.randint(1, 30), lambda: self._load_timers(effect))
             case TimerFailed():
                 raise Violation(f"{self.name} failed with {effect.timer}: {effect.reason} {effect.bug!r}")
             case Replied():
@@ -282,14 +257,14 @@ class Node:
             case Confirmed():
                 self._confirmed(effect)
             case PhaseChanged(phase=OwnerPhase.DEPOSED):
+                self.steps.entered(effect.phase)
                 world.note(f"{self.name} deposed")
-                self._in_this_life(0, self.crash)
+                self.in_this_life(0, self.crash)
             case PhaseChanged():
+                self.steps.entered(effect.phase)
                 world.note(f"{self.name} {effect.phase.value} {effect.epoch}")
             case Applied():
-                if self.applied and self.applied[-1].offset >= effect.offset:
-                    raise Violation(f"{self.name} tells of offset {effect.offset} after {self.applied[-1].offset}")
-                self.applied.append(effect)
+                self.steps.applied(effect)
             case Alarm():
                 raise Violation(f"{self.name} raised an alarm: {effect.reason}")
 
@@ -302,36 +277,22 @@ class Node:
         if self._claims > 1 and silent_ms > HEARTBEAT_FRESH_MS:
             raise Violation(f"{self.name} claims again and was cut off for {silent_ms} ms")
 
-    def _delivery(self) -> Callable[[Input], None]:
-        """How an answer reaches this life of the process, and no later one."""
-        life = self._life
-
-        def deliver(given: Input) -> None:
-            if life != self._life:
-                return
-            if self.paused:
-                self._held.append(lambda: deliver(given))
-            else:
-                self.give(given)
-
-        return deliver
-
     def _read(self, effect: Read) -> None:
-        if self.world.faults.happens("read_fails"):
+        if self.world.journal.down or self.world.faults.happens("read_fails"):
             self.give(ReadFailed(effect.read_id))
             return
         records, at_end = self.world.journal.read(effect.from_offset, READ_RECORDS_MAX)
-        self._in_this_life(self.random.randint(0, 10), lambda: self.give(RecordsRead(effect.read_id, records, at_end)))
+        self.in_this_life(self.random.randint(0, 10), lambda: self.give(RecordsRead(effect.read_id, records, at_end)))
 
     def _load(self, effect: Load) -> None:
         if self.world.faults.happens("load_fails"):
             self.give(LoadFailed(effect.load_id))
             return
-        found = self.world.store.load(effect.keys, effect.at_least, self._writes_behind())
+        found = self._stored(effect.keys, effect.at_least)
         if found is None:
             self.give(LoadFailed(effect.load_id))
             return
-        self._in_this_life(self._load_ms(60), lambda: self.give(DocumentsLoaded(effect.load_id, found)))
+        self.in_this_life(self._load_ms(60), lambda: self.give(DocumentsLoaded(effect.load_id, found)))
 
     def _load_ms(self, most_ms: int) -> int:
         """How long an answer of the store is under way."""
@@ -344,58 +305,29 @@ class Node:
             return
         found = self.world.store.timers(effect.after, effect.limit, effect.at_least, self._writes_behind())
         answer = LoadTimersFailed(effect.load_id) if found is None else TimersLoaded(effect.load_id, found)
-        self._in_this_life(self._load_ms(60), lambda: self.give(answer))
+        self.in_this_life(self._load_ms(60), lambda: self.give(answer))
 
     def _replied(self, effect: Replied) -> None:
-        tell = self._tells.pop(effect.ticket)
-        if effect.outcome.bug is not None:
-            raise Violation(f"the domain failed: {effect.outcome.bug!r}") from effect.outcome.bug
+        asker, outcome = self._askers.pop(effect.ticket), effect.outcome
+        if outcome.bug is not None:
+            raise Violation(f"the domain failed: {outcome.bug!r}") from outcome.bug
+        command = asker.command
+        self.steps.replied(outcome, scope_of(command.actor), command.request_id)
+
+        def tell() -> None:
+            if outcome.entry is None:
+                assert isinstance(command.body, StringValue), "clients' commands are of the toy"
+                self.steps.refused(command.body, outcome, asker.since)
+            asker.tell(outcome)
+
         if not effect.needs_confirmation:
-            tell(effect.outcome)
+            tell()
             return
         self._next_ticket += 1
         ticket = self._next_ticket
-
-        def confirmed(_: Document | None, valid: bool) -> None:
-            tell(effect.outcome if valid else Outcome(reason="REASON_NOT_OWNER"))
-
-        self._readers[ticket] = Reader(None, confirmed)
-        self._in_this_life(0, lambda: self.give(ConfirmRequested(ticket, append=True)))
+        not_owner = Outcome(reason="REASON_NOT_OWNER")
+        self._readers[ticket] = Reader(lambda valid: tell() if valid else asker.tell(not_owner))
+        self.in_this_life(0, lambda: self.give(ConfirmRequested(ticket, append=True)))
 
     def _confirmed(self, effect: Confirmed) -> None:
-        reader = self._readers.pop(effect.ticket)
-        reader.tell(reader.document, effect.valid)
-
-    # ---- projector
-
-    def _project(self) -> None:
-        if self._projecting or self.owner.phase in (OwnerPhase.STARTING, OwnerPhase.ALARMED):
-            return
-        if self._rests_until_ms > self.now_ms:
-            return
-        if self.world.faults.happens("projector_rests"):
-            self._rests_until_ms = self.now_ms + self.random.randint(*RESTS_MS)
-            return
-        batch = self.owner.take_projection(self.random.choice((3, 1_000)))
-        if batch is None:
-            return
-        self._projecting = True
-        self._write(list(batch.documents), lambda: self._checkpoint(batch.checkpoint.fold.offset))
-
-    def _write(self, writes: list[DocumentWrite], done: Callable[[], None]) -> None:
-        """Writes document by document, so that a crash finds it half done."""
-        if not writes:
-            done()
-            return
-        if self.world.faults.happens("projector_stops"):
-            self._in_this_life(500, lambda: self._write(writes, done))
-            return
-        self.world.store.write(writes[:1])
-        self._in_this_life(self.random.randint(0, 2), lambda: self._write(writes[1:], done))
-
-    def _checkpoint(self, offset: int) -> None:
-        batch = self.owner.take_projection(1_000)
-        assert batch is not None, "a batch stays until it is confirmed"
-        self.world.store.write_checkpoint(batch.checkpoint)
-        self._projecting = False
-        self.give(CheckpointConfirmed(offset))
+        self._readers.pop(effect.ticket).tell(effect.valid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,24 +16,19 @@ from chapar_sourcing.owner import (
     DocumentsLoaded,
     Effect,
     Load,
-    LoadTimers,
     Owner,
     OwnerPhase,
     ProjectionBatch,
     RecordsRead,
     Replied,
     Started,
-    TimersLoaded,
 )
 from chapar_sourcing.owner.blocks import Block
 from chapar_sourcing.owner.intake import Intake, Waiting, answer_id_of
-from chapar_sourcing.owner.memory import Memory
 from chapar_sourcing.owner.messages import Command
-from chapar_sourcing.owner.timers import Timers
 from chapar_sourcing.ports import JournalRecord
 from chapar_sourcing.positions import NOWHERE, Position
 from chapar_sourcing.requests import FUTURE_MS_MAX, request_time_ms
-from tests.simulation.node import Node
 
 EARLY_MS = 500
 
@@ -267,84 +262,7 @@ class MovesTheCheckpointWithEachPart(Owner):
         return self._projection._taken
 
 
-class FiresBeforeTheClock(Owner):
-    """Fires timers half a second before they are due."""
-
-    def __init__(self, **how: Any) -> None:
-        super().__init__(**how)
-        self._timers.__class__ = _LooksAhead
-        self._intake.__class__ = _DecidesAhead
-
-
-class _LooksAhead(Timers):
-    def due(self, now_ms: int) -> Sequence[Command]:
-        return super().due(now_ms + EARLY_MS)
-
-
-class _DecidesAhead(Intake):
-    def _is_due(self, waiting: Waiting, block: Block, at_least: int) -> Generator[Replied | Load, None, bool]:
-        block.time_ms += EARLY_MS
-        try:
-            return (yield from super()._is_due(waiting, block, at_least))
-        finally:
-            block.time_ms -= EARLY_MS
-
-
-class FiresByItsOwnClock(Owner):
-    """Puts what a due timer makes into a block whose clock has not reached it."""
-
-    def __init__(self, **how: Any) -> None:
-        super().__init__(**how)
-        self._intake.__class__ = _DecidesAhead
-
-
-class LosesTimersOfMemory(Owner):
-    """Takes a page of timers for all there is, and forgets those that changed since the store's checkpoint."""
-
-    def __init__(self, **how: Any) -> None:
-        super().__init__(**how)
-        self._timers.__class__ = _BelievesThePage
-
-
-class _BelievesThePage(Timers):
-    def loaded(self, given: TimersLoaded) -> None:
-        memory, self._memory = self._memory, Memory()
-        super().loaded(given)
-        self._memory = memory
-
-
-class ReadsTimersFromAnywhere(Owner):
-    """Takes pages of timers from servers that are behind its checkpoint."""
-
-    def _say(self, effect: Effect) -> None:
-        super()._say(replace(effect, at_least=-1) if isinstance(effect, LoadTimers) else effect)
-
-
-class ForgetsTimersOfLater(Owner):
-    """Does not notice timers that are set after it has read them all."""
-
-    def __init__(self, **how: Any) -> None:
-        super().__init__(**how)
-        self._timers.__class__ = _NotesNothing
-
-
-class _NotesNothing(Timers):
-    def note(self, changed: Iterable[Key]) -> None:
-        """Nothing."""
-
-
-class WritesTheCheckpointFirst(Node):
-    """A projector that moves the checkpoint before the documents."""
-
-    def _project(self) -> None:
-        if not self._projecting:
-            batch = self.owner.take_projection(1_000)
-            if batch is not None:
-                self.world.store.write_checkpoint(batch.checkpoint)
-        super()._project()
-
-
-BUGS: tuple[type[Owner] | type[Node], ...] = (
+BUGS: tuple[type[Owner], ...] = (
     AcknowledgesBeforeDurable,
     AnswersDuplicatesEarly,
     SkipsTheGap,
@@ -366,10 +284,4 @@ BUGS: tuple[type[Owner] | type[Node], ...] = (
     TakesAnUnknownOffsetForTheNext,
     UndoesTheOlderBlockFirst,
     MovesTheCheckpointWithEachPart,
-    FiresBeforeTheClock,
-    FiresByItsOwnClock,
-    LosesTimersOfMemory,
-    ReadsTimersFromAnywhere,
-    ForgetsTimersOfLater,
-    WritesTheCheckpointFirst,
 )

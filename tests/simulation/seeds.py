@@ -9,7 +9,7 @@ from collections.abc import Container
 
 from tests.simulation.faults import AllBut
 from tests.simulation.playing import LANES, play_of
-from tests.simulation.tally import Tally, played_by_many
+from tests.simulation.tally import Tally, chunks_of, played_by_many
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def _trace(lane: str, seed: int, only: str) -> int:
 
 def _play(lane: str, first: int, count: int, jobs: int) -> Tally:
     tally = Tally()
-    for _, part in played_by_many(lane, first, count, jobs):
+    for _, part in played_by_many(lane, chunks_of(first, count), jobs):
         tally.add(part)
         if sys.stderr.isatty():
             filled = 30 * tally.seeds // count

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -46,13 +47,20 @@ def played(lane: str, first: int, count: int) -> Tally:
     return tally
 
 
-def played_by_many(lane: str, first: int, count: int, jobs: int) -> Iterator[tuple[range, Tally]]:
-    """Plays seeds in `jobs` processes; yields each chunk when it is done, in whatever order."""
-    chunks = (range(at, min(at + CHUNK, first + count)) for at in range(first, first + count, CHUNK))
+def chunks_of(first: int, count: int) -> list[range]:
+    """`count` seeds from `first` on, in chunks."""
+    return [range(at, min(at + CHUNK, first + count)) for at in range(first, first + count, CHUNK)]
+
+
+def played_by_many(lane: str, chunks: Iterable[range], jobs: int) -> Generator[tuple[range, Tally], None, None]:
+    """Plays chunks of seeds in `jobs` processes; yields each when it is done, in whatever order."""
     if jobs == 1:
         yield from ((chunk, played(lane, chunk.start, len(chunk))) for chunk in chunks)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    # Ctrl-c ends the one that counts; the others finish their chunk.
+    with ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    ) as pool:
         under_way: dict[Future[Tally], range] = {}
         try:
             for chunk in chunks:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import heapq
 import random
-from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Sequence
 from typing import TypeVar
 
-from chapar_sourcing.domain import Key, Stored
 from chapar_sourcing.owner import Append, AppendFailed, AppendSucceeded, Input
-from chapar_sourcing.ports import Checkpoint, DocumentWrite, JournalRecord
-from chapar_sourcing.timers import TIMER_KIND
+from chapar_sourcing.ports import JournalRecord
 from tests.simulation.faults import Faults, Rates
+from tests.simulation.model import Model
+from tests.simulation.steps import StoreSteps
+from tests.simulation.store import Store
+from tests.simulation.toy import Registers
 
 T = TypeVar("T")
 
 ACK_TIMEOUT_MS = 200
 SLOW_ACK_MS = (100, 3_000)
+DOWN_MS = (20, 1_500)
 
 
 class World:
@@ -33,8 +36,14 @@ class World:
         self._order = 0
         self._trace = hashlib.sha256()
         self.steps: list[str] = []
+        self.model = Model()
         self.journal = Journal(self)
-        self.store = Store()
+        chance = self.stream("store")
+        self.store = Store(
+            self.faults,
+            StoreSteps(self.model, Registers.documents),
+            lambda least_ms, most_ms, act: self.soon(least_ms, most_ms, act, chance),
+        )
 
     def stream(self, name: str) -> random.Random:
         """Randomness of its own for somebody: what others draw does not change it, so that a trace can be shrunk."""
@@ -78,95 +87,87 @@ class World:
 
 
 class Journal:
-    """One partition of a log."""
+    """One partition of a log. A record lands, durably and for all to see, or it never does."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._random = world.stream("journal")
+        self._life = 0
+        self.down = False
+        """Whether it is crashed and not up again yet."""
         self.records: list[JournalRecord] = []
 
     def append(self, effect: Append, deliver: Callable[[Input], None]) -> None:
         """Sends a record on its way; `deliver` hears how it went, if it is still there."""
         world, faults = self._world, self._world.faults
-        if faults.happens("rejected"):
+        timeout = AppendFailed(effect.append_id, certain=False)
+        if self.down or faults.happens("rejected"):
             world.soon(1, 20, lambda: deliver(AppendFailed(effect.append_id, certain=True)), self._random)
         elif faults.happens("never_lands"):
-            world.after(ACK_TIMEOUT_MS, lambda: deliver(AppendFailed(effect.append_id, certain=False)))
+            world.after(ACK_TIMEOUT_MS, lambda: deliver(timeout))
         elif faults.happens("lands_late"):
-            world.after(ACK_TIMEOUT_MS, lambda: deliver(AppendFailed(effect.append_id, certain=False)))
-            world.soon(ACK_TIMEOUT_MS, 3_000, lambda: self._land(effect.data), self._random)
+            world.after(ACK_TIMEOUT_MS, lambda: deliver(timeout))
+            self._on_its_way(ACK_TIMEOUT_MS, 3_000, lambda: self._land(effect.data))
         elif faults.happens("ack_lost"):
-            world.soon(0, 5, lambda: self._land(effect.data), self._random)
-            world.after(ACK_TIMEOUT_MS, lambda: deliver(AppendFailed(effect.append_id, certain=False)))
+            self._on_its_way(0, 5, lambda: self._land_and_tell_late(effect, deliver))
+            world.after(ACK_TIMEOUT_MS, lambda: deliver(timeout))
         else:
-            world.soon(0, 5, lambda: self._land_and_tell(effect, deliver), self._random)
+            lost = functools.partial(world.after, ACK_TIMEOUT_MS, lambda: deliver(timeout))
+            self._on_its_way(0, 5, lambda: self._land_and_tell(effect, deliver), lost)
+
+    def crash(self) -> None:
+        """Loses what is on its way, refuses everything for a while, and comes up with what had landed."""
+        self._life += 1
+        self.down = True
+        self._world.note("journal crashes")
+        self._world.soon(*DOWN_MS, self._recover, self._random)
+
+    def _recover(self) -> None:
+        self.down = False
+        self._world.note("journal is up")
+
+    def _on_its_way(
+        self, least_ms: int, most_ms: int, land: Callable[[], object], lost: Callable[[], object] | None = None
+    ) -> None:
+        life = self._life
+
+        def arrive() -> None:
+            if life == self._life:
+                land()
+                return
+            self._world.faults.fired["torn_tail"] += 1
+            if lost is not None:
+                lost()
+
+        self._world.soon(least_ms, most_ms, arrive, self._random)
 
     def _land_and_tell(self, effect: Append, deliver: Callable[[Input], None]) -> None:
+        world, faults = self._world, self._world.faults
         offset = self._land(effect.data)
-        if self._world.faults.happens("doubled"):
-            self._world.soon(0, 500, lambda: self._land(effect.data), self._random)
-        told = None if self._world.faults.happens("no_offset") else offset
-        least_ms, most_ms = SLOW_ACK_MS if self._world.faults.happens("ack_slow") else (0, 5)
-        self._world.soon(least_ms, most_ms, lambda: deliver(AppendSucceeded(effect.append_id, told)), self._random)
+        if faults.happens("doubled"):
+            self._on_its_way(0, 500, lambda: self._land(effect.data))
+        succeeded = AppendSucceeded(effect.append_id, None if faults.happens("no_offset") else offset)
+        least_ms, most_ms = SLOW_ACK_MS if faults.happens("ack_slow") else (0, 5)
+        world.soon(least_ms, most_ms, lambda: deliver(succeeded), self._random)
+        if faults.happens("ack_repeated"):
+            world.soon(most_ms, most_ms + 2_000, lambda: deliver(succeeded), self._random)
+
+    def _land_and_tell_late(self, effect: Append, deliver: Callable[[Input], None]) -> None:
+        """The sender has given up when it hears, or never does."""
+        offset = self._land(effect.data)
+        if self._world.faults.happens("ack_stale"):
+            late = AppendSucceeded(effect.append_id, offset)
+            self._world.soon(ACK_TIMEOUT_MS + 6, 3_000, lambda: deliver(late), self._random)
 
     def _land(self, data: bytes) -> int:
         step = self._random.randint(2, 4) if self._world.faults.happens("offset_gap") else 1
         offset = (self.records[-1].offset if self.records else -1) + step
         self.records.append(JournalRecord(offset, data))
         self._world.note(f"landed {offset} {hashlib.sha256(data).hexdigest()[:8]}")
+        self._world.model.land(offset, data)
         return offset
 
     def read(self, from_offset: int, records_max: int) -> tuple[Sequence[JournalRecord], bool]:
         """Records from an offset on, and whether they reach the end."""
         found = [record for record in self.records if record.offset >= from_offset]
         return found[:records_max], len(found) <= records_max
-
-
-@dataclass(slots=True)
-class Store:
-    """Guarded documents and a checkpoint that only moves forward, on servers that may be behind."""
-
-    checkpoint: Checkpoint | None = None
-    documents: dict[Key, Stored] = field(default_factory=dict)
-    _now: int = 0
-    """How many writes there were."""
-    _versions: dict[Key, list[tuple[int, Stored]]] = field(default_factory=dict)
-    _checkpoints: list[tuple[int, Checkpoint]] = field(default_factory=list)
-
-    def write(self, writes: Sequence[DocumentWrite]) -> None:
-        """Stores what is newer."""
-        for write in writes:
-            stored = self.documents.get(write.key)
-            if stored is None or stored.position < write.position:
-                self._now += 1
-                self.documents[write.key] = Stored(write.position, write.data)
-                self._versions.setdefault(write.key, []).append((self._now, self.documents[write.key]))
-
-    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Moves forward."""
-        if self.checkpoint is None or checkpoint.fold.offset > self.checkpoint.fold.offset:
-            self._now += 1
-            self.checkpoint = checkpoint
-            self._checkpoints.append((self._now, checkpoint))
-
-    def checkpoint_of(self, writes_behind: int) -> Checkpoint | None:
-        """The checkpoint as a server has it that lacks the last writes."""
-        return _latest(self._checkpoints, self._now - writes_behind)
-
-    def load(self, keys: Sequence[Key], at_least: int, writes_behind: int) -> Mapping[Key, Stored] | None:
-        """What such a server has of the keys; None when its checkpoint is below the one asked for."""
-        checkpoint = self.checkpoint_of(writes_behind)
-        if (checkpoint.fold.offset if checkpoint else -1) < at_least:
-            return None
-        found = {key: _latest(self._versions.get(key, ()), self._now - writes_behind) for key in keys}
-        return {key: stored for key, stored in found.items() if stored is not None}
-
-    def timers(self, after: str, limit: int, at_least: int, writes_behind: int) -> Sequence[str] | None:
-        """Ids of the next live timers that such a server has, in order; None when its checkpoint is below that."""
-        known = [key for key in self._versions if key.kind == TIMER_KIND and key.id > after]
-        found = self.load(known, at_least, writes_behind)
-        return None if found is None else sorted(key.id for key, stored in found.items() if stored.data)[:limit]
-
-
-def _latest(versions: Sequence[tuple[int, T]], until: int) -> T | None:
-    return next((value for version, value in reversed(versions) if version <= until), None)

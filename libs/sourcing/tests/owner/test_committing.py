@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
-from chapar_sourcing.owner import Append, AppendSucceeded, Bounds, OwnerPhase
+from chapar_sourcing.owner import Append, AppendFailed, AppendSucceeded, Bounds, OwnerPhase
 
 from .accounts import add, need_all, note_key, refuse
 from .rig import NOW_MS, Rig, owning, successor
@@ -168,6 +170,21 @@ def test_a_gap_of_void_records_is_read_and_passed() -> None:
     rig.read()
     assert rig.reason(ticket) == ""
     assert rig.owner.phase is OwnerPhase.OWNING
+    assert rig.done(add("a")).reason == ""
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_only_the_first_answer_to_an_append_counts_while_its_block_is_looked_for(failed: bool) -> None:
+    rig = owning()
+    rig.log.claimed_by_another(epoch=0)
+    (ticket,) = sent(rig, "a")
+    append_id = rig.appends[-1].append_id
+    rig.land(skipping=2)
+    again = AppendFailed(append_id, certain=False) if failed else AppendSucceeded(append_id, rig.log.end - 1)
+    rig.give(again)
+    assert rig.owner.phase is OwnerPhase.OWNING
+    rig.read()
+    assert rig.reason(ticket) == ""
     assert rig.done(add("a")).reason == ""
 
 

@@ -19,6 +19,9 @@ from chapar_sourcing.owner.projection import Projection
 from chapar_sourcing.positions import Position
 from chapar_sourcing.refusing import LOG_DAMAGED, OUTCOME_UNKNOWN
 
+ANSWERED = 0
+"""In place of an append's id: it was answered. Ids start at 1."""
+
 
 class Commits:
     """At most one block fills, at most one is in flight."""
@@ -98,6 +101,12 @@ class Commits:
             self._say(Confirmed(ticket, valid=True))
         else:
             block.confirms.append(ticket)
+
+    def seek(self, offset: int | None) -> None:
+        """The block in flight is durable at `offset`, which may not be known; no later answer to its append counts."""
+        assert self.in_flight is not None, "a block is in flight"
+        self.in_flight.append_id = ANSWERED
+        self.sought, self.sought_at = True, offset
 
     def expect_at(self, fold: FoldState) -> None:
         """Raises `LogDamaged` where the block in flight was acknowledged at an offset that holds something else."""

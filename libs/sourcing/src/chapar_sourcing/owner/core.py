@@ -363,7 +363,7 @@ class Owner:
         if offset == expected:
             self._fold_own(block, offset)
         else:
-            self._commits.sought, self._commits.sought_at = True, offset
+            self._commits.seek(offset)
             self._read(offset)
 
     def _fold_own(self, block: Block, offset: int) -> None:

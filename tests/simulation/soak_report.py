@@ -1,0 +1,174 @@
+"""The report of long runs: docs/soak.json, and docs/soak.md for people.
+
+A row is of one state of the code. Lanes of the simulator add seeds to it; whatever else was played for long adds counts
+of its own with `record`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.simulation.tally import Tally
+
+ROOT = Path(__file__).parent.parent.parent
+COUNTED = ("libs/sourcing/src", "tests/simulation")
+
+
+def code_hash(root: Path = ROOT) -> str:
+    """Hash of the code that counts: the engine and the simulator, their tests aside. 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    files = (file for folder in COUNTED for file in (root / folder).rglob("*.py") if not file.name.startswith("test_"))
+    for file in sorted(files):
+        data = file.read_bytes()
+        digest.update(f"{file.relative_to(root).as_posix()} {len(data)}\n".encode() + data)
+    return digest.hexdigest()[:16]
+
+
+class Row:
+    """What was played with one state of the code."""
+
+    def __init__(self, code_hash: str, lanes: dict[str, Any], chunks: dict[str, list[int]]) -> None:
+        self.code_hash = code_hash
+        self.lanes = lanes
+        self._chunks = {lane: set(starts) for lane, starts in chunks.items()}
+
+    def chunks(self, lane: str) -> frozenset[int]:
+        """First seeds of the chunks that were played."""
+        return frozenset(self._chunks.get(lane, ()))
+
+    def seeds(self, lane: str) -> int:
+        """How many seeds were played."""
+        return int(self.lanes.get(lane, {}).get("seeds", 0))
+
+    def violations(self, lane: str) -> Mapping[str, str]:
+        """Violations by seed."""
+        found: Mapping[str, str] = self.lanes.get(lane, {}).get("violations", {})
+        return found
+
+    def add(self, lane: str, chunk: range, tally: Tally) -> None:
+        """Counts a chunk; one that was counted already raises `ValueError`."""
+        played = self._chunks.setdefault(lane, set())
+        if chunk.start in played:
+            raise ValueError(f"seeds from {chunk.start} on are counted already")
+        played.add(chunk.start)
+        into = self.lanes.setdefault(lane, {"seeds": 0, "first": chunk.start, "last": -1, "cpu_s": 0.0})
+        into["seeds"] += tally.seeds
+        into["first"], into["last"] = min(into["first"], chunk.start), max(into["last"], chunk.stop - 1)
+        into["cpu_s"] = round(into["cpu_s"] + tally.cpu_s, 1)
+        into["faults"] = dict(sorted((Counter(into.get("faults", {})) + tally.fired).items()))
+        into["violations"] = {**into.get("violations", {}), **{str(s): v for s, v in tally.violations.items()}}
+
+    def count(self, lane: str, counts: Mapping[str, int]) -> None:
+        """Adds counts to a lane that has no seeds."""
+        into = self.lanes.setdefault(lane, {"counts": {}})
+        into["counts"] = dict(sorted(_sum(into["counts"], counts).items()))
+
+
+class Report:
+    """The files of the report below a folder that has docs/."""
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self._report = root / "docs" / "soak.json"
+        self._page = root / "docs" / "soak.md"
+        self._state = root / ".proofs" / "soak"
+        """Which chunks were played: one file a state of the code, not committed."""
+
+    def _rows(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = json.loads(self._report.read_text())["rows"] if self._report.exists() else []
+        return rows
+
+    def load(self, code: str) -> Row:
+        """The row of a state of the code, or a new one."""
+        lanes: dict[str, Any] = next((row["lanes"] for row in self._rows() if row["code"] == code), {})
+        state = self._state / f"{code}.json"
+        chunks = json.loads(state.read_text()) if state.exists() else {}
+        # Seeds of a lane whose chunks are not known here were played elsewhere: here they begin anew, and count anew.
+        return Row(code, {lane: told for lane, told in lanes.items() if "counts" in told or lane in chunks}, chunks)
+
+    def save(self, row: Row) -> None:
+        """Writes the state, the report and the page."""
+        self._state.mkdir(parents=True, exist_ok=True)
+        chunks = {lane: sorted(row.chunks(lane)) for lane in row.lanes}
+        _write(self._state / f"{row.code_hash}.json", json.dumps(chunks))
+        rows = self._rows()
+        told = {"code": row.code_hash, "commit": _commit(), "machine": machine(), "lanes": row.lanes}
+        at = next((at for at, one in enumerate(rows) if one["code"] == row.code_hash), len(rows))
+        rows[at : at + 1] = [told]
+        _write(self._report, json.dumps({"rows": rows}, indent=1) + "\n")
+        _write(self._page, page(rows))
+
+
+def record(lane: str, counts: Mapping[str, int], report: Report | None = None) -> None:
+    """Adds counts of another long run to the row of the present code: `record("kills", {"rounds": 20, "lost": 0})`.
+
+    Counts are not negative; those of the same name add up.
+    """
+    report = report or Report()
+    row = report.load(code_hash())
+    row.count(lane, counts)
+    report.save(row)
+
+
+def page(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The page for people."""
+    lines = [
+        "# Long runs",
+        "",
+        "Written by `make soak`; each section is of one state of `libs/sourcing` and `tests/simulation`, newest last.",
+        "",
+    ]
+    for row in rows:
+        lines += [f"## Code {row['code']}", "", f"Commit {row['commit']}, {row['machine']}.", ""]
+        for lane, told in row["lanes"].items():
+            lines += _lane(lane, told)
+    return "\n".join(lines)
+
+
+def _lane(lane: str, told: Mapping[str, Any]) -> list[str]:
+    if "counts" in told:
+        return [f"**{lane}**: {', '.join(f'{count:,} {name}' for name, count in told['counts'].items())}.", ""]
+    violations = told["violations"]
+    seeds = f"{told['seeds']:,} seeds ({told['first']} to {told['last']})"
+    lines = [f"**{lane}**: {seeds}, {len(violations)} violations, {told['cpu_s'] / 60:,.0f} min of CPU.", ""]
+    lines += ["| fault | fired |", "|---|---|", *(f"| {name} | {n:,} |" for name, n in told["faults"].items()), ""]
+    lines += [f"- seed {seed}: {violation}" for seed, violation in violations.items()]
+    return [*lines, ""] if violations else lines
+
+
+def machine() -> str:
+    """The kind of machine, without its name."""
+    model = platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
+        model = names[0] if names else model
+    return f"{os.cpu_count()} cores of {model}, {platform.system()}, Python {platform.python_version()}"
+
+
+def _commit() -> str:
+    told = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return told.stdout.strip() or "unknown"
+
+
+def _write(path: Path, text: str) -> None:
+    """All or nothing."""
+    beside = path.with_suffix(path.suffix + ".new")
+    beside.write_text(text)
+    os.replace(beside, path)
+
+
+def _sum(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    """Adds up by name; unlike sums of counters it keeps zeros, which say that something was looked for."""
+    return {name: counts.get(name, 0) + more.get(name, 0) for name in {*counts, *more}}
