@@ -1,4 +1,4 @@
-"""The law of an installation: folded log, living owner and store hold the same, and every chain is sound.
+"""The law of an installation: folded log, living owner and store hold the same, chains are sound, inboxes right.
 
 While the services run, each owner is asked after each test what it holds at which offset of its log. When they have
 ended, each log is folded once from its first record and compared with all of that, then with the store.
@@ -31,6 +31,7 @@ from chapar_sourcing.digest import Refolded, digest_of, refold
 from chapar_sourcing.domain import Domain
 from chapar_sourcing.ports import Journal
 from chapar_sourcing.requests import answers_since_ms
+from tests.e2e.inboxes import shown_wrongly as shown_wrongly_in
 
 DOMAINS: Mapping[str, Domain[Any, Any]] = {
     domain.service: domain for domain in (IdentityDomain(), MessagingDomain(), PaymentsDomain(), PresenceDomain())
@@ -84,7 +85,11 @@ class Law:
 
     async def problems(self) -> list[str]:
         """Everything that does not agree; the services have ended."""
-        return [*await self.held_wrongly(), *await self.stored_wrongly(), *self.unsound()]
+        shown_wrongly, compared = await shown_wrongly_in(self._settings("messaging"))
+        missed = [] if compared else ["no inbox was compared"]
+        return [
+            *await self.held_wrongly(), *await self.stored_wrongly(), *self.unsound(), *shown_wrongly, *missed,
+        ]  # fmt: skip
 
     async def held_wrongly(self) -> list[str]:
         """Where an owner held something else than its log folds to."""
@@ -101,9 +106,11 @@ class Law:
             return []
         return [str(finding) for report in verify_folder(self.stage.data_dir) for finding in report.findings]
 
+    def _settings(self, service: str) -> CommonSettings:
+        return CommonSettings.from_environ(self.stage.up.installation.environment(service, listen=ANY_PORT))
+
     async def _held_wrongly(self, service: str) -> list[str]:
-        environment = self.stage.up.installation.environment(service, listen=ANY_PORT)
-        journal = await open_journal(CommonSettings.from_environ(environment), service)
+        journal = await open_journal(self._settings(service), service)
         try:
             return [
                 problem

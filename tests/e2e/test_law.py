@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,11 @@ import pytest
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar_client.demo import Stage
 from chapar_client.up import OWNERS
+from chapar_messaging.inbox import fields_of_message
+from chapar_sourcing.adapters.sqlite import SqliteStore
+from chapar_sourcing.partitions import partition_of
+from chapar_sourcing.ports import DocumentWrite, Row
+from chapar_sourcing.positions import Position
 from tests.e2e.law import Held, Law
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("e2e"), pytest.mark.timeout(180)]
@@ -51,15 +55,24 @@ async def test_what_an_installation_holds_wrongly_is_found(tmp_path: Path) -> No
         assert problem.startswith("messaging partition ")
         assert "after the last text: the owner held" in problem
     law.held = true
-    plant_in_store(law.stage.data_dir / "messaging" / "store.db")
-    [problem] = await law.stored_wrongly()
-    assert problem.startswith("messaging: log and store differ")
+    await plant(law)
+    [stored, shown] = await law.problems()
+    assert stored.startswith("messaging: log and store differ")
+    assert stored.count("'equal': False") == 1
+    assert "head=9" in shown
 
 
-def plant_in_store(path: Path) -> None:
-    """A deleted message comes back as one that never was, in the store alone."""
-    store = sqlite3.connect(path)
-    with store:
-        changed = store.execute("UPDATE documents SET data = ? WHERE kind = 'message'", (b"\x92\xa1x\x01",))
-        assert changed.rowcount == 1
-    store.close()
+async def plant(law: Law) -> None:
+    """A message at a place where none was written, and an inbox that has heard of messages that nobody sent."""
+    store = await SqliteStore.open(law.stage.data_dir / "messaging" / "store.db")
+    try:
+        for partition in range(16):
+            for key, stored in await store.documents(partition, at_least=-1, after=None):
+                if key.kind == "message":
+                    beyond = Position(stored.position.offset, stored.position.event_index + 1)
+                    await store.write_documents(partition, [DocumentWrite(key, beyond, stored.data, 0)])
+                if key.kind == "member" and key.id < key.parent.split(".")[2]:
+                    place = partition_of(key.id, 16)
+                    await store.merge_rows(place, [Row(key.id, key.parent, fields_of_message(9, 0, own=False))])
+    finally:
+        await store.close()

@@ -168,8 +168,9 @@ class Inboxes(RuleBasedStateMachine):
         for advance in self.under_way:
             self.deliver(advance)
         self.under_way.clear()
+        events = [(event, source.time_ms) for event, source in self.play.events]
         for user_id in USERS:
-            assert self.shown(user_id) == seen_by_hand(self.play.events, user_id), user_id
+            assert self.shown(user_id) == seen_by_hand(events, user_id), user_id
 
     @invariant()
     def inboxes_are_never_ahead_of_the_log(self) -> None:
