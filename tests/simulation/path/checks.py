@@ -115,7 +115,7 @@ def check_digests(stage: Stage, owners: dict[str, Process]) -> None:
     for service in stage.services:
         domain = service.rules.domain
         for number in range(service.partitions):
-            refolding = refold(_Records(service), number, domain)  # type: ignore[arg-type]
+            refolding = refold(_Records(service), number, domain)
             try:
                 refolding.send(None)
             except StopIteration as done:

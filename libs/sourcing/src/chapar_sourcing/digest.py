@@ -16,7 +16,7 @@ from chapar_sourcing.domain import ANSWER_KIND, Document, Domain, Key, Stored, W
 from chapar_sourcing.fold import FoldState, Verdict, fold
 from chapar_sourcing.owner import Owner
 from chapar_sourcing.owner.blocks import answer_key
-from chapar_sourcing.ports import Journal, Store
+from chapar_sourcing.ports import LogReader, Store
 from chapar_sourcing.positions import Position
 from chapar_sourcing.requests import scope_of
 from chapar_sourcing.schema import LogTooNew, schema_of
@@ -88,8 +88,13 @@ class Refolded:
 
 
 async def refold(
-    source: Journal, partition: int, domain: Domain[Any, Any], *, up_to: int | None = None, onto: Refolded | None = None
-) -> Refolded:
+    source: LogReader,
+    partition: int,
+    domain: Domain[Any, Any],
+    *,
+    up_to: int | None = None,
+    onto: Refolded | None = None,
+) -> Refolded:  # fmt: skip
     """Folds a partition from its first record, or on from what was folded, to the end or up to an offset.
 
     Changes `onto`. Raises `LogDamaged`, `Unavailable`, and `LogTooNew` where this binary does not know the log's level.

@@ -6,6 +6,7 @@ from chapar_sourcing.ports.journal import (
     AppendUnknown,
     Journal,
     JournalRecord,
+    LogReader,
     OffsetOutOfRange,
 )
 from chapar_sourcing.ports.keys import KeyRow, KeyStore
@@ -34,6 +35,7 @@ __all__ = [
     "JournalRecord",
     "KeyRow",
     "KeyStore",
+    "LogReader",
     "Members",
     "OffsetOutOfRange",
     "OwnerRow",

@@ -42,6 +42,13 @@ class OffsetOutOfRange(Exception):
     """The offset asked for lies beyond the end: the log was cut, or is another one."""
 
 
+class LogReader(Protocol):
+    """Whatever hands out a log's records: a journal, or its archive and the rest of it."""
+
+    async def read(self, partition: int, from_offset: int, *, records_max: int = 500) -> Sequence[JournalRecord]:
+        """As `Journal.read`."""
+
+
 class Journal(Protocol):
     """A log of several partitions. Offsets grow by at least 1; gaps carry no meaning."""
 

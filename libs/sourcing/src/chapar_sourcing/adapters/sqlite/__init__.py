@@ -8,9 +8,18 @@ damaged row; the rest is one module a port.
 
 from chapar_sourcing.adapters.sqlite._hold import FileRefused
 from chapar_sourcing.adapters.sqlite._journal import SqliteJournal
+from chapar_sourcing.adapters.sqlite._journal_reader import SqliteJournalReader
 from chapar_sourcing.adapters.sqlite._keys import SqliteKeyStore
 from chapar_sourcing.adapters.sqlite._members import SqliteMembers
 from chapar_sourcing.adapters.sqlite._store import SqliteStore
 from chapar_sourcing.adapters.sqlite._stream import SqliteStream
 
-__all__ = ["FileRefused", "SqliteJournal", "SqliteKeyStore", "SqliteMembers", "SqliteStore", "SqliteStream"]
+__all__ = [
+    "FileRefused",
+    "SqliteJournal",
+    "SqliteJournalReader",
+    "SqliteKeyStore",
+    "SqliteMembers",
+    "SqliteStore",
+    "SqliteStream",
+]

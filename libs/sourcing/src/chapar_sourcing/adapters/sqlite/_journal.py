@@ -121,19 +121,9 @@ class SqliteJournal:
         """Records from an offset on, up to `records_max` or 4 MiB."""
         self._check_partition(partition)
 
-        def query(connection: sqlite3.Connection) -> list[JournalRecord]:
-            end = connection.execute(_END, (partition,)).fetchone()[0]
-            if from_offset > end:
-                raise OffsetOutOfRange(f"partition {partition} ends at {end}, before {from_offset}")
-            rows = connection.execute(_READ, (partition, from_offset, records_max))
-            found = [JournalRecord(offset, data) for offset, data in page(_checked(partition, rows))]
-            if [record.offset for record in found] != list(range(from_offset, from_offset + len(found))):
-                raise RowDamaged(f"records of partition {partition} after {from_offset} are gone")
-            if not found and from_offset < end:
-                raise RowDamaged(f"partition {partition} ends at {end}, and {from_offset} is gone")
-            return found
-
-        return await self._database.read(query)
+        return await self._database.read(
+            lambda connection: read_records(connection, partition, from_offset, records_max)
+        )
 
     async def end_offset(self, partition: int) -> int:
         """The offset after the last record."""
@@ -168,6 +158,22 @@ class SqliteJournal:
     def _check_partition(self, partition: int) -> None:
         if not 0 <= partition < len(self._ends):
             raise ValueError(f"partition {partition} is outside 0..{len(self._ends) - 1}")
+
+
+def read_records(
+    connection: sqlite3.Connection, partition: int, from_offset: int, records_max: int
+) -> list[JournalRecord]:
+    """A page of records, none at the end. Raises `OffsetOutOfRange`, `RowDamaged`."""
+    end = connection.execute(_END, (partition,)).fetchone()[0]
+    if from_offset > end:
+        raise OffsetOutOfRange(f"partition {partition} ends at {end}, before {from_offset}")
+    rows = connection.execute(_READ, (partition, from_offset, records_max))
+    found = [JournalRecord(offset, data) for offset, data in page(_checked(partition, rows))]
+    if [record.offset for record in found] != list(range(from_offset, from_offset + len(found))):
+        raise RowDamaged(f"records of partition {partition} after {from_offset} are gone")
+    if not found and from_offset < end:
+        raise RowDamaged(f"partition {partition} ends at {end}, and {from_offset} is gone")
+    return found
 
 
 def _ends(connection: sqlite3.Connection, partitions: int) -> dict[int, int]:
