@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import Protocol
+
+_MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""One that goes on while the machine sleeps: an hour's sleep is no jump of the clock."""
 
 
 class Clock(Protocol):
@@ -27,7 +31,7 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.clock_gettime(_MONOTONIC)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -64,14 +68,75 @@ class ManualClock:
         self._now_ms += milliseconds
 
 
+OFF_MS_MAX = 2_000
+"""An owner whose clock is further off the journal's neither claims nor decides."""
+DRIFT_MS_A_SECOND = 0.2
+"""How fast the monotonic clock and the journal's may drift apart: between two appends they are not compared."""
+ROUND_TRIP_MS_MAX = 500
+"""The time of an append that took longer says less than what is known already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """When something was sent: what an acknowledgement's time is compared with."""
+
+    wall_ms: int
+    owner_ms: int
+    monotonic: float
+
+
 class OwnerClock:
-    """The clock of decisions: the greatest time seen, so that it never goes back."""
+    """The clock of decisions: the journal's time at the last append and the monotonic time since; before the first
+    append, and where the journal reports no time, the machine's. It never goes back.
+
+    A time of the journal that contradicts it by more than two seconds is not believed, and neither is a machine's clock
+    so far off the journal's: then `off_ms` says how far, nothing is decided, and nothing expires. It ends with the
+    first append at which all agree again; a clock that was wrong for good needs a new process.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last_ms = 0
+        self._ahead_ms: float | None = None
+        """How far the journal's clock was ahead of the monotonic one, at least; None: not known."""
+        self._heard = 0.0
+        """Monotonic time of that."""
+        self._round_trip_ms = 0.0
+        """How much more it may have been."""
+        self.off_ms = 0
+        """How far the clocks are apart where that is too far; 0 when all is well."""
 
     def now_ms(self) -> int:
         """Milliseconds since 1970, never less than before."""
-        self._last_ms = max(self._last_ms, self._clock.now_ms())
+        if self._ahead_ms is None:
+            now_ms = self._clock.now_ms()
+        else:
+            now_ms = int(self._ahead_ms + self._clock.monotonic() * 1000)
+        self._last_ms = max(self._last_ms, now_ms)
         return self._last_ms
+
+    def stamp(self) -> Stamp:
+        """Taken before an append is sent."""
+        return Stamp(self._clock.now_ms(), self.now_ms(), self._clock.monotonic())
+
+    def heard(self, journal_ms: int, sent: Stamp) -> None:
+        """An append that was sent at `sent` is acknowledged; the journal's clock said `journal_ms` in between."""
+        now = self.stamp()
+        allowed_ms = OFF_MS_MAX + self._round_trip_ms + (now.monotonic - self._heard) * DRIFT_MS_A_SECOND
+        if self._ahead_ms is None:
+            allowed_ms = OFF_MS_MAX
+        of_owner = _outside(journal_ms, sent.owner_ms, now.owner_ms)
+        of_wall = _outside(journal_ms, sent.wall_ms, now.wall_ms)
+        if abs(of_owner) > allowed_ms or abs(of_wall) > OFF_MS_MAX:
+            self.off_ms = of_owner if abs(of_owner) > allowed_ms else of_wall
+            return
+        self.off_ms = 0
+        round_trip_ms = (now.monotonic - sent.monotonic) * 1000
+        if self._ahead_ms is None or round_trip_ms <= max(ROUND_TRIP_MS_MAX, self._round_trip_ms):
+            self._ahead_ms = journal_ms - now.monotonic * 1000
+            self._heard, self._round_trip_ms = now.monotonic, round_trip_ms
+
+
+def _outside(journal_ms: int, from_ms: int, to_ms: int) -> int:
+    """How far a time lies before (below zero) or after an interval; 0 within it."""
+    return min(0, journal_ms - min(from_ms, to_ms)) or max(0, journal_ms - max(from_ms, to_ms))

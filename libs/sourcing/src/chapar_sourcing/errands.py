@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chapar_sourcing.clock import OwnerClock
 from chapar_sourcing.measures import Measures
 from chapar_sourcing.owner import (
     Append,
@@ -37,14 +38,16 @@ KNOWN_RECORD_WAIT_MS = 1_000
 class Errands:
     """Errands of one partition."""
 
-    def __init__(self, partition: int, journal: Journal, store: Store, measures: Measures) -> None:
+    def __init__(self, partition: int, journal: Journal, store: Store, clock: OwnerClock, measures: Measures) -> None:
         self._partition = partition
         self._journal = journal
         self._store = store
+        self._clock = clock
         self._measures = measures
 
     async def append(self, effect: Append) -> Input:
-        """Appends; only a rejection is certain to have failed."""
+        """Appends; only a rejection is certain to have failed. The journal's time goes to the clock."""
+        sent = self._clock.stamp()
         try:
             done = await self._journal.append(self._partition, effect.data, fresh_producer=effect.fresh_producer)
         except AppendRejected:
@@ -52,6 +55,9 @@ class Errands:
         except (AppendUnknown, Unavailable):
             self._measures.count("appends_unknown")
             return AppendFailed(effect.append_id, certain=False)
+        if done.time_ms is not None:
+            self._clock.heard(done.time_ms, sent)
+            self._measures.gauge("clock_off_ms", self._clock.off_ms, partition=str(self._partition))
         known = done.offset is not None and done.offset >= 0
         return AppendSucceeded(effect.append_id, done.offset if known else None)
 

@@ -54,6 +54,9 @@ from chapar_sourcing.tickets import Tickets
 TURN_INPUTS_MAX = 256
 """Inputs taken in before what has gathered is sent and others get their turn."""
 RETRY_SECONDS = 0.2
+COMPARE_CLOCKS_MS = 1_000
+_NOBODY = 0
+"""A ticket that nobody has."""
 _ENDED = frozenset({OwnerPhase.DEPOSED, OwnerPhase.ALARMED, OwnerPhase.OUTDATED})
 
 
@@ -72,7 +75,7 @@ class OwnerShell:
         self.phase_changed = Pulse()
         self.applied = Pulse()
         self._store = store
-        self._errands = Errands(partition, journal, store, measures)
+        self._errands = Errands(partition, journal, store, clock, measures)
         self._clock = clock
         self._heartbeat = heartbeat
         self._read_policy = read_policy
@@ -83,6 +86,9 @@ class OwnerShell:
         self._waiting_max = waiting_max
         self._inbox: deque[Input] = deque()
         self._taken = 0
+        self._told_off = False
+        self._compared_ms = 0
+        """When a block was asked for whose acknowledgement tells whether the clock is still off."""
         self._wake = asyncio.Event()
         self._replies: Tickets[Replied | None] = Tickets()
         self._confirms: Tickets[bool] = Tickets()
@@ -114,11 +120,21 @@ class OwnerShell:
             return False
         owner = self.owner
         busy = not self.owning or owner.undurable or owner.waiting > 0 or owner.eviction.crowded
-        return busy or (self._taking and self._timer_is_due())
+        return busy or self.clock_is_off or self._told_off or (self._taking and self._timer_is_due())
+
+    @property
+    def clock_is_off(self) -> bool:
+        """Whether nothing is decided because the clock cannot be believed."""
+        return self._clock.off_ms != 0
 
     def tick(self) -> None:
         """Tells the owner that time has passed."""
-        self._put(Tick(self._heartbeat.sent_ms, draining=not self._taking))
+        self._told_off = self.clock_is_off
+        self._put(Tick(self._heartbeat.sent_ms, draining=not self._taking, clock_is_off=self._told_off))
+        now_ms = self._clock.now_ms()
+        if self._told_off and self.owning and now_ms >= self._compared_ms + COMPARE_CLOCKS_MS:
+            self._compared_ms = now_ms
+            self._put(ConfirmRequested(_NOBODY, append=True))
 
     def _timer_is_due(self) -> bool:
         next_ms = self.owner.next_timer_ms
@@ -127,11 +143,11 @@ class OwnerShell:
     async def submit(self, request: Request) -> Outcome:
         """Has a command decided; the outcome is durable and confirmed when this returns.
 
-        Reasons of the engine: `OVERLOADED`, `UNAVAILABLE` while shutting down, `DEADLINE_PASSED` before a decision,
-        `OUTCOME_UNKNOWN` after it, `NOT_OWNER`, `LOG_DAMAGED`, `SEALED_TOO_EARLY` where it is to be made again. Raises
-        what the domain raised, where it failed.
+        Reasons of the engine: `OVERLOADED`, `UNAVAILABLE` while shutting down or while the clock is off,
+        `DEADLINE_PASSED` before a decision, `OUTCOME_UNKNOWN` after it, `NOT_OWNER`, `LOG_DAMAGED`, `SEALED_TOO_EARLY`
+        where it is to be made again. Raises what the domain raised, where it failed.
         """
-        if self.alarm or not self._taking:
+        if self.alarm or not self._taking or self.clock_is_off:
             return Outcome(reason=LOG_DAMAGED if self.alarm else UNAVAILABLE)
         if len(self._replies) >= self._waiting_max:
             self._measures.count("commands_overloaded")

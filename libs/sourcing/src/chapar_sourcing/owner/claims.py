@@ -44,8 +44,9 @@ class Claims:
         """Whether this owner has ever claimed."""
         return bool(self._writers)
 
-    def make(self, fold: FoldState, now_ms: int) -> None:
-        """Makes the next claim, over what was folded."""
+    def make(self, fold: FoldState) -> None:
+        """Makes the next claim, over what was folded. Its time is that of the last block: a claim never moves the log's
+        clock, as its own acknowledgement may be the first that tells the journal's time."""
         self._writer = self._new_writer()
         self._writers.add(self._writer)
         self.epoch = fold.epoch + 1
@@ -56,7 +57,7 @@ class Claims:
             address=self._address,
             folded_offset=fold.offset,
             folded_hash=fold.hash,
-            time_ms=now_ms,
+            time_ms=fold.time_ms,
             generation=self._generation,
             schema_level=max(fold.schema_level, self._schema_level),
         )

@@ -106,6 +106,9 @@ class Owner:
         """Commands received and not replied to."""
         self._reading = Reading(self._say, self._new_id)
         self._append_again = False
+        self._clock_is_off = False
+        self._claim_waits = False
+        """Everything is folded, and the clock is off."""
         self._next_id = 1
         self._here_ms = 0
         """The own clock: deadlines and heartbeats are of it."""
@@ -306,6 +309,7 @@ class Owner:
     def _tick(self, given: Tick) -> None:
         self.eviction.sweep(self.fold.time_ms)
         self._heartbeat_ms = given.heartbeat_ms
+        self._clock_is_off = given.clock_is_off
         for reply in self._intake.drop_late(self._here_ms):
             self._say(reply)
         for load in self._intake.load_again(self.confirmed_checkpoint):
@@ -317,8 +321,12 @@ class Owner:
         if self.phase is OwnerPhase.DOUBTFUL and self._heartbeat_is_fresh():
             self._enter(OwnerPhase.READING)
             self._read(None)
-        if self.phase is OwnerPhase.OWNING and not given.draining and not self._full:
+        if self._claim_waits and not self._clock_is_off and self.phase is OwnerPhase.READING:
+            self._claim_waits = False
+            self._read(None)
+        if self.phase is OwnerPhase.OWNING and not given.draining and not self._full and not self._clock_is_off:
             self._fire_timers()
+        self._decide()
 
     def _fire_timers(self) -> None:
         """Lets timers whose time has come make their commands, behind those that wait; reads on ahead."""
@@ -338,7 +346,7 @@ class Owner:
     # ---- deciding and committing
 
     def _decide(self) -> None:
-        if self.phase is OwnerPhase.OWNING and self._intake.ready:
+        if self.phase is OwnerPhase.OWNING and self._intake.ready and not self._clock_is_off:
             self._commits.decide(self._now_ms, self._here_ms)
 
     def _flush(self) -> None:
@@ -460,6 +468,8 @@ class Owner:
                 self._read(None)
             case OwnerPhase.READING if self._claims.made and not self._heartbeat_is_fresh():
                 self._enter(OwnerPhase.DOUBTFUL)
+            case OwnerPhase.READING if self._clock_is_off:
+                self._claim_waits = True
             case OwnerPhase.READING:
                 self._append_claim()
             case OwnerPhase.SETTLING if self._claims.seen:
@@ -476,7 +486,7 @@ class Owner:
     # ---- claiming
 
     def _append_claim(self) -> None:
-        self._claims.make(self.fold, self._now_ms)
+        self._claims.make(self.fold)
         self._enter(OwnerPhase.CLAIMING)
         self._claims.append_id = self._new_id()
         self._say(Append(self._claims.append_id, self._claims.data, fresh_producer=True))

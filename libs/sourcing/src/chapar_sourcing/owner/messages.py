@@ -193,11 +193,13 @@ class CheckpointConfirmed:
 class Tick:
     """Time has passed. `heartbeat_ms` is when an own heartbeat was last acknowledged.
 
-    `draining`: nothing new is begun, so due timers wait for the next owner.
+    `draining`: nothing new is begun, so due timers wait for the next owner. `clock_is_off`: the clock cannot be
+    believed, so that nothing is claimed or decided until a tick says otherwise.
     """
 
     heartbeat_ms: int
     draining: bool = False
+    clock_is_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
