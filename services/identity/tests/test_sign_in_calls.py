@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -7,8 +8,9 @@ import pytest
 from chapar.identity.v1 import identity_pb2 as api
 from chapar_chassis.tokens import AccessToken
 from chapar_identity.api.sign_in import START_SECONDS_MIN
+from chapar_identity.domain.limits import DAY_MS
 
-from .installation import Identity, World
+from .installation import CALL_SECONDS, PARTITIONS, Identity, World
 
 PHONE, OTHER_PHONE = "+989121234567", "+989351234567"
 PERSIAN_DIGITS = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
@@ -156,3 +158,30 @@ async def test_a_new_process_knows_everybody_and_every_answer(world: World) -> N
         assert await identity.call(request, api.CompleteSignInResponse) == first
         again = await identity.sign_in(PHONE, 2)
         assert (again.user_id, again.new_user) == (first.user_id, False)
+
+
+async def test_a_day_after_its_last_code_nothing_is_left_of_a_number_that_nobody_proved(world: World) -> None:
+    async with world.process() as identity:
+        await identity.start(PHONE)
+        await world.codes.code_for(PHONE)
+        user = await identity.sign_in(OTHER_PHONE)
+    assert live(world) == {"phone": 2, "timer": 2}
+    world.clock.leap(DAY_MS)
+    async with world.process() as identity, asyncio.timeout(CALL_SECONDS):
+        while True:
+            if live(world) == {"phone": 1, "timer": 0}:
+                break
+            await asyncio.sleep(0.02)
+        again = await identity.sign_in(OTHER_PHONE, 2)
+        assert (again.user_id, again.new_user) == (user.user_id, False)
+
+
+def live(world: World) -> dict[str, int]:
+    """How many phones and timers the store has."""
+    documents = [
+        key.kind
+        for partition in range(PARTITIONS)
+        for key, stored in world.tables.of(partition, None).documents.items()
+        if stored.data is not None
+    ]
+    return {kind: documents.count(kind) for kind in ("phone", "timer")}
