@@ -12,6 +12,7 @@ import pytest
 from chapar.payments.journal.v1 import journal_pb2 as payments
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_client.verifier import ServiceReport, verify_folder
+from chapar_client.verifier._voids import SHOWN_MAX
 
 ALI, SARA = "wallet:ali", "wallet:sara"
 
@@ -31,19 +32,22 @@ class Log:
         self.offset = dict.fromkeys(range(partitions), -1)
         self.sequence = dict.fromkeys(range(partitions), 0)
         self._ids = 0
+        self.records: list[journal.Record] = []
         for partition in range(partitions):
             self.claim(partition, 1)
 
     def put(self, partition: int, record: journal.Record, *, counts: bool = True) -> None:
         data = record.SerializeToString()
+        self.records.append(record)
         self.offset[partition] += 1
         self._sql.execute("INSERT INTO journal VALUES (?, ?, 0, ?)", (partition, self.offset[partition], data))
         if counts:
             self.digest[partition] = hashlib.sha256(self.digest[partition] + data).digest()
 
-    def claim(self, partition: int, epoch: int, *, counts: bool = True) -> None:
+    def claim(self, partition: int, epoch: int, *, counts: bool = True, level: int = 0) -> None:
         claim = journal.Claim(
             epoch=epoch,
+            schema_level=level,
             writer=bytes([epoch]) * 16,
             folded_offset=self.offset[partition],
             folded_hash=self.digest[partition],
@@ -158,8 +162,50 @@ def test_records_of_a_deposed_owner_are_void_and_explained(log: Log, tmp_path: P
     log.block(0, log.entry(cash_in(500)), epoch=2)
     report = verified(tmp_path)
     assert report.findings == []
-    assert sorted(report.partitions[0].voids.values()) == [1, 1]
+    assert report.partitions[0].voids == {"block_deposed": 1, "claim_lost": 1}
+    block, claim = report.partitions[0].void_records
+    assert (block.offset, block.kind, block.epoch, block.writer) == (2, "block", 1, "01010101")
+    assert block.why == "block of a deposed writer: epoch 1 ended at offset 1"
+    assert (claim.offset, claim.kind, claim.epoch, claim.writer) == (3, "claim", 2, "02020202")
+    assert claim.why == "claim of epoch 2, which another writer had claimed at offset 1"
     assert report.totals["cash_in_rials"] == 500
+
+
+def test_each_way_not_to_count_has_its_own_words(log: Log, tmp_path: Path) -> None:
+    log.block(0, log.entry(cash_in(1000)))
+    log.put(0, log.records[-1], counts=False)
+    log.claim(0, 4)
+    log.claim(0, 3, counts=False)
+    log.block(0, log.entry(), epoch=3, counts=False)
+    log.block(0, log.entry(), epoch=9, counts=False)
+    mixed = journal.Block(epoch=3, writer=bytes([4]) * 16, sequence=2, previous_hash=log.digest[0])
+    log.put(0, journal.Record(block=mixed), counts=False)
+    report = verified(tmp_path)
+    assert report.findings == []
+    assert {void.offset: (void.reason, void.why) for void in report.partitions[0].void_records} == {
+        2: ("block_repeated", "block 1 again: it stands at offset 1"),
+        4: ("claim_late", "claim of epoch 3, but epoch 4 was current since offset 3"),
+        5: ("block_of_void_claim", "block of a writer whose claim at offset 4 is void"),
+        6: ("block_of_stranger", "block of epoch 9 by a writer who never claimed; epoch 4 is current since 3"),
+        7: ("block_of_other_epoch", "block of epoch 3 by the writer of epoch 4"),
+    }
+
+
+def test_what_does_not_count_is_counted_whole_and_shown_in_part(log: Log, tmp_path: Path) -> None:
+    log.claim(0, 2)
+    for _ in range(SHOWN_MAX + 5):
+        log.block(0, epoch=1, counts=False)
+    partition = verified(tmp_path).partitions[0]
+    assert partition.voids == {"block_deposed": SHOWN_MAX + 5}
+    assert len(partition.void_records) == SHOWN_MAX
+
+
+def test_a_claim_below_the_level_that_its_writer_has_read_is_found(log: Log, tmp_path: Path) -> None:
+    log.claim(0, 2, level=3)
+    log.claim(0, 3, level=3)
+    assert problems(tmp_path) == []
+    log.claim(0, 4, level=2)
+    assert problems(tmp_path) == ["the claim at 3 is of schema level 2, below 3 of the claim at 1"]
 
 
 def test_a_block_before_any_claim_does_not_count(log: Log, tmp_path: Path) -> None:
@@ -169,7 +215,8 @@ def test_a_block_before_any_claim_does_not_count(log: Log, tmp_path: Path) -> No
     log.put(0, journal.Record(block=unowned), counts=False)
     report = verified(tmp_path)
     assert report.totals["cash_in_rials"] == 0
-    assert list(report.partitions[0].voids.values()) == [1]
+    assert report.partitions[0].voids == {"block_before_claims": 1}
+    assert report.partitions[0].void_records[0].why == "block of epoch 0 before any claim"
 
 
 def test_a_changed_byte_breaks_the_chain(log: Log, tmp_path: Path) -> None:

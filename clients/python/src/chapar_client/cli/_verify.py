@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,9 @@ from chapar_client.home import data_folder
 from chapar_client.sdk import InvalidInput
 from chapar_client.toman import shown_toman
 from chapar_client.verifier import ServiceReport, verify_folder
+
+VOIDS_SHOWN_MAX = 20
+"""Void records explained to a person, a service; programs get more of them."""
 
 
 def verify_log(
@@ -45,5 +49,23 @@ def _show(output: Output, report: ServiceReport) -> None:
     sums = {name.removesuffix("_rials").replace("_", " "): rials for name, rials in report.totals.items()}
     money = "".join(f", {name} {shown_toman(rials)}" for name, rials in sums.items())
     lines = [f"{report.service:<10} {verdict}: {blocks} blocks, {entries} entries{money}"]
+    lines += _voids(report)
     lines += [f"    partition {finding.partition}: {finding.problem}" for finding in report.findings]
     output.show("\n".join(lines), style="red" if report.findings else "green", **asdict(report))
+
+
+def _voids(report: ServiceReport) -> list[str]:
+    """How many records do not count, and the first of them with why."""
+    reasons: Counter[str] = Counter()
+    for partition in report.partitions:
+        reasons.update(partition.voids)
+    if not reasons:
+        return []
+    total = sum(reasons.values())
+    counted = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in sorted(reasons.items()))
+    records = [(one.partition, void) for one in report.partitions for void in one.void_records][:VOIDS_SHOWN_MAX]
+    lines = [f"    {total} records do not count, as it should be: {counted}"]
+    lines += [f"      {number}@{void.offset} ({void.writer}): {void.why}" for number, void in records]
+    if total > len(records):
+        lines.append(f"      and {total - len(records)} more")
+    return lines

@@ -7,11 +7,11 @@ contradicts the log is *damage*.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
+from chapar_client.verifier._voids import Voids
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,13 @@ class Chain:
     digest: bytes = bytes(32)
     offset: int = -1
     time_ms: int = 0
+    schema_level: int = 1
     claims: int = 0
     blocks: int = 0
     entries: int = 0
-    voids: Counter[str] = field(default_factory=Counter)
+    voids: Voids = field(default_factory=Voids)
     damage: list[str] = field(default_factory=list)
+    _level_since: int = -1
     _digests: dict[int, bytes] = field(default_factory=dict)
     _answered: set[tuple[str, bytes]] = field(default_factory=set)
 
@@ -72,11 +74,24 @@ class Chain:
         elif self._digest_at(claim.folded_offset) != claim.folded_hash:
             self.damage.append(f"the claim at {offset} had read another log up to {claim.folded_offset}")
         if claim.epoch <= self.epoch:
-            self.voids[f"claim of an epoch that is not new (epoch {claim.epoch} after {self.epoch})"] += 1
+            self.voids.void_claim(offset, claim)
             return
+        self._levelled(offset, claim)
+        self.voids.claimed(offset, claim)
         self.epoch, self.writer, self.writer_since = claim.epoch, claim.writer, self.sequence
         self.claims += 1
         self.digest = hashlib.sha256(self.digest + data).digest()
+
+    def _levelled(self, offset: int, claim: journal.Claim) -> None:
+        """Whoever has read that the schema's level was raised never claims below it."""
+        level = claim.schema_level or 1
+        if level > self.schema_level:
+            self.schema_level, self._level_since = level, offset
+        elif level < self.schema_level and claim.folded_offset >= self._level_since:
+            self.damage.append(
+                f"the claim at {offset} is of schema level {level}, below {self.schema_level} of the claim at"
+                f" {self._level_since}"
+            )
 
     def _digest_at(self, offset: int) -> bytes:
         while offset >= 0 and offset not in self._digests:
@@ -85,10 +100,10 @@ class Chain:
 
     def _block(self, offset: int, block: journal.Block, data: bytes) -> Iterator[Entry]:
         if (block.epoch, block.writer) != (self.epoch, self.writer) or not self.claims:
-            self.voids["block of a writer that does not own the partition"] += 1
+            self.voids.void_block(offset, block)
             return
         if self.writer_since < block.sequence <= self.sequence:
-            self.voids["block that was written twice"] += 1
+            self.voids.repeated_block(offset, block)
             return
         if block.sequence != self.sequence + 1:
             self.damage.append(f"block {block.sequence} at {offset} follows block {self.sequence}")
@@ -100,6 +115,7 @@ class Chain:
             self.damage.append(f"block {block.sequence} at {offset} is older than the one before it")
         self.sequence, self.time_ms = block.sequence, block.time_ms
         self.blocks += 1
+        self.voids.stands(offset)
         self.digest = hashlib.sha256(self.digest + data).digest()
         yield from self._entries(offset, block)
 

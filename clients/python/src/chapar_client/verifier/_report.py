@@ -9,6 +9,7 @@ from pathlib import Path
 
 from chapar_client.verifier._chain import Chain
 from chapar_client.verifier._ledger import Ledger
+from chapar_client.verifier._voids import Void
 
 SERVICES = ("identity", "messaging", "presence", "payments")
 
@@ -32,6 +33,9 @@ class PartitionReport:
     blocks: int
     entries: int
     voids: dict[str, int]
+    """How many records do not count, by reason."""
+    void_records: list[Void]
+    """The first of them, each with why."""
     offset: int
     hash: str
 
@@ -92,7 +96,7 @@ def _partition(connection: sqlite3.Connection, partition: int, report: ServiceRe
     report.findings += [Finding(report.service, partition, problem) for problem in chain.damage]
     report.partitions.append(
         PartitionReport(
-            partition, chain.epoch, chain.claims, chain.blocks, chain.entries, dict(chain.voids), chain.offset,
-            chain.digest.hex(),
+            partition, chain.epoch, chain.claims, chain.blocks, chain.entries, dict(chain.voids.reasons),
+            chain.voids.shown, chain.offset, chain.digest.hex(),
         )
     )  # fmt: skip
