@@ -138,7 +138,7 @@ class OwnerShell:
 
     def _timer_is_due(self) -> bool:
         next_ms = self.owner.next_timer_ms
-        return next_ms is not None and next_ms <= self._clock.now_ms()
+        return next_ms is not None and next_ms <= max(self._clock.now_ms(), self.owner.fold.time_ms)
 
     async def submit(self, request: Request) -> Outcome:
         """Has a command decided; the outcome is durable and confirmed when this returns.
