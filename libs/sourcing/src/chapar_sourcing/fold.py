@@ -120,8 +120,11 @@ def _claim(state: FoldState, offset: int, claim: journal.Claim) -> tuple[Verdict
 
 
 def _block(state: FoldState, offset: int, block: journal.Block) -> tuple[Verdict, FoldState]:
-    if not state.writer or block.epoch != state.epoch or block.writer != state.writer:
+    if block.epoch < state.epoch and block.writer != state.writer:
         return Verdict.VOID, state
+    if not state.writer or block.epoch != state.epoch or block.writer != state.writer:
+        # A writer is of one claim, and writes no block before that was folded as the current one: here it is missing.
+        raise LogDamaged(f"the block at offset {offset} is of epoch {block.epoch}, whose claim is not in this log")
     if block.sequence > state.sequence + 1:
         raise LogDamaged(f"block {block.sequence} at offset {offset} follows block {state.sequence}")
     if block.sequence <= state.claim_sequence:

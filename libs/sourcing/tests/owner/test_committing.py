@@ -270,6 +270,26 @@ def test_answers_to_appends_long_gone_change_nothing() -> None:
     assert not rig.alarm
 
 
+# ---- a log that was cut
+
+
+@pytest.mark.parametrize("told", ["nothing", "no offset"])
+def test_a_log_cut_and_grown_again_to_where_its_owner_stands_is_noticed(told: str) -> None:
+    rig = owning()
+    assert rig.done(add("a")).reason == ""
+    rig.log.records.pop()
+    (ticket,) = sent(rig, "b")
+    block = rig.doubt() if told == "nothing" else rig.appends.pop()
+    rig.log.append(block.data)
+    assert rig.log.end == rig.owner.fold.offset + 1, "there is nothing to read, and no offset to compare"
+    if told == "no offset":
+        rig.give(AppendSucceeded(block.append_id, None))
+    rig.tick()
+    rig.read()
+    assert "was cut" in rig.alarm
+    assert rig.reason(ticket) == "REASON_OUTCOME_UNKNOWN"
+
+
 # ---- certain failure
 
 

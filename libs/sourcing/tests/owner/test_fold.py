@@ -104,12 +104,11 @@ def test_a_void_record_moves_nothing_but_the_offset() -> None:
     assert after == replace(state, offset=8)
 
 
-def test_blocks_of_other_epochs_and_writers_are_void() -> None:
+def test_blocks_of_deposed_writers_are_void() -> None:
     state = grown(1)
-    assert verdict(state, block(state, epoch=2)) is Verdict.VOID
-    assert verdict(state, block(state, writer=B)) is Verdict.VOID
     deposed, _, _ = fold(state, state.offset + 1, claim(2, B, at=state))
     assert verdict(deposed, block(deposed, epoch=1)) is Verdict.VOID
+    assert verdict(deposed, block(deposed, epoch=1, writer=A)) is Verdict.VOID
     assert verdict(deposed, block(state, epoch=1, sequence=99, previous=b"?" * 32)) is Verdict.VOID
 
 
@@ -122,12 +121,16 @@ def test_a_block_that_was_written_twice_is_void_the_second_time() -> None:
     assert verdict(later, data) is Verdict.VOID
 
 
-def test_a_block_before_any_claim_is_void() -> None:
-    assert verdict(FoldState(), block(FoldState(), epoch=0, writer=b"")) is Verdict.VOID
-    assert verdict(FoldState(), block(FoldState())) is Verdict.VOID
-
-
 # ---- alarms
+
+
+@pytest.mark.parametrize("state", [FoldState(), grown(1)])
+def test_a_block_whose_claim_is_missing_is_an_alarm(state: FoldState) -> None:
+    """The log was cut and has grown again past its reader, or a claim in it was changed."""
+    changed = [{"epoch": state.epoch + 1}, {"writer": B}, {"epoch": state.epoch + 9}, {"epoch": state.epoch - 1}]
+    for missing in (block(state, **how) for how in changed if how.get("epoch") != -1):
+        with pytest.raises(LogDamaged, match="whose claim is not in this log"):
+            verdict(state, missing)
 
 
 def test_a_block_that_leaves_one_out_is_an_alarm() -> None:

@@ -99,8 +99,11 @@ class Chain:
         return self._digests.get(offset, bytes(32))
 
     def _block(self, offset: int, block: journal.Block, data: bytes) -> Iterator[Entry]:
-        if (block.epoch, block.writer) != (self.epoch, self.writer) or not self.claims:
+        if block.epoch < self.epoch and block.writer != self.writer:
             self.voids.void_block(offset, block)
+            return
+        if (block.epoch, block.writer) != (self.epoch, self.writer) or not self.claims:
+            self.damage.append(f"the block at {offset} is of epoch {block.epoch}, whose claim is not in this log")
             return
         if self.writer_since < block.sequence <= self.sequence:
             self.voids.repeated_block(offset, block)

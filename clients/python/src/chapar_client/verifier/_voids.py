@@ -68,7 +68,7 @@ class Voids:
         self._add(offset, "claim", claim.epoch, claim.writer, reason, why)
 
     def void_block(self, offset: int, block: journal.Block) -> None:
-        """A block whose writer is not the current one."""
+        """A block of a lower epoch, by another writer than the current one."""
         reason, why = self._of_stranger(block)
         self._add(offset, "block", block.epoch, block.writer, reason, why)
 
@@ -78,16 +78,13 @@ class Voids:
         self._add(offset, "block", block.epoch, block.writer, "block_repeated", why)
 
     def _of_stranger(self, block: journal.Block) -> tuple[str, str]:
-        if self._current is None:
-            return "block_before_claims", f"block of epoch {block.epoch} before any claim"
-        epoch, writer, since = self._current
+        assert self._current is not None, "a block before any claim is damage"
+        epoch, _, since = self._current
         past = self._past.get(block.epoch)
         if past is not None and past[0] == block.writer:
             return "block_deposed", f"block of a deposed writer: epoch {block.epoch} ended at offset {past[1]}"
         if block.writer in self._lost:
             return "block_of_void_claim", f"block of a writer whose claim at offset {self._lost[block.writer]} is void"
-        if block.writer == writer:
-            return "block_of_other_epoch", f"block of epoch {block.epoch} by the writer of epoch {epoch}"
         return (
             "block_of_stranger",
             f"block of epoch {block.epoch} by a writer who never claimed; epoch {epoch} is current since {since}",

@@ -268,7 +268,7 @@ class Owner:
             if given.checkpoint.generation != self._generation:
                 raise LogDamaged(f"the store is of generation {given.checkpoint.generation}, not {self._generation}")
             self.fold = given.checkpoint.fold
-            self._reading.begin_at_checkpoint(self.fold)
+            self._reading.prove(self.fold)
             self._projection.start(given.checkpoint.fold)
             self._intake.answers.start(self.fold.offset, self.fold.time_ms)
         if self.outdated:
@@ -320,6 +320,7 @@ class Owner:
             self._send_again()
         if self.phase is OwnerPhase.DOUBTFUL and self._heartbeat_is_fresh():
             self._enter(OwnerPhase.READING)
+            self._reading.prove(self.fold)
             self._read(None)
         if self._claim_waits and not self._clock_is_off and self.phase is OwnerPhase.READING:
             self._claim_waits = False
@@ -372,6 +373,7 @@ class Owner:
             self._fold_own(block, offset)
         else:
             self._commits.seek(offset)
+            self._reading.prove(self.fold)
             self._read(offset)
 
     def _fold_own(self, block: Block, offset: int) -> None:

@@ -22,10 +22,10 @@ class Reading:
         self._asked: Read | None = None
         self._again = False
         self._proving = False
-        """The log has yet to show the record that the checkpoint ends with: reading begins with it."""
+        """The log has yet to show the last valid record that was folded: reading begins with it."""
 
-    def begin_at_checkpoint(self, fold: FoldState) -> None:
-        """The first read has to show that the log holds what was folded."""
+    def prove(self, fold: FoldState) -> None:
+        """The next read has to show that the log still holds what was folded: it may have been cut and have grown."""
         self._proving = fold.valid_offset >= 0
 
     def ask(self, fold: FoldState, up_to: int | None, *, later: bool = False) -> None:
@@ -61,7 +61,5 @@ class Reading:
             return given.records
         self._proving = False
         if not given.records or not fold.ends_with(given.records[0].offset, given.records[0].data):
-            raise LogDamaged(
-                f"the log does not hold what the checkpoint says of offset {fold.valid_offset}: it was cut"
-            )
+            raise LogDamaged(f"the log does not hold what was folded up to offset {fold.valid_offset}: it was cut")
         return [record for record in given.records if record.offset > fold.offset]
