@@ -2,6 +2,9 @@
 
 Flows in: acknowledgements of `Members.beat`. Flows out: when the last acknowledged beat was *sent*; a beat that took
 long proves nothing about the time since. One is in flight at most.
+
+Others may succeed whoever was silent for long enough. So a heartbeat that is fresh again proves nothing about what was
+claimed before it lapsed: `lapses` tells the one time from the other.
 """
 
 from __future__ import annotations
@@ -25,8 +28,12 @@ class Heartbeat:
         self._measures = measures
         self._sent = float("-inf")
         self._acknowledged = Pulse()
+        self._fresh_until = clock.monotonic() + FRESH_MS / 1000
+        """Until when nobody can have taken this process for gone; at the beginning it has only just joined."""
         self.sent_ms = 0
         """Owner's clock when the last acknowledged beat was sent; 0 before the first."""
+        self.lapses = 0
+        """How often an acknowledgement came after others might have taken this process for gone."""
 
     @property
     def is_fresh(self) -> bool:
@@ -51,5 +58,8 @@ class Heartbeat:
         except Unavailable:
             self._measures.count("heartbeats_lost")
             return
+        if self._clock.monotonic() > self._fresh_until:
+            self.lapses += 1
+        self._fresh_until = sent + FRESH_MS / 1000
         self._sent, self.sent_ms = sent, sent_ms
         self._acknowledged.beat()

@@ -132,8 +132,9 @@ class OwnerHost:
         return self._ports.journal.generation
 
     def owns(self, partition: int) -> bool:
-        """Whether this process is meant to own a partition."""
-        return partition in self._partitions
+        """Whether this process is meant to own a partition, and knows of nobody who took it over for good."""
+        held = self._partitions.get(partition)
+        return held is not None and (self.config.reclaim_after_ms is not None or not held.deposed)
 
     def offset(self, partition: int) -> int:
         """Offset of the last valid record that this owner has folded: what replies rest on; -1 before the first."""

@@ -125,9 +125,7 @@ class OwnedPartition:
     async def _asked_to_stop(self) -> bool:
         """True once `stop` was called; False once deposed, where such an owner starts anew."""
         stopping = asyncio.ensure_future(self._stopping.wait())
-        deposed = asyncio.ensure_future(
-            self.shell.phase_changed.until(lambda: self.shell.owner.phase is OwnerPhase.DEPOSED)
-        )
+        deposed = asyncio.ensure_future(self.shell.phase_changed.until(lambda: self.deposed))
         waited = {stopping} if self._config.reclaim_after_ms is None else {stopping, deposed}
         try:
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -135,6 +133,11 @@ class OwnedPartition:
         finally:
             stopping.cancel()
             deposed.cancel()
+
+    @property
+    def deposed(self) -> bool:
+        """Whether another has taken it over."""
+        return self.shell.owner.phase is OwnerPhase.DEPOSED
 
     def stop(self) -> None:
         """Begins the orderly end."""

@@ -26,6 +26,7 @@ from chapar_sourcing.owner import (
     ConfirmRequested,
     Effect,
     Flush,
+    HeartbeatLapsed,
     Input,
     Load,
     LoadTimers,
@@ -93,6 +94,8 @@ class OwnerShell:
         self._replies: Tickets[Replied | None] = Tickets()
         self._confirms: Tickets[bool] = Tickets()
         self._handled = Pulse()
+        self._claiming_lapses = self._claimed_lapses = 0
+        """Lapses of the heartbeat when the latest claim was sent, and when that which it owns by was."""
         self._taking = True
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -110,8 +113,12 @@ class OwnerShell:
 
     @property
     def confirmed_by_heartbeat(self) -> bool:
-        """Whether an own heartbeat is fresh."""
-        return self._heartbeat.is_fresh
+        """Whether an own heartbeat is fresh, and was never out since this owner claimed."""
+        return self._heartbeat.is_fresh and self._claimed_since_lapse
+
+    @property
+    def _claimed_since_lapse(self) -> bool:
+        return self.owning and self._heartbeat.lapses == self._claimed_lapses
 
     @property
     def needs_tick(self) -> bool:
@@ -204,6 +211,9 @@ class OwnerShell:
                 if not await self._read_is_durable():
                     return False
                 await self._heartbeat.wait_fresh()
+                if not self._claimed_since_lapse:
+                    await self.tell(HeartbeatLapsed())
+                    await self.phase_changed.until(lambda: self.ended or self._claimed_since_lapse)
                 return self.owning and self.owner.epoch == epoch
         except TimeoutError:
             raise EngineRefused(UNAVAILABLE) from None
@@ -307,6 +317,8 @@ class OwnerShell:
         for effect in effects:
             match effect:
                 case Append():
+                    if self.owner.phase is OwnerPhase.CLAIMING:
+                        self._claiming_lapses = self._heartbeat.lapses
                     self._spawn(self._errands.append(effect), "append")
                 case Read():
                     self._spawn(self._errands.read(effect), "read")
@@ -324,6 +336,8 @@ class OwnerShell:
                     self._on_applied(effect)
                     self.applied.beat()
                 case PhaseChanged():
+                    if effect.phase is OwnerPhase.OWNING:
+                        self._claimed_lapses = self._claiming_lapses
                     self._on_phase(effect)
                     self.phase_changed.beat()
                 case Alarm():

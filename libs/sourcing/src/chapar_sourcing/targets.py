@@ -14,7 +14,7 @@ class HostLike(Protocol):
     """What a host offers to reactors of its own process."""
 
     def owns(self, partition: int) -> bool:
-        """Whether this process is meant to own a partition."""
+        """Whether this process is meant to own a partition, and knows of nobody who took it over for good."""
 
     async def submit_commands(self, partition: int, commands: Sequence[peer.SubmittedCommand]) -> Sequence[str]:
         """Decides commands in order."""

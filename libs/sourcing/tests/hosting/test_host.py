@@ -163,6 +163,32 @@ async def test_a_read_waits_until_an_own_heartbeat_is_acknowledged() -> None:
         assert await process.texts(book_at(0)) == ["seen"]
 
 
+async def test_who_was_silent_for_long_claims_anew_before_a_read_is_answered() -> None:
+    cut_off = False
+
+    def beats(step: str, partition: int) -> None:
+        if step == "beat" and cut_off:
+            raise Unavailable("cut off")
+
+    world = World()
+    async with running(world, ports=world.ports(members_fault=beats), beat_interval_ms=20) as silent:
+        await silent.write(book_at(0), "seen")
+        cut_off = True
+        await eventually(lambda: not silent.host._heartbeat.is_fresh)
+        async with running(world, owned=[0]) as successor:
+            await successor.write(book_at(0), "by the successor")
+            cut_off = False
+            await eventually(lambda: silent.host._heartbeat.is_fresh)
+            with pytest.raises(EngineRefused) as refused:
+                await silent.texts(book_at(0))
+            assert refused.value.reason == NOT_OWNER
+            assert await successor.texts(book_at(0)) == ["seen", "by the successor"]
+        epoch = silent.host.health()[1].epoch
+        assert await silent.texts(book_at(1)) == []
+        assert await silent.texts(book_at(1)) == []
+        assert silent.host.health()[1].epoch == epoch + 1
+
+
 async def test_a_command_whose_append_ended_without_an_answer_is_decided_once() -> None:
     lost = {"done": 3}
 

@@ -335,3 +335,14 @@ async def test_a_stream_that_cannot_be_read_for_a_while_loses_nothing() -> None:
         await eventually(lambda: reaction.seen == ["0", "1", "2"])
         assert unread == 0
         assert process.measures.counters["followers_restarted"] >= 3
+
+
+async def test_what_goes_to_a_partition_that_was_lost_goes_to_whoever_took_it_over() -> None:
+    world, gate = World(), Gate()
+    async with (
+        running(world, rules=rules(Forwarding()), owned=[0, 1], remote=gate) as process,
+        running(world, owned=[1]),
+    ):
+        assert (await process.write(book_at(1), "finds out")).reason == NOT_OWNER
+        await process.write(book_at(0), "on its way", forward=book_at(1))
+        await eventually(lambda: gate.rows.get(1) == [book_at(0)] and len(gate.commands.get(1, [])) == 1)

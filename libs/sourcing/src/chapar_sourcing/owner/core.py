@@ -42,6 +42,7 @@ from chapar_sourcing.owner.messages import (
     DocumentsLoaded,
     Effect,
     Flush,
+    HeartbeatLapsed,
     Input,
     LoadFailed,
     LoadTimersFailed,
@@ -109,6 +110,7 @@ class Owner:
         self._clock_is_off = False
         self._claim_waits = False
         """Everything is folded, and the clock is off."""
+        self._lapsed = False
         self._next_id = 1
         self._here_ms = 0
         """The own clock: deadlines and heartbeats are of it."""
@@ -257,6 +259,9 @@ class Owner:
                 self._timers.loaded(given)
             case LoadTimersFailed():
                 self._timers.load_failed(given.load_id)
+            case HeartbeatLapsed():
+                self._lapsed = self.phase is OwnerPhase.OWNING
+                self._claim_after_lapse()
             case Started():
                 self._start(given)
 
@@ -318,6 +323,7 @@ class Owner:
         if self._append_again:
             self._append_again = False
             self._send_again()
+        self._claim_after_lapse()
         if self.phase is OwnerPhase.DOUBTFUL and self._heartbeat_is_fresh():
             self._enter(OwnerPhase.READING)
             self._reading.prove(self.fold)
@@ -340,6 +346,12 @@ class Owner:
             self._unanswered += 1
             self._intake.hold(command)
         self._decide()
+
+    def _claim_after_lapse(self) -> None:
+        """Claims anew as soon as no block is sought: from then on a successor's claim that comes late is void."""
+        if self._lapsed and self.phase is OwnerPhase.OWNING and not self._commits.sought:
+            self._lapsed = False
+            self._enter(OwnerPhase.DOUBTFUL)
 
     def _heartbeat_is_fresh(self) -> bool:
         return self._here_ms - self._heartbeat_ms <= self._bounds.heartbeat_fresh_ms

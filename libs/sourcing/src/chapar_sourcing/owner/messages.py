@@ -94,6 +94,11 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class HeartbeatLapsed:
+    """Others may have taken this process for gone: only a new claim of its own tells whether it still owns."""
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """The first input: what the store says."""
 
@@ -220,6 +225,7 @@ Input: TypeAlias = (
     | TimersLoaded
     | LoadTimersFailed
     | CheckpointConfirmed
+    | HeartbeatLapsed
     | Tick
     | Flush
 )
