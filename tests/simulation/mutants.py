@@ -16,7 +16,7 @@ from typing import Any
 
 from chapar_sourcing.owner import Owner
 from tests.simulation.node import Node
-from tests.simulation.playing import Played
+from tests.simulation.playing import Played, play_of
 from tests.simulation.run import play
 
 MODULES = (
@@ -24,14 +24,16 @@ MODULES = (
     "tests.simulation.planted_evictions",
     "tests.simulation.planted_storing",
     "tests.simulation.planted_timers",
+    "tests.simulation.path.planted",
 )
 
 
 class Patch:
     """A bug in a function or method: `target` names it as "module:name" or "module:Class.name"; `planted` makes the
     buggy one of the sound one. It is replaced where it is defined; modules that imported it by name are named too, in
-    `also`, in the same form."""
+    `also`, in the same form. `lane` plays it."""
 
+    lane: str = "owner"
     target: str
     also: tuple[str, ...] = ()
 
@@ -56,7 +58,7 @@ def play_with(bug: Bug, seed: int, suppressed: Container[int] = frozenset()) -> 
     if issubclass(bug, Node):
         return play(seed, suppressed, node_class=bug)
     with patched(bug):
-        return play(seed, suppressed)
+        return play_of(bug.lane)(seed, suppressed)
 
 
 @contextmanager

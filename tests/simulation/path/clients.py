@@ -50,10 +50,14 @@ class Client:
     name: str
     wishes_left: int
     skew_ms: int
+    reads: float = 0.25
+    """How many of its requests are queries."""
     wishes: list[Wish] = field(default_factory=list)
     done: bool = False
     then: Callable[[], None] | None = None
     """What follows a wish; by default the next one."""
+    usual: dict[str, Process] = field(default_factory=dict)
+    """Whom it asked last of each service."""
     _try: int = 0
 
     # ---- one after the other
@@ -70,8 +74,7 @@ class Client:
         if not self.stage.world.faults.wished():
             self.next()
             return
-        draw = self.random
-        if draw.random() < 0.3:
+        if self.random.random() < self.reads:
             Reading(self).begin()
             return
         self.ask(*self._drawn())
@@ -121,13 +124,20 @@ class Client:
                 self.send()
 
         world.soon(*PATIENCE, late, self.random)
-        target = self.stage.somebody(wish.service, self.random)
+        target = self.somebody(wish.service)
         if target is not None:
             request = Request(
                 actor=journal.Actor(user=self.name), request_id=wish.request_id,
                 content_hash=wish.body.SerializeToString(), content_key_id="k", body=wish.body, deadline_ms=0,
             )  # fmt: skip
             call(world, "client", target, lambda: self.stage.submitted(target, request), answered, self.random)
+
+    def somebody(self, service: Service) -> Process | None:
+        """Whom to ask."""
+        found = self.stage.somebody(service, self.random, self.usual.get(service.name), knows_silence=self.reads < 1.0)
+        if found is not None:
+            self.usual[service.name] = found
+        return found
 
     def _answered(self, wish: Wish, number: int, outcome: Outcome | str) -> None:
         world = self.stage.world
@@ -136,6 +146,7 @@ class Client:
             self.skew_ms = int(outcome.detail["server_time_ms"]) - world.now_ms
             wish.request_id = self._new_id()
         if reason in TRANSIENT:
+            self.usual.pop(wish.service.name, None)
             if number == self._try:
                 self._try += 1
                 world.soon(0.02, 0.25, self.send, self.random)
@@ -175,7 +186,7 @@ class Reading:
 
     def begin(self) -> None:
         """Asks somebody; gives up after a while."""
-        target = self._stage.somebody(self._service, self._client.random)
+        target = self._client.somebody(self._service)
         self._stage.world.soon(*PATIENCE, self._end, self._client.random)
         if target is None:
             return
@@ -186,7 +197,12 @@ class Reading:
             self._judge(target, seen)
             return ""
 
-        call(self._stage.world, "client", target, work, lambda _: self._end(), self._client.random)
+        def told(answer: object) -> None:
+            if answer:
+                self._client.usual.pop(self._service.name, None)
+            self._end()
+
+        call(self._stage.world, "client", target, work, told, self._client.random)
 
     def _judge(self, target: Process, seen: tuple[int, Any]) -> None:
         """Called as the answer leaves the process."""

@@ -6,7 +6,7 @@ Each also says what an event obliges its followers to do.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chapar_sourcing.domain import When, ordered
@@ -131,6 +131,11 @@ class ChatLedger:
         published = chat.public_event(event, When(time_ms))
         if published is not None:
             self.book.publish(partition, published[0], place, published[1].SerializeToString())
+
+    def check_row(self, user: str, room: str, fields: Mapping[str, bytes]) -> None:
+        """A row says nothing that is not in the room's log."""
+        if fields.get("head", b"") > ordered(len(self.said[room])).encode():
+            raise Violation(f"the inbox of {user} is told {dict(fields)} of {room}, which has {len(self.said[room])}")
 
     def _said(self, partition: int, event: Any) -> None:
         said = self.said[event.key]

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from tests.simulation.path.loop import VirtualLoop
 from tests.simulation.path.world import World
+from tests.simulation.playing import Violation
 
 T = TypeVar("T")
 
@@ -32,6 +33,8 @@ class Line:
         def arrive() -> None:
             try:
                 result = act()
+            except Violation as violation:
+                self.world.failed(str(violation))
             except Exception as error:
                 self.answer(future, error)
             else:

@@ -23,7 +23,8 @@ Ts = TypeVarTuple("Ts")
 
 STEP_SECONDS = (0.000_005, 0.000_060)
 """How long a loop takes until it runs what has become ready."""
-BURIAL_STEPS_MAX = 100
+BURIAL_ROUNDS_MAX = 5
+BURIAL_STEPS_MAX = 50
 
 
 class NumberedFuture(asyncio.Future[T]):
@@ -74,24 +75,31 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def kill(self) -> None:
         """Nothing runs here any more; what was under way is kept, so that no clean-up of it runs either."""
         self.dead = True
-        self._ready.clear()
 
     def bury(self) -> None:
         """After the run: cancels what is left, so that no clean-up is still to come when memory is given back."""
         self.dead = self._paused = False
         self._buried = self._planned = True  # nothing is left to the world
-        for task in self._tasks:
-            coroutine = task.get_coro()
-            if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
-                coroutine.close()
-            else:
-                task.cancel()
-        for _ in range(BURIAL_STEPS_MAX):
-            if not self._ready:
+        for _ in range(BURIAL_ROUNDS_MAX):
+            left = [task for task in self._tasks if not task.done()]
+            for task in left:
+                self._end(task)
+            for _ in range(BURIAL_STEPS_MAX):
+                if self._ready:
+                    self._run_ready()
+            if not left:
                 break
-            self._run_ready()
         self.kill()
+        self._ready.clear()
         self._tasks.clear()
+
+    @staticmethod
+    def _end(task: NumberedTask[Any]) -> None:
+        coroutine = task.get_coro()
+        if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+            coroutine.close()
+        else:
+            task.cancel()
 
     def pause(self) -> None:
         """Stops; what arrives waits."""

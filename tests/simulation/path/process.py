@@ -113,8 +113,9 @@ class Process:
         self.ended = True
         if self.loop.buried:
             return
-        if task.cancelled() or task.exception() is not None:
-            self.world.failed(f"{self.name} ended: {'cancelled' if task.cancelled() else repr(task.exception())}")
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled() or error is not None:
+            self.world.failed(f"{self.name} ended: {_first(error)!r}")
         self.world.note(f"{self.name} has ended in order")
         self._leave()
 
@@ -168,7 +169,7 @@ class Process:
 
     def _begin(self, work: Callable[[], Awaitable[T]], reply: Callable[[T | str], None]) -> None:
         if not self.ended:
-            self.loop.create_task(_served(work, reply), name="call")
+            self.loop.create_task(_served(work, reply), name="call").add_done_callback(self._told)
 
     def stream(self, request: peer.WatchRequest, show: Callable[[peer.WatchResponse | str], None]) -> None:
         """Runs a watch that has arrived; `show` gets each frame, at last a reason."""
@@ -176,7 +177,21 @@ class Process:
 
     def _begin_stream(self, request: peer.WatchRequest, show: Callable[[peer.WatchResponse | str], None]) -> None:
         if not self.ended:
-            self.loop.create_task(_streamed(lambda: self.host.watch(request), show), name="watch")
+            self.loop.create_task(_streamed(lambda: self.host.watch(request), show), name="watch").add_done_callback(
+                self._told
+            )
+
+    def _told(self, task: asyncio.Task[None]) -> None:
+        """A call that fails otherwise than by a reason is a violation."""
+        if not task.cancelled() and task.exception() is not None and not self.loop.buried:
+            self.world.failed(f"{self.name}: {task.exception()!r}")
+
+
+def _first(error: BaseException | None) -> BaseException | None:
+    """What is in a group of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _served(work: Callable[[], Awaitable[T]], reply: Callable[[T | str], None]) -> None:

@@ -53,6 +53,7 @@ class _Run:
         self._world = stage.world
         draw = stage.random
         self._clients = [Client(stage, f"c{n}", WISHES, draw.choice(SKEWS_MS)) for n in range(CLIENTS)]
+        self._clients.append(Client(stage, "reader", 2 * WISHES, 0, reads=1.0))
         self._watchers = [Watcher(stage, key) for key in (*stage.rooms[:1], *stage.users[:2])]
         self._living = True
 

@@ -31,9 +31,10 @@ T = TypeVar("T")
 
 PROCESSES_MAX = 3
 MOMENT = 0.05
+STICKY = 0.85
 CARDS = "reactor/cards/"
 PAUSES = (0.2, 1.0, 3.0, 7.0)
-CUT_OFF = (1.0, 4.0)
+CUT_OFF = (1.0, 6.0)
 
 
 class Stage:
@@ -72,6 +73,7 @@ class Stage:
         self.money_ledger.book = self.books["money"]
         for service in self.services:
             self._wire(service)
+        self.chat.servers.on_row = lambda row: self.chat_ledger.check_row(row.key, row.row, row.fields)
         self.topics.on_published = self._published
 
     def _service(self, name: str, partitions: int, rules: HostRules) -> Service:
@@ -117,9 +119,16 @@ class Stage:
             reclaim_after_ms=1_000 if service is self.money and draw.random() < 0.3 else None,
         )  # fmt: skip
 
-    def somebody(self, service: Service, by: random.Random) -> Process | None:
-        """Any process of a service: clients guess."""
+    def somebody(
+        self, service: Service, by: random.Random, usual: Process | None = None, *, knows_silence: bool = False
+    ) -> Process | None:
+        """Any process of a service: clients guess, and mostly stay with whom they know. Only those who know nobody's
+        silence go on asking who has expired."""
         running = [p for p in service.processes if not p.ended]
+        if knows_silence:
+            running = [p for p in running if not self.directory.silent(p.name)] or running
+        if usual in running and by.random() < STICKY:
+            return usual
         return by.choice(running) if running else None
 
     def disturb(self, service: Service) -> None:
@@ -154,7 +163,7 @@ class Stage:
             return
         free = [n for n in range(service.partitions) if self._may_claim(service, n, take_over=take_over)]
         if free and (take_over or self.random.random() < 0.25):
-            half = len(free) > 1 and self.random.random() < 0.4
+            half = len(free) > 1 and self.random.random() < 0.5
             self.start(service, free[::2] if half else free)
 
     def _may_claim(self, service: Service, partition: int, *, take_over: bool) -> bool:

@@ -60,6 +60,7 @@ class Servers:
         self.term = 0
         """Counts the fail-overs."""
         self.on_cursor: Callable[[int, str, Cursor], None] = lambda partition, name, cursor: None
+        self.on_row: Callable[[Row], None] = lambda row: None
         self._written = 0
         self._unconfirmed: list[Versions[Any]] = []
 
@@ -165,6 +166,7 @@ class PathStore:
         tables = [self._servers.table(partition, edition).rows for edition in written]
 
         def write(row: Row) -> None:
+            self._servers.on_row(row)
             for held in tables:
                 merge(held, row)
 

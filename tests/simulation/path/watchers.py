@@ -114,6 +114,8 @@ class Watcher:
     def _head(self, text: bytes, *, reset: bool) -> None:
         last = int(self.state.get(b"head", b"0"))
         head = int(text)
+        if head > len(self._stage.chat_ledger.said[self.key]):
+            raise Violation(f"a watcher of {self.key} is shown {head}, which is not in the log")
         if reset and head < last:
             raise Violation(f"a watcher of {self.key} saw {last} and is reset to {head}")
         if not reset and head > last + 1:
