@@ -29,8 +29,9 @@ from chapar_sourcing.view import View
 
 T = TypeVar("T")
 
-WAIT_SECONDS = SEALING_SECONDS_MAX + SEALED_MS_MAX / 1000 + 1.0
-"""From the new key to the end of the old ones; the last second is for clocks that run unevenly."""
+WAIT_SECONDS = SEALING_SECONDS_MAX + SEALED_MS_MAX / 1000 + 3.0
+"""From the new key to the end of the old ones; the last part is for owners' clocks, which may stand still for two
+seconds when they are set right, and run unevenly."""
 MARKS_MAX = 1_000
 """Marks at a time; of new ones that wait, beyond it all are gone through again."""
 BACKOFF_SECONDS_MIN = 0.1
