@@ -75,12 +75,16 @@ class Book:
         self.public: list[list[tuple[Place, bytes]]] = [[] for _ in range(partitions)]
         """What each partition has to publish, in order."""
         self.published: list[set[Place]] = [set() for _ in range(partitions)]
+        self.cut: set[int] = set()
+        """Partitions whose log has lost what was acknowledged: nothing that lands there is judged any more."""
         self.on_claim: Callable[[int, str], None] = lambda partition, address: None
 
     # ---- the log
 
     def landed(self, partition: int, record: JournalRecord) -> None:
         """Judges a record."""
+        if partition in self.cut:
+            return
         chain = self.chains[partition]
         parsed = journal.Record.FromString(record.data)
         note = self._world.note
@@ -172,6 +176,8 @@ class Book:
 
     def streamed(self, partition: int, entry: StreamEntry) -> bool:
         """Judges a stream record; says whether it is told for the first time."""
+        if partition in self.cut:
+            return False
         record = journal.StreamRecord.FromString(entry.data)
         place = (record.position.offset, record.position.index)
         known = dict(self.public[partition])

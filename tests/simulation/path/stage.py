@@ -180,6 +180,10 @@ class Stage:
         service = target.service
         partition = partition_of_id(request.body.key, service.partitions)  # type: ignore[attr-defined]
         outcome = await target.host.submit(partition, replace(request, deadline_ms=target.host.now_ms + DEADLINE_MS))
+        if partition in self.books[service.name].cut:
+            if outcome.entry is not None and not outcome.replayed:
+                raise Violation(f"{target.name} decides upon a log that was cut: {request.body}")
+            return outcome
         self.books[service.name].answered(request.actor.user, request.request_id, outcome)
         return outcome
 

@@ -73,6 +73,10 @@ class Servers:
         number = self.editions_of(partition).live if edition is None else edition
         return self._tables.setdefault((partition, number), Table())
 
+    def checkpoint(self, partition: int) -> Checkpoint | None:
+        """The checkpoint as a majority has it."""
+        return at(self.table(partition).checkpoint, self.confirmed)
+
     def push(self, versions: Versions[T], value: T) -> None:
         """Writes on the primary."""
         self._written += 1

@@ -10,6 +10,7 @@ from dataclasses import fields
 
 import pytest
 
+from tests.simulation.path.cutting import play_cut
 from tests.simulation.path.faults import Rates
 from tests.simulation.path.run import play
 
@@ -39,3 +40,8 @@ def test_same_seed_gives_the_same_trace_in_another_process(hash_seed: str) -> No
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
     )
     assert elsewhere.stdout.split() == [play(7).trace_hash, play(11).trace_hash]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_log_that_lost_records_is_noticed_and_not_decided_upon(seed: int) -> None:
+    assert play_cut(seed)
