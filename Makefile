@@ -49,8 +49,11 @@ sim-shrink: setup ## find the shortest trace of SEED that still fails
 sim-mutants: setup ## show that each planted bug is caught, and by which seed
 	@$(PY) -m tests.simulation.mutants --seeds $(SEEDS)
 
-sim-ci: setup ## CI's share: 2,000 seeds and all planted bugs
-	@$(PY) -m tests.simulation.seeds --seeds 2000 && $(PY) -m tests.simulation.mutants --seeds 500
+sim-ci: setup ## CI's share: 2,000 seeds of owners, 300 of damaged logs, 50 of the whole path, all planted bugs
+	@$(PY) -m tests.simulation.seeds --seeds 2000
+	@$(PY) -m tests.simulation.seeds --lane damage --seeds 300
+	@$(PY) -m tests.simulation.seeds --lane path --seeds 50
+	@$(PY) -m tests.simulation.mutants --seeds 500
 
 soak: SEEDS = 50000
 soak: setup ## add up seeds of LANE into docs/soak.md until SEEDS were played or MINUTES have passed

@@ -266,7 +266,9 @@ class Node(Process):
             case Applied():
                 self.steps.applied(effect)
             case Alarm():
-                raise Violation(f"{self.name} raised an alarm: {effect.reason}")
+                if not world.damaged:
+                    raise Violation(f"{self.name} raised an alarm: {effect.reason}")
+                world.note(f"{self.name} raises an alarm: {effect.reason}")
 
     def _check_claim(self) -> None:
         """A process that claims again, in doubt, has heard from the world lately."""
@@ -280,6 +282,9 @@ class Node(Process):
     def _read(self, effect: Read) -> None:
         if self.world.journal.down or self.world.faults.happens("read_fails"):
             self.give(ReadFailed(effect.read_id))
+            return
+        if effect.from_offset > self.world.journal.end:
+            self.give(ReadFailed(effect.read_id, out_of_range=True))
             return
         records, at_end = self.world.journal.read(effect.from_offset, READ_RECORDS_MAX)
         self.in_this_life(self.random.randint(0, 10), lambda: self.give(RecordsRead(effect.read_id, records, at_end)))

@@ -17,6 +17,7 @@ from tests.simulation.faults import Fault
 
 LANES = {
     "owner": "tests.simulation.run",
+    "damage": "tests.simulation.damage",
     "path": "tests.simulation.path.run",
     "erasing": "tests.simulation.erasing.run",
 }

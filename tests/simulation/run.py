@@ -36,7 +36,7 @@ def play(
     nodes = [node_class(world, f"n{i}", domain, owner_class) for i in range(NODES)]
     clients = [Client(world, f"c{i}", nodes, WISHES, reactor=i == CLIENTS - 1) for i in range(CLIENTS)]
     try:
-        _live(world, nodes, clients)
+        disturbed(world, nodes, clients, limit_ms=120_000)
         world.heal()
         _settle(world, nodes, clients, domain)
     except Violation as broken:
@@ -50,7 +50,7 @@ def play(
     return Played(seed, world.trace_hash, faults.fired, violation, world.steps, faults.numbered)
 
 
-def _live(world: World, nodes: list[Node], clients: list[Client]) -> None:
+def disturbed(world: World, nodes: list[Node], clients: list[Client], limit_ms: int) -> None:
     """Clients work while processes crash, sleep and take over from each other."""
     nodes[0].start()
 
@@ -77,7 +77,7 @@ def _live(world: World, nodes: list[Node], clients: list[Client]) -> None:
     disturb()
     for client in clients:
         world.soon(0, 500, client.next, client.random)
-    world.run(lambda: all(client.done for client in clients), limit_ms=120_000)
+    world.run(lambda: all(client.done for client in clients), limit_ms=limit_ms)
 
 
 def _settle(world: World, nodes: list[Node], clients: list[Client], domain: Registers) -> None:

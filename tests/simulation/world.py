@@ -37,6 +37,8 @@ class World:
         self._trace = hashlib.sha256()
         self.steps: list[str] = []
         self.model = Model()
+        self.damaged = False
+        """Whether the log was cut: then an alarm is what must come."""
         self.journal = Journal(self)
         chance = self.stream("store")
         self.store = Store(
@@ -95,13 +97,18 @@ class Journal:
         self._life = 0
         self.down = False
         """Whether it is crashed and not up again yet."""
+        self.tells = "everything"
+        """What senders hear once all is well: "no offset told", "nothing told", or all there is."""
         self.records: list[JournalRecord] = []
 
     def append(self, effect: Append, deliver: Callable[[Input], None]) -> None:
         """Sends a record on its way; `deliver` hears how it went, if it is still there."""
         world, faults = self._world, self._world.faults
         timeout = AppendFailed(effect.append_id, certain=False)
-        if self.down or faults.happens("rejected"):
+        if self.tells == "nothing told":
+            self._on_its_way(0, 5, lambda: self._land(effect.data))
+            world.after(ACK_TIMEOUT_MS, lambda: deliver(timeout))
+        elif self.down or faults.happens("rejected"):
             world.soon(1, 20, lambda: deliver(AppendFailed(effect.append_id, certain=True)), self._random)
         elif faults.happens("never_lands"):
             world.after(ACK_TIMEOUT_MS, lambda: deliver(timeout))
@@ -121,6 +128,11 @@ class Journal:
         self.down = True
         self._world.note("journal crashes")
         self._world.soon(*DOWN_MS, self._recover, self._random)
+
+    def cut(self, kept: Sequence[JournalRecord]) -> None:
+        """Loses all but the records kept, and what is on its way."""
+        self._life += 1
+        self.records = list(kept)
 
     def _recover(self) -> None:
         self.down = False
@@ -146,7 +158,8 @@ class Journal:
         offset = self._land(effect.data)
         if faults.happens("doubled"):
             self._on_its_way(0, 500, lambda: self._land(effect.data))
-        succeeded = AppendSucceeded(effect.append_id, None if faults.happens("no_offset") else offset)
+        told = None if self.tells == "no offset told" or faults.happens("no_offset") else offset
+        succeeded = AppendSucceeded(effect.append_id, told)
         least_ms, most_ms = SLOW_ACK_MS if faults.happens("ack_slow") else (0, 5)
         world.soon(least_ms, most_ms, lambda: deliver(succeeded), self._random)
         if faults.happens("ack_repeated"):
@@ -166,6 +179,11 @@ class Journal:
         self._world.note(f"landed {offset} {hashlib.sha256(data).hexdigest()[:8]}")
         self._world.model.land(offset, data)
         return offset
+
+    @property
+    def end(self) -> int:
+        """The offset after the last record."""
+        return self.records[-1].offset + 1 if self.records else 0
 
     def read(self, from_offset: int, records_max: int) -> tuple[Sequence[JournalRecord], bool]:
         """Records from an offset on, and whether they reach the end."""
