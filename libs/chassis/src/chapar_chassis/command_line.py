@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
 from chapar_chassis.routing import RoutingInvalid
 from chapar_chassis.secrets import SecretsInvalid
@@ -14,29 +14,37 @@ from chapar_chassis.settings import SettingsInvalid
 from chapar_chassis.telemetry import LibraryLogs, make_logger, places_of
 from chapar_sourcing.fold import LogDamaged
 from chapar_sourcing.ports.errors import Unavailable
+from chapar_sourcing.segments import SegmentRefused
+
+Command: TypeAlias = Callable[..., Coroutine[Any, Any, int]]
+"""Runs with the command's parameters and says the exit status."""
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-_CLEAR = (SecretsInvalid, RoutingInvalid, LogDamaged, Unavailable, RuntimeError, OSError)
+_CLEAR = (SecretsInvalid, RoutingInvalid, LogDamaged, SegmentRefused, Unavailable, RuntimeError, OSError)
 """Errors whose text is written for an operator; ports raise kinds of `RuntimeError` for files they refuse."""
 
 
 def run_command(
     service: str,
     arguments: Sequence[str],
-    commands: Mapping[str, Callable[[], Coroutine[Any, Any, int]]],
+    commands: Mapping[str, Command],
     *,
     errors: TextIO = sys.stderr,
 ) -> int:
-    """Runs the command that the arguments name ("" without any) and returns the exit status."""
-    name = arguments[0] if arguments else ""
-    if len(arguments) > 1 or name not in commands:
+    """Runs the command that the arguments name ("" without any) and returns the exit status.
+
+    Commands are named with their parameters, such as "archive FOLDER".
+    """
+    named = {tuple(name.split()[:1]): (run, len(name.split())) for name, run in commands.items()}
+    run, words = named.get(tuple(arguments[:1]), (None, 0))
+    if run is None or len(arguments) != words:
         choices = " | ".join(sorted(choice for choice in commands if choice))
         print(f"usage: python -m chapar_{service} [{choices}]", file=errors)
         return EXIT_USAGE
     logging.getLogger().addHandler(LibraryLogs(make_logger(service, "warning")))
     try:
-        return asyncio.run(commands[name]())
+        return asyncio.run(run(*arguments[1:]))
     except SettingsInvalid as invalid:
         print(f"chapar-{service}: {invalid}", file=errors)
         return EXIT_USAGE

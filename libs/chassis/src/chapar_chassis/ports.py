@@ -11,7 +11,14 @@ from dataclasses import dataclass
 
 from chapar_chassis.settings import CommonSettings
 from chapar_sourcing.adapters.kafka import KafkaJournal, KafkaStream, create_topics
-from chapar_sourcing.adapters.sqlite import SqliteJournal, SqliteKeyStore, SqliteMembers, SqliteStore, SqliteStream
+from chapar_sourcing.adapters.sqlite import (
+    SqliteJournal,
+    SqliteJournalReader,
+    SqliteKeyStore,
+    SqliteMembers,
+    SqliteStore,
+    SqliteStream,
+)
 from chapar_sourcing.hosting import HostPorts
 from chapar_sourcing.ports import Journal, KeyStore, Members, Store, Stream
 
@@ -44,6 +51,13 @@ async def open_journal(settings: CommonSettings, service: str) -> Journal:
         journal: Journal = await KafkaJournal.open(settings.kafka, service, partitions=settings.partitions)
         return journal
     return await SqliteJournal.open(settings.data_dir / service / "journal.db", partitions=settings.partitions)
+
+
+async def open_journal_reader(settings: CommonSettings, service: str) -> Journal | SqliteJournalReader:
+    """The journal of a service for reading, also while the service runs. Raises as `open_journal` does."""
+    if settings.kafka:
+        return await open_journal(settings, service)
+    return await SqliteJournalReader.open(settings.data_dir / service / "journal.db")
 
 
 async def open_store(settings: CommonSettings, service: str) -> Store:

@@ -14,13 +14,15 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
 from chapar_chassis.api import ServiceApi
-from chapar_chassis.command_line import run_command
+from chapar_chassis.archive_command import write_archive
+from chapar_chassis.command_line import Command, run_command
 from chapar_chassis.digest_command import print_digests
 from chapar_chassis.forwarder import GrpcForwarder, PeerTargets
 from chapar_chassis.owner_server import AddServicer, add_owner, make_refusals, make_server
@@ -93,13 +95,23 @@ def run_owner_service(service: OwnerService, arguments: Sequence[str], environ: 
     """Runs the service until SIGTERM or SIGINT, or one of its sub-commands; returns the exit status.
 
     No arguments: serve. `digest`: refold the journal from zero, compare with the store, print JSON a partition.
+    `archive FOLDER`: continue the archive of the journal.
     """
-    commands = {"": partial(_serve, service, environ), "digest": partial(_digest, service, environ)}
+    commands: Mapping[str, Command] = {
+        "": partial(_serve, service, environ),
+        "digest": partial(_digest, service, environ),
+        "archive FOLDER": partial(_archive, service, environ),
+    }
     return run_command(service.domain.service, arguments, commands)
 
 
 async def _digest(service: OwnerService, environ: Mapping[str, str]) -> int:
     return await print_digests(service.domain, service.settings.from_environ(environ), sys.stdout)
+
+
+async def _archive(service: OwnerService, environ: Mapping[str, str], folder: str) -> int:
+    settings = service.settings.from_environ(environ)
+    return await write_archive(service.domain.service, settings, Path(folder), sys.stdout)
 
 
 async def _serve(service: OwnerService, environ: Mapping[str, str]) -> int:

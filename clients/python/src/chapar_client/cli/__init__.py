@@ -6,6 +6,7 @@ Exit codes are documented in `_reasons`.
 import typer
 
 from chapar_client.cli import (
+    _archive,
     _demo,
     _erasing,
     _groups,
@@ -32,6 +33,7 @@ app.command()(_up.up)
 app.command()(_demo.demo)
 app.command()(_status.status)
 app.command("verify-log")(_verify.verify_log)
+app.command()(_archive.archive)
 app.command("rebuild")(_rebuild.rebuild_store)
 app.command()(_sign_in.login)
 app.command()(_sign_in.whoami)

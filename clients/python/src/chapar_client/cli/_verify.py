@@ -24,6 +24,7 @@ VOIDS_SHOWN_MAX = 20
 
 def verify_log(
     data: Annotated[Path | None, typer.Option("--data", help="The installation's data folder.")] = None,
+    segments: Annotated[Path | None, typer.Option("--segments", help="An archive's folder, to be read, too.")] = None,
     json: Json = False,
 ) -> None:
     """Recompute chains and ledger from the journals' files; works beside running services. Changes nothing."""
@@ -31,7 +32,7 @@ def verify_log(
     async def work(output: Output) -> None:
         folder = data_folder(os.environ, data)
         try:
-            reports = verify_folder(folder)
+            reports = verify_folder(folder, segments=segments)
         except (FileNotFoundError, ValueError) as error:
             raise InvalidInput(str(error)) from None
         for report in reports:
@@ -49,6 +50,8 @@ def _show(output: Output, report: ServiceReport) -> None:
     sums = {name.removesuffix("_rials").replace("_", " "): rials for name, rials in report.totals.items()}
     money = "".join(f", {name} {shown_toman(rials)}" for name, rials in sums.items())
     lines = [f"{report.service:<10} {verdict}: {blocks} blocks, {entries} entries{money}"]
+    if report.segments:
+        lines.append(f"    {report.segments} segments hold the first {report.archived_records} of its records")
     lines += _voids(report)
     lines += [f"    partition {finding.partition}: {finding.problem}" for finding in report.findings]
     output.show("\n".join(lines), style="red" if report.findings else "green", **asdict(report))

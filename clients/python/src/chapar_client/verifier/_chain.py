@@ -36,6 +36,7 @@ class Chain:
     offset: int = -1
     time_ms: int = 0
     schema_level: int = 1
+    records: int = 0
     claims: int = 0
     blocks: int = 0
     entries: int = 0
@@ -53,6 +54,7 @@ class Chain:
                 return
             yield from self._record(offset, data)
             self.offset = offset
+            self.records += 1
             self._digests[offset] = self.digest
 
     def _record(self, offset: int, data: bytes) -> Iterator[Entry]:
@@ -71,7 +73,7 @@ class Chain:
     def _claim(self, offset: int, claim: journal.Claim, data: bytes) -> None:
         if claim.folded_offset >= offset:
             self.damage.append(f"the claim at {offset} had read up to {claim.folded_offset}: the log was cut")
-        elif self._digest_at(claim.folded_offset) != claim.folded_hash:
+        elif self.digest_at(claim.folded_offset) != claim.folded_hash:
             self.damage.append(f"the claim at {offset} had read another log up to {claim.folded_offset}")
         if claim.epoch <= self.epoch:
             self.voids.void_claim(offset, claim)
@@ -93,7 +95,8 @@ class Chain:
                 f" {self._level_since}"
             )
 
-    def _digest_at(self, offset: int) -> bytes:
+    def digest_at(self, offset: int) -> bytes:
+        """The hash over all that counts up to an offset."""
         while offset >= 0 and offset not in self._digests:
             offset -= 1
         return self._digests.get(offset, bytes(32))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from chapar_client.verifier._chain import Chain
 from chapar_client.verifier._ledger import Ledger
+from chapar_client.verifier._segments import Segments
 from chapar_client.verifier._voids import Void
 
 SERVICES = ("identity", "messaging", "presence", "payments")
@@ -50,22 +51,27 @@ class ServiceReport:
     totals: dict[str, int] = field(default_factory=dict)
     """Of payments: what came in, what wallets hold, what is on its way; in rials."""
     findings: list[Finding] = field(default_factory=list)
+    segments: int = 0
+    """Files of the archive that were read."""
+    archived_records: int = 0
 
 
 def verify_folder(
-    data: Path, progress: Callable[[str, int], None] = lambda service, partition: None
+    data: Path, progress: Callable[[str, int], None] = lambda service, partition: None, *, segments: Path | None = None
 ) -> list[ServiceReport]:
-    """Verifies the journals of all services in a data folder.
+    """Verifies the journals of all services in a data folder, and their archives in the folder `segments`.
 
     Raises `FileNotFoundError` when it holds none, `ValueError` for a file that is not a journal of this format.
     """
     found = [service for service in SERVICES if (data / service / "journal.db").is_file()]
     if not found:
         raise FileNotFoundError(f"{data} holds no journal: is it the folder given to `chapar up --data`?")
-    return [_verify(service, data / service / "journal.db", progress) for service in found]
+    return [_verify(service, data / service / "journal.db", progress, segments) for service in found]
 
 
-def _verify(service: str, path: Path, progress: Callable[[str, int], None]) -> ServiceReport:
+def _verify(
+    service: str, path: Path, progress: Callable[[str, int], None], segments: Path | None
+) -> ServiceReport:  # fmt: skip
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:
         connection.execute("BEGIN")
@@ -76,7 +82,12 @@ def _verify(service: str, path: Path, progress: Callable[[str, int], None]) -> S
         ledger = Ledger() if service == "payments" else None
         for partition in range(int(metadata["partitions"])):
             progress(service, partition)
-            _partition(connection, partition, report, ledger)
+            chain = _partition(connection, partition, report, ledger)
+            if segments is not None:
+                archived = Segments(
+                    segments / service, report.journal_id, partition, int(metadata["partitions"])
+                )  # fmt: skip
+                _archive(archived, chain, report)
         if ledger is not None:
             report.totals = ledger.close()
             report.findings += [Finding(service, None, problem) for problem in ledger.damage]
@@ -87,7 +98,7 @@ def _verify(service: str, path: Path, progress: Callable[[str, int], None]) -> S
     return report
 
 
-def _partition(connection: sqlite3.Connection, partition: int, report: ServiceReport, ledger: Ledger | None) -> None:
+def _partition(connection: sqlite3.Connection, partition: int, report: ServiceReport, ledger: Ledger | None) -> Chain:
     rows = connection.execute("SELECT offset, data FROM journal WHERE partition = ? ORDER BY offset", (partition,))
     chain = Chain()
     for entry in chain.walk(rows):
@@ -100,3 +111,17 @@ def _partition(connection: sqlite3.Connection, partition: int, report: ServiceRe
             chain.voids.shown, chain.offset, chain.digest.hex(),
         )
     )  # fmt: skip
+    return chain
+
+
+def _archive(archived: Segments, chain: Chain, report: ServiceReport) -> None:
+    """Reads a partition's archive: it must be whole, and a beginning of what the journal holds."""
+    archived.walk()
+    problems = list(archived.damage)
+    if not problems and archived.chain.offset > chain.offset:
+        problems.append(f"the archive ends at {archived.chain.offset}, the journal at {chain.offset}")
+    elif not problems and chain.digest_at(archived.chain.offset) != archived.chain.digest:
+        problems.append(f"the archive up to {archived.chain.offset} is not what the journal holds")
+    report.findings += [Finding(report.service, archived.partition, problem) for problem in problems]
+    report.segments += archived.files
+    report.archived_records += archived.chain.records
