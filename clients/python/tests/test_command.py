@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import os
+import re
+import signal
+import sys
 from pathlib import Path
 
 import grpc
 import pytest
+import typer
 from client_fakes import FakeGateway, Refusal, session
 from typer.testing import CliRunner, Result
 
@@ -15,8 +21,12 @@ from chapar.identity.v1 import identity_pb2 as identity
 from chapar.messaging.v1 import messaging_pb2 as messaging
 from chapar.payments.v1 import payments_pb2 as payments
 from chapar_client.cli import app
+from chapar_client.cli._output import Output
 from chapar_client.cli._reasons import described
+from chapar_client.cli._running import asked, run_plain
+from chapar_client.cli._up import Logs
 from chapar_client.sdk import Refused, StateStore
+from chapar_client.up import LogLine
 
 FRIEND = "b" * 26
 ROOM = f"d.{FRIEND}.{'u' * 26}"
@@ -207,3 +217,37 @@ def test_every_reason_of_the_services_has_a_line_of_its_own() -> None:
             if described(refusal)[1].startswith("refused"):
                 bare.append(name)
     assert bare == []
+
+
+async def test_the_version_is_told_without_a_command(terminal: Terminal) -> None:
+    shown = await terminal.run("--version")
+    assert (shown.exit_code, shown.stdout) == (0, "chapar 0.1.0\n")
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "pattern"),
+    [("2026-01-02T03:04:05Z", r"\d\d:04:05  presence  \| ready"), ("", r"\d\d:\d\d:\d\d  pres")],
+)
+def test_lines_of_services_say_when(timestamp: str, pattern: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Logs(as_json=False).line(LogLine("presence", "x", {"event": "ready", "timestamp": timestamp}))
+    assert re.match(pattern, capsys.readouterr().out)
+
+
+class InterruptedTyping(io.StringIO):
+    """Somebody who presses Ctrl-C instead of typing, and types only then."""
+
+    def readline(self, _size: int | None = -1, /) -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        return "123456\n"
+
+
+def test_the_first_ctrl_c_at_a_question_ends_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", InterruptedTyping())
+    typed: list[str] = []
+
+    async def work(_output: Output) -> None:
+        typed.append(asked("Code", to_errors=False))
+
+    with pytest.raises(typer.Exit) as ended:
+        run_plain(work, as_json=False)
+    assert (ended.value.exit_code, typed) == (130, [])

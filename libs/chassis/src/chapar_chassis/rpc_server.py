@@ -74,7 +74,10 @@ class RpcServer:
         except RuntimeError:
             port = 0
         if port == 0:
-            raise OSError(f"cannot listen on {listen}")
+            raise OSError(
+                f"cannot listen on {listen}: another process has this port, or this machine has not the address; end"
+                " that process or choose another address"
+            )
         return Address(listen.host, port)
 
     async def start(self) -> None:

@@ -3,6 +3,9 @@
 Exit codes are documented in `_reasons`.
 """
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from chapar_client.cli import (
@@ -29,6 +32,23 @@ app = typer.Typer(
     epilog="Exit codes: 1 refused, 2 wrong usage, 3 not signed in, 4 no answer and nothing done, 5 outcome unknown"
     " (see `chapar pending`), 6 a check found a mismatch, 7 the servers failed.",
 )
+
+
+def _show_version(asked_for: bool) -> None:
+    if asked_for:
+        print(f"chapar {version('chapar-client')}")
+        raise typer.Exit
+
+
+@app.callback()
+def chapar(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Chapar: messages and money. Start with `chapar up`, then `chapar login PHONE`."""
+
+
 app.command()(_up.up)
 app.command()(_demo.demo)
 app.command()(_status.status)

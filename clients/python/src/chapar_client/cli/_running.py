@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
@@ -51,5 +53,16 @@ def run_plain(work: Callable[[Output], Awaitable[None]], *, as_json: bool) -> No
         code, line, fields = described(error)
         output.fail(line, **fields)
         raise typer.Exit(code) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         raise typer.Exit(INTERRUPTED) from None
+
+
+def asked(question: str, *, to_errors: bool) -> str:
+    """Asks the terminal; the first Ctrl-C ends the program, though an event loop runs around the question."""
+    if threading.current_thread() is not threading.main_thread():
+        return str(typer.prompt(question, err=to_errors))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return str(typer.prompt(question, err=to_errors))
+    finally:
+        signal.signal(signal.SIGINT, before)

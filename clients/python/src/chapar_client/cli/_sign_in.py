@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from chapar_client.cli._output import Output, clock
-from chapar_client.cli._running import GATEWAY_DEFAULT, Gateway, Json, Profile, run
+from chapar_client.cli._running import GATEWAY_DEFAULT, Gateway, Json, Profile, asked, run
 from chapar_client.sdk import Client, Refused
 from chapar_client.terminal import column, isolated
 
@@ -30,7 +30,7 @@ def login(
         output.note("A code of six digits is on its way.")
         name = device or socket.gethostname()[:64] or "terminal"
         while True:
-            given = code or typer.prompt("Code", err=json)
+            given = code or asked("Code", to_errors=json)
             try:
                 answer = await client.identity.complete_sign_in(started.challenge_id, given.strip(), name)
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -94,16 +95,25 @@ class Logs:
             phone, code = cleaned(str(line.fields.get("phone", ""))), cleaned(str(line.fields.get("code", "")))
             self._console.print(Text(f"\n    Code for {phone}:  {code}\n", style="bold white on dark_green"))
             return
-        prefix = Text(f"{line.service:<9} | ", style=_COLOURS[line.service])
+        prefix = Text(f"{_moment(line)}  {line.service:<9} | ", style=_COLOURS[line.service])
         level = str(line.fields.get("level", ""))
         self._console.print(prefix + Text(_told(line), style=_LEVELS.get(level, "")))
 
     def restart(self, service: str, status: int, pause_s: float) -> None:
         """A service died and comes back."""
         if not self._as_json:
-            self._console.print(
-                Text(f"{service} ended with status {status}; starting it again in {pause_s:.1f} s", style="bold red")
-            )
+            at = f"{datetime.now().astimezone():%H:%M:%S}"
+            told = f"{at}  {service} ended with status {status}; starting it again in {pause_s:.1f} s"
+            self._console.print(Text(told, style="bold red"))
+
+
+def _moment(line: LogLine) -> str:
+    """The local time of day at which a line was written, or came."""
+    try:
+        written = datetime.fromisoformat(str(line.fields.get("timestamp", "")))
+    except ValueError:
+        written = datetime.now()
+    return f"{written.astimezone():%H:%M:%S}"
 
 
 def _told(line: LogLine) -> str:

@@ -15,7 +15,7 @@ class FolderInUse(ChaparError):
     """Another supervisor runs on this folder."""
 
     def __init__(self, folder: Path, holder: str) -> None:
-        super().__init__(f"{folder} is in use by process {holder}")
+        super().__init__(f"{folder} is in use by process {holder}: end that one first, or choose another folder")
         self.holder = holder
 
 
