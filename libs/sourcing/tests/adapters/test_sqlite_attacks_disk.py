@@ -58,7 +58,9 @@ async def write_big(kind: str, port: Any, number: int) -> None:
         case "journal":
             await port.append(0, data)
         case "store":
-            await port.write_documents(0, [DocumentWrite(Key("big", "", str(number)), Position(number, 0), data)])
+            await port.write_documents(
+                0, [DocumentWrite(Key("big", "", str(number)), Position(number, 0), data, number)]
+            )
         case "keys":
             await port.insert(KeyRow(f"big {number}", f"big {number}", 0, data))
         case _:
