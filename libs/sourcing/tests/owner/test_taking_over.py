@@ -7,7 +7,7 @@ from dataclasses import replace
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Stored
 from chapar_sourcing.fold import FoldState
-from chapar_sourcing.owner import Append, AppendSucceeded, Applied, DocumentsLoaded, OwnerPhase, Read
+from chapar_sourcing.owner import Append, AppendSucceeded, Applied, DocumentsLoaded, HeartbeatLapsed, OwnerPhase, Read
 from chapar_sourcing.ports import Checkpoint
 from chapar_sourcing.positions import Position
 
@@ -506,3 +506,51 @@ def test_an_alarmed_owner_follows_the_log_no_further() -> None:
     assert not rig.seen(Applied)
     assert not rig.loads
     assert not rig.owner.undurable
+
+
+# ---- after a lapse of the heartbeat
+
+
+def test_an_owner_whose_heartbeat_lapsed_claims_anew() -> None:
+    rig = owning()
+    epoch = rig.owner.epoch
+    rig.give(HeartbeatLapsed())
+    assert rig.owner.phase is OwnerPhase.DOUBTFUL
+    rig.tick()
+    rig.finish_taking_over()
+    assert rig.owner.epoch == epoch + 1
+
+
+def test_a_successors_claim_that_comes_late_is_void_after_a_lapse() -> None:
+    rig = owning()
+    late = successor(rig)
+    late.start()
+    late.read()
+    rig.give(HeartbeatLapsed())
+    rig.tick()
+    rig.finish_taking_over()
+    rig.log.append(late.appends[0].data)
+    ticket = rig.send(add("a"))
+    rig.load_all()
+    rig.flush()
+    rig.land()
+    rig.read()
+    assert rig.outcome(ticket).reason == ""
+    assert rig.owner.phase is OwnerPhase.OWNING
+
+
+def test_a_lapse_while_a_block_is_sought_leads_to_a_claim_after_it_is_found() -> None:
+    rig = owning()
+    epoch = rig.owner.epoch
+    ticket = rig.send(add("a"))
+    rig.load_all()
+    rig.flush()
+    rig.land(known=False)
+    rig.give(HeartbeatLapsed())
+    assert rig.owner.phase is OwnerPhase.OWNING
+    rig.read()
+    assert rig.outcome(ticket).reason == ""
+    rig.tick()
+    assert rig.owner.phase is not OwnerPhase.OWNING
+    rig.finish_taking_over()
+    assert rig.owner.epoch == epoch + 1
