@@ -2,10 +2,11 @@
 PY := .venv/bin/python
 SEEDS ?= 500
 SEED ?= 0
+ROUNDS ?= 1
 LANE ?= owner
 MINUTES ?= 60
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka test-kills check verify proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench ci
+.PHONY: help setup run demo test test-kafka test-kills soak-kills check verify proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench ci
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +28,9 @@ test-kafka: setup ## conformance and e2e tests against a real Kafka broker, whic
 
 test-kills: setup ## every service killed with -9 under load, on SQLite and on Kafka
 	@$(PY) -m pytest -m kills
+
+soak-kills: setup ## each service killed 20 times and stopped 10 times under load, ROUNDS rounds; docs/soak_kills.md
+	@$(PY) -m tests.e2e.soak_kills --rounds $(ROUNDS)
 
 check: setup ## ruff, mypy --strict, import-linter, buf lint
 	@$(PY) -m tools.check

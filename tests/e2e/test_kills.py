@@ -1,7 +1,7 @@
 """Each service killed with -9 and stopped and continued under load, on SQLite; killed, on a real broker.
 
 Zero acknowledged commands are lost, doubled or reordered, no read is stale, no call outlives its deadline, nobody
-stays online, and every log refolds to its store. `make soak` does more of the same.
+stays online, and every log refolds to its store. `make soak-kills` does more of the same.
 """
 
 from __future__ import annotations
