@@ -137,6 +137,8 @@ def report() -> int:
         file, verdicts = known["file"], known["verdicts"]
         told = list(verdicts.values())
         sampled = f" (each {known['every']}th)" if known["every"] > 1 else ""
+        there = len(list(mutants((ROOT / PACKAGE / file).read_text())))
+        sampled += f" (of {there} that there are now)" if there != len(told) else ""
         tests = sum(one.endswith("tests") for one in told)
         simulator, survived = told.count(SIMULATOR[0]), told.count(SURVIVED)
         lines.append(f"| `{file}`{sampled} | {len(told)} | {tests} | {simulator} | {survived} |")
