@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from chapar_sourcing.admission import Admission
 from chapar_sourcing.clock import OwnerClock
 from chapar_sourcing.errands import Errands
 from chapar_sourcing.heartbeat import Heartbeat
@@ -90,6 +91,7 @@ class OwnerShell:
         self._told_off = False
         self._compared_ms = 0
         """When a block was asked for whose acknowledgement tells whether the clock is still off."""
+        self._admission = Admission(owner.bounds.entries_max)
         self._wake = asyncio.Event()
         self._replies: Tickets[Replied | None] = Tickets()
         self._confirms: Tickets[bool] = Tickets()
@@ -159,6 +161,9 @@ class OwnerShell:
         if len(self._replies) >= self._waiting_max:
             self._measures.count("commands_overloaded")
             return Outcome(reason=OVERLOADED)
+        if self._is_too_late(request.deadline_ms):
+            self._measures.count("commands_too_late")
+            return Outcome(reason=OVERLOADED)
         replied = await self._ask(request)
         if replied is None:
             return Outcome(reason=OUTCOME_UNKNOWN)
@@ -172,6 +177,14 @@ class OwnerShell:
             if not confirmed:
                 return Outcome(reason=NOT_OWNER)
         return replied.outcome
+
+    def _is_too_late(self, deadline_ms: int) -> bool:
+        """Whether a command would not make its deadline, as things have gone lately: it is refused before it costs
+        anything. One that has passed its deadline already is told so by the owner."""
+        now_ms = self._clock.now_ms()
+        if not self.owning or deadline_ms <= now_ms:
+            return False
+        return now_ms + self._admission.expected_ms(self.owner.waiting + len(self._inbox), now_ms) > deadline_ms
 
     async def _ask(self, request: Request) -> Replied | None:
         ticket = self._replies.take()
@@ -235,6 +248,9 @@ class OwnerShell:
         return (self.owning and not self.owner.undurable) or await self._confirm_by_owner(append=False)
 
     async def _confirm_by_owner(self, *, append: bool) -> bool:
+        if len(self._confirms) >= self._waiting_max:
+            self._measures.count("confirmations_overloaded")
+            raise EngineRefused(OVERLOADED)
         ticket = self._confirms.take()
         self._put(ConfirmRequested(ticket, append))
         return await self._confirms.wait(ticket)
@@ -319,7 +335,7 @@ class OwnerShell:
                 case Append():
                     if self.owner.phase is OwnerPhase.CLAIMING:
                         self._claiming_lapses = self._heartbeat.lapses
-                    self._spawn(self._errands.append(effect), "append")
+                    self._spawn(self._append(effect), "append")
                 case Read():
                     self._spawn(self._errands.read(effect), "read")
                 case Load():
@@ -352,6 +368,13 @@ class OwnerShell:
     def _spawn(self, errand: Coroutine[Any, Any, Input], name: str) -> None:
         assert self._tasks is not None, "effects come after the start"
         self._tasks.create_task(self._run(errand), name=f"{name}-{self.partition}")
+
+    async def _append(self, effect: Append) -> Input:
+        sent_ms = self._admission.sent(self._clock.now_ms())
+        try:
+            return await self._errands.append(effect)
+        finally:
+            self._admission.ended(sent_ms, self._clock.now_ms())
 
     async def _run(self, errand: Coroutine[Any, Any, Input]) -> None:
         self._put(await errand)

@@ -87,18 +87,18 @@ class Owner:
         self.fold = FoldState()
         """The fold of everything applied to memory."""
         self.partition = partition
-        self._bounds = bounds or Bounds()
+        self.bounds = bounds or Bounds()
         self._journal_id = journal_id
         self._generation = generation
         self._memory = Memory()
-        self._timers = Timers(domain, self._memory, self._bounds, self._say)
-        self._intake = Intake(domain, partition, self._memory, self._timers, self._bounds)
+        self._timers = Timers(domain, self._memory, self.bounds, self._say)
+        self._intake = Intake(domain, partition, self._memory, self._timers, self.bounds)
         self._projection = Projection(journal_id, generation)
         self._replay = Replay(domain, self._memory, self._intake.answers, self._projection)
         self._commits = Commits(self._memory, self._intake, self._projection, self._say)
         self.eviction = Eviction(
             memory=self._memory, intake=self._intake, timers=self._timers, commits=self._commits,
-            projection=self._projection, replay=self._replay, bounds=self._bounds,
+            projection=self._projection, replay=self._replay, bounds=self.bounds,
         )  # fmt: skip
         """What leaves memory."""
         self._claims = Claims(address, generation, schema_level, new_writer)
@@ -295,7 +295,7 @@ class Owner:
 
     @property
     def _full(self) -> bool:
-        return self.waiting >= self._bounds.waiting_max or self._projection.backlog >= self._bounds.unprojected_max
+        return self.waiting >= self.bounds.waiting_max or self._projection.backlog >= self.bounds.unprojected_max
 
     def _confirm(self, given: ConfirmRequested) -> None:
         if self.phase not in (OwnerPhase.OWNING, OwnerPhase.DOUBTFUL):
@@ -354,7 +354,7 @@ class Owner:
             self._enter(OwnerPhase.DOUBTFUL)
 
     def _heartbeat_is_fresh(self) -> bool:
-        return self._here_ms - self._heartbeat_ms <= self._bounds.heartbeat_fresh_ms
+        return self._here_ms - self._heartbeat_ms <= self.bounds.heartbeat_fresh_ms
 
     # ---- deciding and committing
 
@@ -441,7 +441,7 @@ class Owner:
         """Folds what was read, record by record; stops to load documents and goes on when they are there. It rests
         while the store lacks too much: what is folded stays in memory until the store has it."""
         for offset, data in self._replay.records():
-            if self._projection.backlog >= self._bounds.unprojected_max:
+            if self._projection.backlog >= self.bounds.unprojected_max:
                 self._replay.put_back(offset, data)
                 return
             state, verdict, record = fold(self.fold, offset, data)
