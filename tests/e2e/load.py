@@ -134,8 +134,10 @@ class Arena:
             self.recorder.end(operation, Outcome.REFUSED)
             return
         except Refused as refusal:
-            if isinstance(operation, LookAtRoom) and refusal.reason == "REASON_CONVERSATION_UNKNOWN":
-                self.recorder.end(operation, Outcome.OK)  # nobody has said anything there: it shows nothing
+            if refusal.reason == "REASON_CONVERSATION_UNKNOWN" and isinstance(operation, LookAtRoom | MarkRead):
+                # Nobody has said anything there, which shows nothing; or one's own inbox has not heard of it yet.
+                shown = isinstance(operation, LookAtRoom)
+                self.recorder.end(operation, Outcome.OK if shown else Outcome.REFUSED)
                 return
             self.recorder.failures.append(f"{operation} was refused: {refusal!r}")
             self.recorder.end(operation, Outcome.REFUSED)
