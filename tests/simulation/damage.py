@@ -102,9 +102,11 @@ def _cut(world: World, first: int) -> None:
 
 def _cut_under_the_owner(world: World, node: Node) -> None:
     """At the next contact the owner notices; nothing is acknowledged before."""
-    records = world.journal.records
-    cut = world.random.randint(1, min(CUT_MAX, len(records)))
-    _cut(world, len(records) - cut)
+    # Records that count and that it has folded: what nobody has read is missed by nobody.
+    folded = [at for at, record in enumerate(world.journal.records) if _counts(node.owner.fold, record)]
+    first = world.random.choice(folded[-CUT_MAX:])
+    cut = len(world.journal.records) - first
+    _cut(world, first)
     node.steps = AfterTheCut(node.name, world.model, -1)
     contact = world.random.choice(CONTACTS)
     world.journal.tells = contact
