@@ -99,7 +99,7 @@ def _settle(world: World, nodes: list[Node], clients: list[Client], domain: Regi
     if not world.run(quiet, limit_ms=120_000):
         waiting = [put.tag for client in clients for put in client.puts if not put.done]
         raise Violation(f"no rest: {[node.owner.phase.value for node in nodes]}, unanswered {waiting}")
-    _wait_for_chimes(world, lambda: owning()[0].now_ms if quiet() else 0)
+    _wait_for_chimes(world, lambda: owning()[0] if quiet() else None)
     chimes = check_chimes(world.model.blocks)
     world.faults.fired.update(chimes_fired=chimes.fired, chimes_cancelled=chimes.cancelled)
     check_history(world, clients)
@@ -117,15 +117,21 @@ def _owner_that_stays(world: World, nodes: list[Node]) -> Node | None:
     return owners[0] if owners and world.random.random() < 0.5 else None
 
 
-def _wait_for_chimes(world: World, time_at_rest: Callable[[], int]) -> None:
-    """Lets time pass until all chimes must have fired, those that chimes set included. `time_at_rest` is the owner's
-    clock; 0 while something moves."""
-    until_ms, next_ms = 0, time_at_rest()
-    while next_ms > until_ms:
-        until_ms = next_ms
-        world.run(partial(_is_past, time_at_rest, until_ms + CHIMES_LATE_MS), limit_ms=120_000)
-        next_ms = chimes_of(world.model.blocks).last_due_ms
+def _wait_for_chimes(world: World, at_rest: Callable[[], Node | None]) -> None:
+    """Lets time pass until all chimes must have fired, those that chimes set included, by an owner that had the time
+    to. `at_rest` is the process that owns; None while something moves."""
+    due_ms, owner = 0, None
+    while True:
+        past = partial(_is_past, at_rest, due_ms)
+        world.run(past, limit_ms=120_000)
+        world.run(lambda: False, limit_ms=CHIMES_LATE_MS)
+        world.run(past, limit_ms=120_000)
+        node, last_due_ms = at_rest(), chimes_of(world.model.blocks).last_due_ms
+        if node is None or (node.owner is owner and last_due_ms <= due_ms):
+            return
+        due_ms, owner = max(due_ms, last_due_ms), node.owner
 
 
-def _is_past(time_at_rest: Callable[[], int], time_ms: int) -> bool:
-    return time_at_rest() >= time_ms
+def _is_past(at_rest: Callable[[], Node | None], time_ms: int) -> bool:
+    node = at_rest()
+    return node is not None and node.now_ms >= time_ms
