@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal
 
 
 class Pulse:
@@ -17,9 +18,10 @@ class Pulse:
         self._event.set()
         self._event = asyncio.Event()
 
-    async def wait(self) -> None:
-        """Returns at the next beat."""
-        await self._event.wait()
+    def wait(self) -> Coroutine[Any, Any, Literal[True]]:
+        """Returns at the next beat after this call, even where it is awaited only later: what is made a task of starts
+        a turn of the loop after it was made, and a beat in between must not be missed."""
+        return self._event.wait()
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Returns as soon as `holds` is true; asked now and at each beat."""
