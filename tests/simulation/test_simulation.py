@@ -1,4 +1,4 @@
-"""The simulator over many seeds, and the proof that it would notice."""
+"""The simulator over many seeds. That it would notice is shown by the planted bugs, which `make sim-ci` plays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from tests.simulation.faults import EFFECTS, AllBut, Rates
-from tests.simulation.mutants import Bug, bugs, caught, play_with
+from tests.simulation.mutants import caught, play_with
 from tests.simulation.planted_storing import WritesTheCheckpointFirst
 from tests.simulation.run import play
 from tests.simulation.shrink import shrink
@@ -28,11 +28,6 @@ def test_nothing_acknowledged_is_lost_doubled_or_reordered(first: int) -> None:
         fired.update(played.fired)
     never = [name for name in (*Rates().by_name(), *EFFECTS) if not fired[name]]
     assert not never, f"these faults never fired: {never}"
-
-
-@pytest.mark.parametrize("bug", bugs(), ids=lambda bug: bug.__name__)
-def test_planted_bug_is_caught(bug: Bug) -> None:
-    assert caught(bug, SEEDS) is not None, f"{bug.__doc__} went unnoticed"
 
 
 def test_same_seed_gives_the_same_trace_in_another_process() -> None:

@@ -14,7 +14,7 @@ from tests.simulation.path.cutting import play_cut
 from tests.simulation.path.faults import Rates
 from tests.simulation.path.run import play
 
-SEEDS = 120
+SEEDS = 60
 CHUNK = 30
 
 

@@ -11,6 +11,7 @@ import typer
 from chapar_client.cli._money import Person, operator, operator_token
 from chapar_client.cli._output import Output
 from chapar_client.cli._people import user_of
+from chapar_client.cli._reasons import REFUSED
 from chapar_client.cli._running import GATEWAY_DEFAULT, OPERATOR_DEFAULT, Gateway, Json, Profile, run
 from chapar_client.home import data_folder
 from chapar_client.sdk import Client, OperatorClient
@@ -67,4 +68,6 @@ def erase_user(
 def _ask(yes: bool, as_json: bool) -> None:
     if not yes:
         typer.echo(_WHAT_HAPPENS, err=as_json)
-        typer.confirm("Erase this account?", abort=True, err=as_json)
+        if not typer.confirm("Erase this account?", err=as_json):
+            typer.echo("Nothing was erased.", err=True)
+            raise typer.Exit(REFUSED)

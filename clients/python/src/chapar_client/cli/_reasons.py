@@ -1,8 +1,8 @@
 """From an error to one clear line and an exit code.
 
-Exit codes: 0 done; 1 refused by the servers; 2 wrong usage or input; 3 not signed in; 4 no answer, nothing was done;
-5 the outcome is unknown (`chapar pending` settles it); 6 a check found a mismatch; 7 a bug or damage on the servers;
-130 ended by Ctrl-C.
+Exit codes: 0 done; 1 refused by the servers, or not confirmed; 2 wrong usage or input; 3 not signed in; 4 no answer,
+nothing was done; 5 the outcome is unknown (`chapar pending` settles it); 6 a check found a mismatch; 7 a bug or damage
+on the servers; 130 ended by Ctrl-C.
 """
 
 from __future__ import annotations

@@ -35,6 +35,9 @@ class Reports:
                 await asyncio.wait((task,), timeout=PROGRESS_SECONDS)
                 for rebuilt in self._waiting():
                     yield rebuilt
+            # The work may have ended while the reader was busy with a report.
+            for rebuilt in self._waiting():
+                yield rebuilt
             await task
         finally:
             task.cancel()
