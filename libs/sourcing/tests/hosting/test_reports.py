@@ -35,7 +35,11 @@ async def test_results_are_told_before_what_ended_the_work() -> None:
         raise ValueError("no further")
 
     told = []
-    with pytest.raises(ValueError, match="no further"):
+
+    async def read() -> None:
         async for rebuilt in reports.of(work()):
             told.append(rebuilt.partition)
+
+    with pytest.raises(ValueError, match="no further"):
+        await read()
     assert told == [0]
