@@ -25,6 +25,11 @@ MODULES = (
     "tests.simulation.planted_storing",
     "tests.simulation.planted_timers",
     "tests.simulation.path.planted",
+    "tests.simulation.blind_owner",
+    "tests.simulation.blind_waiting",
+    "tests.simulation.blind_path",
+    "tests.simulation.blind_showing",
+    "tests.simulation.blind_erasing",
 )
 
 
