@@ -61,7 +61,7 @@ TOPICS = {EVENTS_TOPIC: None, REVOCATIONS_TOPIC: 3_600_000}
 
 
 class LeapingClock(SystemClock):
-    """The machine's clock, and more once it is told to leap."""
+    """The machine's clocks, and more once they are told to leap: as after a sleep of the machine."""
 
     def __init__(self) -> None:
         self.ahead_ms = 0
@@ -69,8 +69,11 @@ class LeapingClock(SystemClock):
     def now_ms(self) -> int:
         return super().now_ms() + self.ahead_ms
 
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead_ms / 1000
+
     def leap(self, ms: int) -> None:
-        """Moves the wall clock on."""
+        """Lets time pass at once."""
         self.ahead_ms += ms
 
 
