@@ -168,6 +168,9 @@ class AsksAgainForTheNewestLoadOnly(Patch):
 
 
 BUGS: tuple[Bug, ...] = (
+    ForgetsWhoWaitedForTheSame,
+    DecidesByItsOwnClockAlone,
+    AsksAgainForTheNewestLoadOnly,
     ConfirmsReadsOfUndoneBlocks,
     LoadsOverWhatMemoryKnows,
     TellsLateOnesNothingWasDecided,
@@ -175,10 +178,5 @@ BUGS: tuple[Bug, ...] = (
     LetsTheLaterClaimOfAnEpochWin,
     EvictsWhatTheFillingBlockChanges,
 )
-UNCAUGHT: tuple[Bug, ...] = (
-    ForgetsWhoWaitedForTheSame,
-    RestartsTheClockOfALookUp,
-    DecidesByItsOwnClockAlone,
-    AsksAgainForTheNewestLoadOnly,
-)
+UNCAUGHT: tuple[Bug, ...] = (RestartsTheClockOfALookUp,)
 """Bugs like the others that the simulator does not notice yet."""

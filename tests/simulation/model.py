@@ -101,6 +101,11 @@ class Model:
             return
         if block.previous_hash != past.hash:
             raise Violation(f"the block at offset {offset} has another past")
+        before = self.blocks[-1].block if self.blocks else None
+        if before is not None and block.time_ms < before.time_ms:
+            raise Violation(
+                f"the block at offset {offset} is {before.time_ms - block.time_ms} ms older than the one before"
+            )
         counted = Counted(offset, block.epoch, block.writer, block.sequence, after, block)
         self.chain.append(counted)
         self.blocks.append(counted)

@@ -259,7 +259,7 @@ class Node(Process):
             case PhaseChanged(phase=OwnerPhase.DEPOSED):
                 self.steps.entered(effect.phase)
                 world.note(f"{self.name} deposed")
-                self.in_this_life(0, self.crash)
+                self.in_this_life(0, self._give_up)
             case PhaseChanged():
                 self.steps.entered(effect.phase)
                 world.note(f"{self.name} {effect.phase.value} {effect.epoch}")
@@ -269,6 +269,18 @@ class Node(Process):
                 if not world.damaged:
                     raise Violation(f"{self.name} raised an alarm: {effect.reason}")
                 world.note(f"{self.name} raises an alarm: {effect.reason}")
+
+    @property
+    def rests(self) -> bool:
+        """Whether everybody was told, and nothing is waited for."""
+        waits = self.owner.eviction.floor() != self.owner.confirmed_checkpoint
+        return not self._askers and not self._readers and not waits
+
+    def _give_up(self) -> None:
+        """Another owns: whoever waited has been told so."""
+        if self._askers:
+            raise Violation(f"{self.name} was deposed and told {len(self._askers)} commands nothing")
+        self.crash()
 
     def _check_claim(self) -> None:
         """A process that claims again, in doubt, has heard from the world lately."""

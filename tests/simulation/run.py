@@ -19,6 +19,8 @@ from tests.simulation.world import World
 NODES = 3
 CLIENTS = 4
 WISHES = 14
+REST_MS_MAX = 10_000
+"""How long an owner to whom nothing happens any more may take to come to rest."""
 CHIMES_LATE_MS = 4_000
 """How late a chime may be once all is well: an answer of the store that stalled before is still under way."""
 
@@ -105,6 +107,8 @@ def _settle(world: World, nodes: list[Node], clients: list[Client], domain: Regi
     check_history(world, clients)
     check_state(world, owning()[0], domain)
     owning()[0].steps.rested()
+    if not world.run(lambda: all(node.rests for node in owning()), limit_ms=REST_MS_MAX):
+        raise Violation("somebody is never answered, or something is waited for that nobody brings")
 
 
 def _owner_that_stays(world: World, nodes: list[Node]) -> Node | None:

@@ -7,8 +7,10 @@ import pytest
 from prometheus_client import generate_latest
 
 from chapar_chassis.api import Caller, CommandRpc
+from chapar_chassis.callers import timeout_ms_of
 from chapar_chassis.position_tokens import PositionTokens
 from chapar_chassis.public_rpcs import ServedBy, public_handlers
+from chapar_chassis.refusals import CallRefused
 from chapar_chassis.routing import RoutingInvalid
 from chapar_chassis.rpc_server import MESSAGE_BYTES_MAX
 from chapar_sourcing.domain import Key
@@ -233,11 +235,23 @@ async def test_oversize_metadata_is_refused(running: Toy) -> None:
     assert outcome.code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_an_expired_deadline_decides_nothing(running: Toy) -> None:
-    outcome = await running.add("c1", 1, timeout=0.000_01)
+async def test_a_call_that_runs_out_of_time_is_decided_once_at_most(running: Toy) -> None:
+    request_id = new_id()
+    outcome = await running.add("c1", 1, timeout=0.000_01, request_id=request_id)
     assert isinstance(outcome, Failed)
     assert outcome.code is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert await running.value("c1") == 0
+    assert await running.add("c1", 1, request_id=request_id) == 1
+
+
+@pytest.mark.parametrize("remaining", [0.0, -0.5])
+def test_a_deadline_that_has_passed_is_refused_before_anything_is_decided(remaining: float) -> None:
+    class Late:
+        def time_remaining(self) -> float:
+            return remaining
+
+    with pytest.raises(CallRefused) as refusal:
+        timeout_ms_of(Late())
+    assert refusal.value.reason == "REASON_DEADLINE_PASSED"
 
 
 async def test_a_call_without_deadline_is_served(running: Toy) -> None:

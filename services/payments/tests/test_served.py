@@ -206,7 +206,7 @@ async def test_a_hot_account_takes_many_credits_in_few_commands() -> None:
     commands = [e for p, _, e in world.entries() if p == 3 and e.actor.WhichOneof("kind") == "service"]
     received = [journal.Event.FromString(v) for e in commands for v in e.events.events]
     assert len(received) == 300
-    assert len(commands) < 100
+    assert len(commands) < 200, "at least every third credit travels with another"
     assert violations(world.books()) == []
 
 
