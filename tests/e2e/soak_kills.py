@@ -2,7 +2,8 @@
 
     python -m tests.e2e.soak_kills --rounds 1 [--services messaging payments] [--report docs/soak_kills.json]
 
-A round is a seed; what the report has already is not run again, so that a run that was ended goes on where it was.
+A round is a seed; what the report has already of the same code is not run again, so that a run that was ended goes on
+where it was. Lines of other code go when the first of this code is there.
 Exits with 1 when anything was found. `docs/soak_kills.md` is made of the report.
 """
 
@@ -25,10 +26,12 @@ from tests.e2e.history import LookAtRoom, LookAtWallet, Outcome
 from tests.e2e.law import Law
 from tests.e2e.load import Arena
 from tests.e2e.rest import problems_at_rest
+from tests.simulation.soak_report import code_hash, commit
 
 KILLS = 20
 STOPS = 10
 REPORT = Path("docs/soak_kills.json")
+COUNTED = ("libs", "services", "clients", "tests/e2e")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,9 @@ class Run:
 
     service: str
     seed: int
+    code: str
+    """Hash of the code that ran, see `COUNTED`."""
+    commit: str
     kills: int
     stops: int
     acknowledged: int
@@ -69,7 +75,7 @@ async def run(service: str, seed: int, kills: int, stops: int, folder: Path) -> 
     for one in recorder.operations():
         counts[isinstance(one, LookAtRoom | LookAtWallet), one.outcome] += 1
     return Run(
-        service, seed, kills, stops, counts[False, Outcome.OK], counts[True, Outcome.OK],
+        service, seed, code_hash(folders=COUNTED), commit(), kills, stops, counts[False, Outcome.OK], counts[True, Outcome.OK],
         counts[False, Outcome.UNKNOWN], counts[False, Outcome.REFUSED] + counts[True, Outcome.REFUSED],
         round(time.monotonic() - began_s), problems,
     )  # fmt: skip
@@ -86,12 +92,12 @@ def write(report: Path, runs: list[Run]) -> None:
     lines = [
         "# Services killed and stopped under load", "",
         "Made by `python -m tests.e2e.soak_kills`; each line is one service on one fresh installation on SQLite.", "",
-        "| service | seed | kill -9 | stop, continue | acknowledged writes | reads | unknown for ever | found |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| service | seed | commit | kill -9 | stop, continue | acknowledged writes | reads | unknown for ever | found |",
+        "|---|---:|---|---:|---:|---:|---:|---:|---:|",
     ]  # fmt: skip
     for one in ordered:
         lines.append(
-            f"| {one.service} | {one.seed} | {one.kills} | {one.stops} | {one.acknowledged:,} | {one.reads:,}"
+            f"| {one.service} | {one.seed} | {one.commit} | {one.kills} | {one.stops} | {one.acknowledged:,} | {one.reads:,}"
             f" | {one.unknown:,} | {len(one.problems)} |"
         )
     report.with_suffix(".md").write_text("\n".join(lines) + "\n", "utf-8")
@@ -107,6 +113,8 @@ def main() -> int:
     parser.add_argument("--report", type=Path, default=REPORT)
     given = parser.parse_args()
     runs = [Run(**one) for one in json.loads(given.report.read_text("utf-8"))] if given.report.exists() else []
+    code = code_hash(folders=COUNTED)
+    runs = [one for one in runs if one.code == code]
     have = {(one.service, one.seed) for one in runs}
     for seed in range(1, given.rounds + 1):
         for service in given.services:

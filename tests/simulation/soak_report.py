@@ -22,10 +22,10 @@ ROOT = Path(__file__).parent.parent.parent
 COUNTED = ("libs/sourcing/src", "tests/simulation")
 
 
-def code_hash(root: Path = ROOT) -> str:
+def code_hash(root: Path = ROOT, folders: Sequence[str] = COUNTED) -> str:
     """Hash of the code that counts: the engine and the simulator, their tests aside. 16 hexadecimal digits."""
     digest = hashlib.sha256()
-    files = (file for folder in COUNTED for file in (root / folder).rglob("*.py") if not file.name.startswith("test_"))
+    files = (file for folder in folders for file in (root / folder).rglob("*.py") if not file.name.startswith("test_"))
     for file in sorted(files):
         data = file.read_bytes()
         digest.update(f"{file.relative_to(root).as_posix()} {len(data)}\n".encode() + data)
@@ -99,7 +99,7 @@ class Report:
         chunks = {lane: sorted(row.chunks(lane)) for lane in row.lanes}
         _write(self._state / f"{row.code_hash}.json", json.dumps(chunks))
         rows = self._rows()
-        told = {"code": row.code_hash, "commit": _commit(), "machine": machine(), "lanes": row.lanes}
+        told = {"code": row.code_hash, "commit": commit(), "machine": machine(), "lanes": row.lanes}
         at = next((at for at, one in enumerate(rows) if one["code"] == row.code_hash), len(rows))
         rows[at : at + 1] = [told]
         _write(self._report, json.dumps({"rows": rows}, indent=1) + "\n")
@@ -155,7 +155,8 @@ def machine() -> str:
     return f"{os.cpu_count()} cores of {model}, {platform.system()}, Python {platform.python_version()}"
 
 
-def _commit() -> str:
+def commit() -> str:
+    """What is checked out, short; "unknown" where this is no repository."""
     told = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     )
