@@ -10,6 +10,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 from chapar_sourcing.ports import Row, Store, Unavailable
 
@@ -17,6 +18,9 @@ KEYS_MAX = 4_000
 """Keys whose rows are held in memory, a partition."""
 WRITE_ROWS_MAX = 2_000
 WAITING_ROWS_MAX = 20_000
+
+_Write: TypeAlias = tuple[Sequence[Row], asyncio.Future[None]]
+"""Rows, and who waits for them to be durable."""
 
 
 class Rows:
@@ -29,7 +33,7 @@ class Rows:
         self._held: OrderedDict[str, dict[str, dict[str, bytes]]] = OrderedDict()
         self._loading: dict[str, list[list[Row]]] = {}
         """Rows merged while a key is being loaded, a list for each load under way."""
-        self._waiting: list[tuple[Sequence[Row], asyncio.Future[None]]] = []
+        self._waiting: list[_Write] = []
         self._waiting_rows = 0
         self._wake = asyncio.Event()
         self._ended = False
@@ -87,28 +91,27 @@ class Rows:
             await self._write_what_waits()
         finally:
             self._ended = True
-            for _, done in self._waiting:
-                if not done.done():
-                    done.set_exception(Unavailable("ended"))
+            _tell(self._waiting, Unavailable("ended"))
 
     async def _write_what_waits(self) -> None:
         while True:
             await self._wake.wait()
             taken = self._take()
             rows = [row for batch, _ in taken for row in batch]
-            error: Unavailable | None = None
+            # Whoever waits is told, also where the end comes in the middle of the write.
+            error: Unavailable | None = Unavailable("ended")
             try:
                 async with self._writing:
                     await self._store.merge_rows(self._partition, rows)
                     self._merged(rows)
+                error = None
             except Unavailable as unavailable:
                 error = unavailable
-            for _, done in taken:
-                if not done.done():
-                    done.set_exception(error) if error is not None else done.set_result(None)
+            finally:
+                _tell(taken, error)
 
-    def _take(self) -> list[tuple[Sequence[Row], asyncio.Future[None]]]:
-        taken: list[tuple[Sequence[Row], asyncio.Future[None]]] = []
+    def _take(self) -> list[_Write]:
+        taken: list[_Write] = []
         size = 0
         while self._waiting and size < WRITE_ROWS_MAX:
             taken.append(self._waiting.pop(0))
@@ -132,6 +135,13 @@ class Rows:
             self._loading[key] = left
         else:
             del self._loading[key]
+
+
+def _tell(writes: Sequence[_Write], error: Unavailable | None) -> None:
+    """Tells everybody who still waits that it is done, or why not."""
+    for _, done in writes:
+        if not done.done():
+            done.set_exception(error) if error is not None else done.set_result(None)
 
 
 def merge(rows: dict[str, dict[str, bytes]], row: Row) -> None:

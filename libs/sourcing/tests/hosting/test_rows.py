@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 import pytest
 
@@ -92,3 +92,25 @@ async def test_more_than_may_wait_is_refused() -> None:
     async with asyncio.timeout(20):
         await waiting
     running.cancel()
+
+
+async def test_an_advance_whose_write_is_cut_short_by_the_end_is_told() -> None:
+    writing = asyncio.Event()
+
+    def stands_still(step: str, partition: int) -> Awaitable[None] | None:
+        if step != "merge_rows":
+            return None
+        writing.set()
+        return asyncio.Event().wait()
+
+    rows = Rows(0, MemoryStore(fault=stands_still))
+    running = asyncio.create_task(rows.run())
+    written = asyncio.create_task(rows.advance([Row("k", "r", {"a": b"1"})]))
+    await writing.wait()
+    waiting = asyncio.create_task(rows.advance([Row("k", "r", {"a": b"2"})]))
+    await asyncio.sleep(0)
+    running.cancel()
+    for advance in (written, waiting):
+        with pytest.raises(Unavailable):
+            async with asyncio.timeout(20):
+                await advance
