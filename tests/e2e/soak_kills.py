@@ -75,7 +75,8 @@ async def run(service: str, seed: int, kills: int, stops: int, folder: Path) -> 
     for one in recorder.operations():
         counts[isinstance(one, LookAtRoom | LookAtWallet), one.outcome] += 1
     return Run(
-        service, seed, code_hash(folders=COUNTED), commit(), kills, stops, counts[False, Outcome.OK], counts[True, Outcome.OK],
+        service, seed, code_hash(folders=COUNTED), commit(), kills, stops,
+        counts[False, Outcome.OK], counts[True, Outcome.OK],
         counts[False, Outcome.UNKNOWN], counts[False, Outcome.REFUSED] + counts[True, Outcome.REFUSED],
         round(time.monotonic() - began_s), problems,
     )  # fmt: skip
@@ -92,13 +93,14 @@ def write(report: Path, runs: list[Run]) -> None:
     lines = [
         "# Services killed and stopped under load", "",
         "Made by `python -m tests.e2e.soak_kills`; each line is one service on one fresh installation on SQLite.", "",
-        "| service | seed | commit | kill -9 | stop, continue | acknowledged writes | reads | unknown for ever | found |",
+        "| service | seed | commit | kill -9 | stop, continue | acknowledged writes | reads | unknown for ever"
+        " | found |",
         "|---|---:|---|---:|---:|---:|---:|---:|---:|",
     ]  # fmt: skip
     for one in ordered:
         lines.append(
-            f"| {one.service} | {one.seed} | {one.commit} | {one.kills} | {one.stops} | {one.acknowledged:,} | {one.reads:,}"
-            f" | {one.unknown:,} | {len(one.problems)} |"
+            f"| {one.service} | {one.seed} | {one.commit} | {one.kills} | {one.stops}"
+            f" | {one.acknowledged:,} | {one.reads:,} | {one.unknown:,} | {len(one.problems)} |"
         )
     report.with_suffix(".md").write_text("\n".join(lines) + "\n", "utf-8")
 
