@@ -163,14 +163,12 @@ class ForgetsTheFloorOfTheRing(_OnThePath):
         return push
 
 
-BUGS: tuple[Bug, ...] = (LooksBeforeItAttaches,)
+BUGS: tuple[Bug, ...] = (LooksBeforeItAttaches, DropsOldFramesInSilence, ForgetsTheFloorOfTheRing)
 UNCAUGHT: tuple[Bug, ...] = (
     BeatsWhilePublishing,
-    DropsOldFramesInSilence,
     NumbersForgottenKeysAnew,
     DatesBeatsByTheirAcknowledgement,
     CountsLapsesFromWhenItOwns,
     ReadsPastThePage,
-    ForgetsTheFloorOfTheRing,
 )
 """Bugs like the others that the simulator does not notice yet."""

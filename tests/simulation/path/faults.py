@@ -40,6 +40,10 @@ class Rates:
     client_reply_lost: float = 0.03
     client_doubled: float = 0.02
     client_late: float = 0.03
+    reader_slow: float = 0.1
+    watcher_leaves: float = 0.1
+    hang_up_lost: float = 0.3
+    """Of watchers that go: their stream is not ended at once."""
     beat_lost: float = 0.03
     beat_ack_lost: float = 0.02
     beat_slow: float = 0.04
@@ -55,5 +59,8 @@ class Rates:
         """The probabilities, each from 0 to 1, by the fault's name."""
         return asdict(self)
 
+
+EFFECTS = ("watch_resumed", "watch_reset", "watch_gap")
+"""Counted beside the faults: how watches began, and frames that were dropped and said to be."""
 
 CALM = Rates(**{rate.name: 0.0 for rate in fields(Rates)})

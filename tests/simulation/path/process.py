@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -26,11 +27,14 @@ from tests.simulation.path.stream import PathStream, Topics
 from tests.simulation.path.world import World
 
 T = TypeVar("T")
+Show = Callable[[peer.WatchResponse | str], None]
 
 SKEW_MS_MAX = 1_500
 DRIFT_MAX = 0.02
 PEER_DEADLINE = 2.0
 TICK_MS = 100
+READ_SECONDS = (0.05, 1.0)
+"""How long a slow reader of a watch takes for a frame."""
 
 
 @dataclass
@@ -171,15 +175,35 @@ class Process:
         if not self.ended:
             self.loop.create_task(_served(work, reply), name="call").add_done_callback(self._told)
 
-    def stream(self, request: peer.WatchRequest, show: Callable[[peer.WatchResponse | str], None]) -> None:
-        """Runs a watch that has arrived; `show` gets each frame, at last a reason."""
-        self.loop.call_soon(self._begin_stream, request, show)
+    def stream(self, request: peer.WatchRequest, show: Show) -> Callable[[], object]:
+        """Runs a watch that has arrived; `show` gets each frame, at last a reason. Returns what ends it."""
+        begun: list[asyncio.Task[None]] = []
 
-    def _begin_stream(self, request: peer.WatchRequest, show: Callable[[peer.WatchResponse | str], None]) -> None:
-        if not self.ended:
-            self.loop.create_task(_streamed(lambda: self.host.watch(request), show), name="watch").add_done_callback(
-                self._told
-            )
+        def begin() -> None:
+            if not self.ended:
+                begun.append(self.loop.create_task(self._streamed(request, show), name="watch"))
+                begun[0].add_done_callback(self._told)
+
+        def end() -> None:
+            for task in begun:
+                task.cancel()
+
+        self.loop.call_soon(begin)
+        return lambda: self.loop.call_soon(end)
+
+    async def _streamed(self, request: peer.WatchRequest, show: Show) -> None:
+        try:
+            async with aclosing(self.host.watch(request)) as frames:  # type: ignore[type-var]
+                async for frame in frames:
+                    show(frame)
+                    if self.world.faults.happens("reader_slow"):
+                        await asyncio.sleep(self.random.uniform(*READ_SECONDS))
+        except EngineRefused as refused:
+            show(refused.reason)
+        except (Unavailable, WatchRefused):
+            show(UNAVAILABLE)
+        else:
+            show("over")
 
     def _told(self, task: asyncio.Task[None]) -> None:
         """A call that fails otherwise than by a reason is a violation."""
@@ -203,20 +227,6 @@ async def _served(work: Callable[[], Awaitable[T]], reply: Callable[[T | str], N
         reply(UNAVAILABLE)
     else:
         reply(result)
-
-
-async def _streamed(
-    watch: Callable[[], AsyncIterator[peer.WatchResponse]], show: Callable[[peer.WatchResponse | str], None]
-) -> None:
-    try:
-        async for frame in watch():
-            show(frame)
-    except EngineRefused as refused:
-        show(refused.reason)
-    except (Unavailable, WatchRefused):
-        show(UNAVAILABLE)
-    else:
-        show("over")
 
 
 class RemoteTargets:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Container
 
+from chapar_sourcing.recent import BLOCKS_MAX
 from tests.simulation.path import checks
 from tests.simulation.path.clients import SKEWS_MS, Client
 from tests.simulation.path.faults import Rates
@@ -54,7 +55,10 @@ class _Run:
         draw = stage.random
         self._clients = [Client(stage, f"c{n}", WISHES, draw.choice(SKEWS_MS)) for n in range(CLIENTS)]
         self._clients.append(Client(stage, "reader", 2 * WISHES, 0, reads=1.0))
-        self._watchers = [Watcher(stage, key) for key in (*stage.rooms[:1], *stage.users[:2])]
+        self._watchers = [
+            Watcher(stage, key, number)
+            for number, key in enumerate((*stage.rooms[:1] * 2, *stage.users[:1] * 2, *stage.users[1:2]))
+        ]
         self._living = True
 
     def play(self) -> None:
@@ -111,7 +115,8 @@ class _Run:
                     process.drain()
         if not world.run(lambda: not any(s.processes for s in stage.services), limit=REST_SECONDS_MAX):
             raise Violation(f"no end: {[p.name for s in stage.services for p in s.processes]} still drain")
-        owners = {service.name: stage.start(service, range(service.partitions)) for service in stage.services}
+        # A digest needs a ring that reaches back to the checkpoint, which follows empty blocks from afar.
+        owners = {s.name: stage.start(s, range(s.partitions), rings=(BLOCKS_MAX,)) for s in stage.services}
         next_look = 0.0
 
         def rest() -> bool:

@@ -13,6 +13,7 @@ from chapar_sourcing.hosting import HostRules, Request, Topic
 from chapar_sourcing.owner import Outcome
 from chapar_sourcing.partitions import partition_of_id
 from chapar_sourcing.ports import Cursor, StreamEntry
+from chapar_sourcing.recent import BLOCKS_MAX, RecentBounds
 from tests.simulation.path import chat, money
 from tests.simulation.path.books import Book
 from tests.simulation.path.clients import DEADLINE_MS, Wish
@@ -35,6 +36,7 @@ STICKY = 0.85
 CARDS = "reactor/cards/"
 PAUSES = (0.2, 1.0, 3.0, 7.0)
 CUT_OFF = (1.0, 6.0)
+RINGS = (2, 5, BLOCKS_MAX)
 
 
 class Stage:
@@ -108,13 +110,18 @@ class Stage:
 
     # ---- processes
 
-    def start(self, service: Service, owned: Sequence[int]) -> Process:
-        """Starts a process that owns partitions."""
+    def start(self, service: Service, owned: Sequence[int], *, rings: Sequence[int] = RINGS) -> Process:
+        """Starts a process that owns partitions. `rings`: how many blocks it may keep at hand."""
         draw = self.random
         name = f"{service.name}-{next(self._numbers)}"
         self.directory.beats[name] = self.world.now
+        recent = RecentBounds(
+            blocks_max=draw.choice(rings), ring_frames_max=draw.choice((1, 3, 256)),
+            queue_frames_max=draw.choice((1, 3, 256)), idle_keys_max=draw.choice((0, 1, 10_000)),
+            row_keys_max=draw.choice((1, 4_000)),
+        )  # fmt: skip
         return Process(
-            self.world, name, service, owned, self.topics, self.directory,
+            self.world, name, service, owned, self.topics, self.directory, recent=recent,
             projection_documents_max=draw.choice((2, 2_000)), projection_linger_ms=draw.choice((5, 100, 600)),
             reclaim_after_ms=1_000 if service is self.money and draw.random() < 0.3 else None,
         )  # fmt: skip
@@ -135,6 +142,8 @@ class Stage:
         """What befalls a service in a moment."""
         happens, draw = self.world.faults.happens, self.random
         running = service.processes
+        for process in running:
+            self._check_alarms(process)
         awake = [p for p in running if not p.loop.paused and not p.draining]
         if running and happens("crash"):
             draw.choice(running).crash()
@@ -150,6 +159,11 @@ class Stage:
             self.world.note(f"{service.name}: the store loses {service.servers.fail_over()} writes")
         self._let_go(service)
         self._fill(service, take_over=happens("take_over"))
+
+    def _check_alarms(self, process: Process) -> None:
+        """Nothing stops for a damage that is none."""
+        if process.alarms and not self.books[process.service.name].cut:
+            raise Violation(f"{process.name} finds its log damaged, which is not: {process.alarms[0]}")
 
     def _let_go(self, service: Service) -> None:
         """Whoever was deposed everywhere and does not start anew is started anew by others."""

@@ -6,12 +6,11 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import fields
 
 import pytest
 
 from tests.simulation.path.cutting import play_cut
-from tests.simulation.path.faults import Rates
+from tests.simulation.path.faults import EFFECTS, Rates
 from tests.simulation.path.run import play
 
 SEEDS = 60
@@ -25,7 +24,7 @@ def test_the_whole_path_keeps_its_promises(first: int) -> None:
         played = play(seed)
         assert not played.violation, f"seed {seed}: {played.violation}; replay with: make sim LANE=path SEED={seed}"
         fired.update(played.fired)
-    never = [rate.name for rate in fields(Rates) if not fired[rate.name]]
+    never = [name for name in (*Rates().by_name(), *EFFECTS) if not fired[name]]
     assert not never, f"these faults never fired: {never}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
@@ -10,6 +11,7 @@ from tests.simulation.path.views import ROOM
 from tests.simulation.playing import Violation
 
 if TYPE_CHECKING:
+    from tests.simulation.path.process import Process
     from tests.simulation.path.stage import Stage
 
 AGAIN = (0.02, 0.3)
@@ -17,28 +19,28 @@ PATIENCE = (1.0, 3.0)
 
 
 class Watcher:
-    """One who watches one key."""
+    """One who watches one key; `number` tells those who watch the same one apart."""
 
-    def __init__(self, stage: Stage, key: str) -> None:
+    def __init__(self, stage: Stage, key: str, number: int) -> None:
         self._stage = stage
         self.key = key
-        self._random = stage.world.stream(f"watcher of {key}")
+        self._random = stage.world.stream(f"watcher {number} of {key}")
         self.state: dict[bytes, bytes] = {}
         """What it believes: field -> value."""
         self._cursor: peer.WatchCursor | None = None
         self._epoch = 0
         self._stream = 0
         """Number of the current stream; frames of others are not for us."""
-        self._heard_of = ""
-        self.resets = 0
-        self.resumes = 0
+        self._usual: Process | None = None
+        """Whom it asked last."""
+        self._hang_up: Callable[[], object] = lambda: None
 
     def begin(self) -> None:
         """Attaches to somebody, where the cursor stands."""
         world = self._stage.world
         self._stream += 1
         stream = self._stream
-        target = self._stage.somebody(self._stage.chat, self._random)
+        target = self._usual = self._stage.somebody(self._stage.chat, self._random, self._usual)
         if target is None:
             world.soon(*AGAIN, self.begin, self._random)
             return
@@ -59,6 +61,7 @@ class Watcher:
             if stream != self._stream:
                 return
             if isinstance(frame, str):
+                self._usual = None
                 self._again()
                 return
             first, fresh = fresh, False
@@ -73,10 +76,12 @@ class Watcher:
                     world.soon(*PATIENCE, check, self._random)
 
         world.soon(*PATIENCE, check, self._random)
-        target.stream(request, show)
+        self._hang_up = target.stream(request, show)
 
     def _again(self) -> None:
         self._stream += 1
+        if not self._stage.world.faults.happens("hang_up_lost"):
+            self._hang_up()
         self._stage.world.soon(*AGAIN, self.begin, self._random)
 
     def _take(self, frame: peer.WatchResponse, *, resumed: bool) -> None:
@@ -89,20 +94,24 @@ class Watcher:
             return
         if kind != "reset" and not self._follows(frame):
             raise Violation(f"a watcher of {self.key} stands at {self._cursor} and is shown {frame}")
-        self.resumes += resumed and kind == "hint"
         self._epoch = frame.cursor.epoch
         self._cursor = peer.WatchCursor(epoch=frame.cursor.epoch, n=frame.cursor.n)
+        fired = self._stage.world.faults.fired
+        fired["watch_reset"] += kind == "reset"
+        fired["watch_resumed"] += resumed and kind == "hint"
         if kind == "gap":
+            fired["watch_gap"] += 1
             self._cursor = None
             self._again()
             return
-        self.resets += kind == "reset"
         text = frame.reset if kind == "reset" else frame.hint
         self._stage.world.note(f"a watcher of {self.key} at {frame.cursor.epoch}.{frame.cursor.n} {kind} {text!r}")
         if self.key.startswith(ROOM):
             self._head(text, reset=kind == "reset")
         else:
             self._merge(text, reset=kind == "reset")
+        if self._stage.world.faults.happens("watcher_leaves"):
+            self._again()
 
     def _follows(self, frame: peer.WatchResponse) -> bool:
         """Hints are numbered densely within an epoch; a gap says that some are missing."""

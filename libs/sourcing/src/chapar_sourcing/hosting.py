@@ -14,6 +14,7 @@ from chapar_sourcing.domain import Domain, When
 from chapar_sourcing.owner.messages import Bounds
 from chapar_sourcing.ports import Journal, Members, Store, Stream
 from chapar_sourcing.reactions import Reaction
+from chapar_sourcing.recent import RecentBounds
 from chapar_sourcing.schema import FIRST_LEVEL
 from chapar_sourcing.sealing import KeyDestroyer
 from chapar_sourcing.view import View
@@ -47,6 +48,7 @@ class HostConfig:
     drain_ms_max: int = 10_000
     """How long an orderly shutdown waits for blocks, projections and cursors."""
     bounds: Bounds = field(default_factory=Bounds)
+    recent: RecentBounds = field(default_factory=RecentBounds)
     schema_level: int = FIRST_LEVEL
     """The level that an operator raised the logs to: claims name it, or the log's where that is higher."""
 

@@ -79,9 +79,13 @@ class OwnedPartition:
             heartbeat=heartbeat, read_policy=config.read_policy, measures=measures, on_started=self._started,
             on_applied=self._applied, on_phase=self._phase_changed, waiting_max=config.bounds.waiting_max,
         )  # fmt: skip
-        self.rows = Rows(number, ports.store)
-        self.watches = Watches(monotonic=clock.monotonic)
-        self._tail = Tail()
+        recent = config.recent
+        self.rows = Rows(number, ports.store, keys_max=recent.row_keys_max)
+        self.watches = Watches(
+            ring_max=recent.ring_frames_max, queue_max=recent.queue_frames_max, idle_max=recent.idle_keys_max,
+            monotonic=clock.monotonic,
+        )  # fmt: skip
+        self._tail = Tail(blocks_max=recent.blocks_max)
         self._followers = Followers(
             shell=self.shell, tail=self._tail, config=config, ports=ports, rules=rules, clock=clock,
             measures=measures, targets=targets, read=self.read_for_reaction,

@@ -13,9 +13,8 @@ from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 from chapar_sourcing.ports import Row, Store, Unavailable
+from chapar_sourcing.recent import ROW_KEYS_MAX
 
-KEYS_MAX = 4_000
-"""Keys whose rows are held in memory, a partition."""
 WRITE_ROWS_MAX = 2_000
 WAITING_ROWS_MAX = 20_000
 
@@ -26,7 +25,7 @@ _Write: TypeAlias = tuple[Sequence[Row], asyncio.Future[None]]
 class Rows:
     """The rows of one partition."""
 
-    def __init__(self, partition: int, store: Store, *, keys_max: int = KEYS_MAX) -> None:
+    def __init__(self, partition: int, store: Store, *, keys_max: int = ROW_KEYS_MAX) -> None:
         self._partition = partition
         self._store = store
         self._keys_max = keys_max

@@ -19,8 +19,8 @@ from chapar_sourcing.fold import FoldState, LogDamaged, Verdict, chained, fold
 from chapar_sourcing.ports import Journal, JournalRecord, OffsetOutOfRange
 from chapar_sourcing.positions import NOWHERE, Position
 from chapar_sourcing.pulse import Pulse
+from chapar_sourcing.recent import BLOCKS_MAX
 
-BLOCKS_MAX = 1_024
 BYTES_MAX = 8 * 1024 * 1024
 WAIT_MS_MAX = 1_000
 

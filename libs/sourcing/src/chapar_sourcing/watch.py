@@ -14,14 +14,11 @@ from collections.abc import AsyncIterator, Callable
 
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar_sourcing.hosting import Detach
+from chapar_sourcing.recent import IDLE_KEYS_MAX, QUEUE_FRAMES_MAX, RING_FRAMES_MAX
 from chapar_sourcing.refusing import OVERLOADED, EngineRefused
 
-RING_FRAMES_MAX = 256
 RING_SECONDS_MAX = 60.0
 """Older frames are shown to nobody who comes back: what was sealed may be erased since."""
-QUEUE_FRAMES_MAX = 256
-IDLE_KEYS_MAX = 10_000
-"""Keys nobody watches whose frames are kept for those who come back."""
 WATCHERS_MAX = 50_000
 
 
@@ -86,13 +83,13 @@ class _Subject:
         self.first = n
         self.ring: deque[tuple[float, peer.WatchResponse]] = deque()
         self.watchers: dict[Watcher, None] = {}
+        """In order of attachment."""
 
     def drop_until(self, moment: float, frames_max: int) -> None:
         """Drops frames of before a moment, and the oldest of too many."""
         while self.ring and (self.ring[0][0] < moment or len(self.ring) > frames_max):
             self.ring.popleft()
             self.first += 1
-        """In order of attachment."""
 
 
 class Watches:
