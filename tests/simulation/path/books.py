@@ -148,6 +148,8 @@ class Book:
 
     def cursor_moves(self, partition: int, follower: str, cursor: Cursor) -> None:
         """A cursor is about to be written: everything up to it must be done."""
+        if partition in self.cut:
+            return
         duties = self.duties.get((partition, follower), [])
         position = tuple(cursor.position)
         while duties and duties[0].place <= position:

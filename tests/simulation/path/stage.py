@@ -194,11 +194,13 @@ class Stage:
         service = target.service
         partition = partition_of_id(request.body.key, service.partitions)  # type: ignore[attr-defined]
         outcome = await target.host.submit(partition, replace(request, deadline_ms=target.host.now_ms + DEADLINE_MS))
-        if partition in self.books[service.name].cut:
-            if outcome.entry is not None and not outcome.replayed:
+        book = self.books[service.name]
+        if partition in book.cut:
+            landed_before = (request.actor.user, request.request_id) in book.entries
+            if outcome.entry is not None and not outcome.replayed and not landed_before:
                 raise Violation(f"{target.name} decides upon a log that was cut: {request.body}")
             return outcome
-        self.books[service.name].answered(request.actor.user, request.request_id, outcome)
+        book.answered(request.actor.user, request.request_id, outcome)
         return outcome
 
     def learned(self, wish: Wish) -> None:
