@@ -19,6 +19,7 @@ from chapar_sourcing.hosting import ReadPolicy, Request
 from chapar_sourcing.measures import Measures
 from chapar_sourcing.owner import (
     Alarm,
+    AlarmRaised,
     Append,
     Applied,
     Command,
@@ -88,7 +89,8 @@ class OwnerShell:
         self._waiting_max = waiting_max
         self._inbox: deque[Input] = deque()
         self._taken = 0
-        self._told_off = False
+        self._time_passed = self._told_off = False
+        """Whether the owner is to be told that time has passed, and whether it was told that the clock is off."""
         self._compared_ms = 0
         """When a block was asked for whose acknowledgement tells whether the clock is still off."""
         self._admission = Admission(owner.bounds.entries_max)
@@ -129,7 +131,7 @@ class OwnerShell:
             return False
         owner = self.owner
         busy = not self.owning or owner.undurable or owner.waiting > 0 or owner.eviction.crowded
-        return busy or self.clock_is_off or self._told_off or (self._taking and self._timer_is_due())
+        return busy or self.clock_is_off or (self._taking and self._timer_is_due())
 
     @property
     def clock_is_off(self) -> bool:
@@ -138,10 +140,10 @@ class OwnerShell:
 
     def tick(self) -> None:
         """Tells the owner that time has passed."""
-        self._told_off = self.clock_is_off
-        self._put(Tick(self._heartbeat.sent_ms, draining=not self._taking, clock_is_off=self._told_off))
+        self._time_passed = True
+        self._wake.set()
         now_ms = self._clock.now_ms()
-        if self._told_off and self.owning and now_ms >= self._compared_ms + COMPARE_CLOCKS_MS:
+        if self.clock_is_off and self.owning and now_ms >= self._compared_ms + COMPARE_CLOCKS_MS:
             self._compared_ms = now_ms
             self._put(ConfirmRequested(_NOBODY, append=True))
 
@@ -275,9 +277,10 @@ class OwnerShell:
         await self._handled.until(lambda: self._taken >= number)
 
     def raise_alarm(self, reason: str) -> None:
-        """Notes that the log or the store cannot be trusted."""
-        self._measures.count("alarms")
-        self.alarm = self.alarm or reason
+        """The log or the store cannot be trusted: nothing more is decided, what waits and what is due included."""
+        if not self.alarm:
+            self.alarm = reason
+            self._put(AlarmRaised(reason))
 
     async def drain(self) -> None:
         """Takes no more commands and returns when all that was taken is durable or refused."""
@@ -320,6 +323,11 @@ class OwnerShell:
 
     def _turn(self) -> None:
         now_ms = self._clock.now_ms()
+        if self._time_passed or self.clock_is_off is not self._told_off:
+            # Told before what came with the news: by a clock that is off nothing is decided, not even once.
+            self._time_passed, self._told_off = False, self.clock_is_off
+            tick = Tick(self._heartbeat.sent_ms, draining=not self._taking, clock_is_off=self._told_off)
+            self._perform(self.owner.handle(tick, now_ms))
         for _ in range(min(len(self._inbox), TURN_INPUTS_MAX)):
             given = self._inbox.popleft()
             self._taken += 1
@@ -357,7 +365,8 @@ class OwnerShell:
                     self._on_phase(effect)
                     self.phase_changed.beat()
                 case Alarm():
-                    self.raise_alarm(effect.reason)
+                    self._measures.count("alarms")
+                    self.alarm = self.alarm or effect.reason
 
     def _timer_failed(self, effect: TimerFailed) -> None:
         """Loudly: nobody waits for a timer who could be told."""

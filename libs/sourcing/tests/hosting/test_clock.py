@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
+from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.adapters.memory import MemoryJournal
 from chapar_sourcing.clock import ManualClock, OwnerClock, SystemClock
 from chapar_sourcing.hosting import HostPorts
@@ -116,3 +120,30 @@ async def test_an_owner_whose_clock_is_off_decides_nothing_until_it_is_right_aga
         off_ms = 0
         await eventually(lambda: process.host.ready)
         await process.write(book_at(0), "again")
+
+
+class FastClock(SystemClock):
+    """A machine's clock that is an hour ahead."""
+
+    def now_ms(self) -> int:
+        return super().now_ms() + HOUR_MS
+
+
+def blocks_of(world: World, partition: int) -> Sequence[journal.Block]:
+    """The blocks of a partition's log."""
+    records = [journal.Record.FromString(record.data) for record in world.log.records.get(partition, ())]
+    return [record.block for record in records if record.HasField("block")]
+
+
+async def test_a_machine_that_starts_an_hour_fast_decides_nothing_and_leaves_the_clock_of_the_log_alone() -> None:
+    world = World()
+    ports = world.ports()
+    ports = HostPorts(MemoryJournal(world.log, now_ms=SystemClock().now_ms), ports.store, ports.members, ports.stream)
+    async with running(world, ports=ports, wait_ready=False, clock=FastClock()) as process:
+        early = asyncio.create_task(process.write(book_at(0), "sent before anything was known of the clock"))
+        await eventually(lambda: len(blocks_of(world, 0)) > 1)
+        blocks = blocks_of(world, 0)
+        assert not early.done()
+        assert [len(block.entries) for block in blocks] == [0] * len(blocks), "they only compare the clocks"
+        assert max(block.time_ms for block in blocks) <= SystemClock().now_ms()
+        early.cancel()

@@ -106,3 +106,16 @@ async def test_timers_wait_while_the_store_cannot_be_read() -> None:
             await asked.wait()
         away.clear()
         await rung(process, book, "late")
+
+
+async def test_after_an_alarm_that_somebody_else_raised_no_timer_is_decided() -> None:
+    world, damaged, sound = World(), book_at(1), book_at(2)
+    async with running(world, rules=RULES) as process:
+        await set_alarm(process, damaged, "never", 100)
+        await set_alarm(process, sound, "wake up", 200)
+        process.host.raise_alarm(1, "a client has seen more of this log than there is")
+        known = world.log.ends[1]
+        await rung(process, sound, "wake up")
+        assert world.log.ends[1] == known
+        assert process.measures.counters["alarms"] == 1
+        assert process.host.health()[1].phase == "alarmed"

@@ -7,6 +7,7 @@ randomness, I/O. The asyncio shell (`chapar_sourcing.shell`) and the simulator f
 from chapar_sourcing.owner.core import Owner
 from chapar_sourcing.owner.messages import (
     Alarm,
+    AlarmRaised,
     Append,
     AppendFailed,
     AppendSucceeded,
@@ -42,6 +43,7 @@ from chapar_sourcing.owner.messages import (
 
 __all__ = [
     "Alarm",
+    "AlarmRaised",
     "Append",
     "AppendFailed",
     "AppendSucceeded",

@@ -50,6 +50,10 @@ class Commits:
             if block is not None:
                 yield from block.changes
 
+    def newest_ms(self, fold: FoldState) -> int:
+        """The clock of the newest block, durable or not."""
+        return max([fold.time_ms, *(block.time_ms for block in (self.pending, self.in_flight) if block is not None)])
+
     def open(self, now_ms: int) -> Block:
         """The block that fills. Its clock is that of its first entry; `now_ms` never goes back."""
         if self.pending is None:

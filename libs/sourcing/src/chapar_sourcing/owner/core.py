@@ -24,6 +24,7 @@ from chapar_sourcing.owner.claims import Standing
 from chapar_sourcing.owner.intake import refused
 from chapar_sourcing.owner.messages import (
     Alarm,
+    AlarmRaised,
     Append,
     AppendFailed,
     AppendSucceeded,
@@ -113,6 +114,8 @@ class Owner(OwnerState):
             case HeartbeatLapsed():
                 self._lapsed = self.phase is OwnerPhase.OWNING
                 self._claim_after_lapse()
+            case AlarmRaised():
+                raise LogDamaged(given.reason)
             case Started():
                 self._start(given)
 

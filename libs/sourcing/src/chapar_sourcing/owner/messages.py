@@ -99,6 +99,13 @@ class HeartbeatLapsed:
 
 
 @dataclass(frozen=True, slots=True)
+class AlarmRaised:
+    """Somebody else has proof that the log or the store contradicts what is known: nothing more may be decided."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """The first input: what the store says."""
 
@@ -226,6 +233,7 @@ Input: TypeAlias = (
     | LoadTimersFailed
     | CheckpointConfirmed
     | HeartbeatLapsed
+    | AlarmRaised
     | Tick
     | Flush
 )

@@ -158,7 +158,10 @@ class OwnerState:
 
     @property
     def _now_ms(self) -> int:
-        """The time of decisions: the own clock, and never behind the log."""
+        """The time of decisions: the own clock, and never behind the log; nobody's but that of the newest block while
+        the own clock cannot be believed."""
+        if self._clock_is_off:
+            return self._commits.newest_ms(self.fold)
         return max(self._here_ms, self.fold.time_ms)
 
     def _say(self, effect: Effect) -> None:
