@@ -107,6 +107,37 @@ async def read_store(path: Path, broken: Broken) -> Content:
         await store.close()
 
 
+async def fill_lists(path: Path, broken: Broken, acknowledged: Acknowledged = lambda _: None) -> tuple[Any, Content]:
+    """A store that is all keys: nearly every byte of it says what something is found by."""
+    store = await SqliteStore.open(path, broken=broken)
+    for number in range(RECORDS):
+        key = Key("thing", f"parent {number % 3}", f"{number:05d}")
+        await store.write_documents(0, [DocumentWrite(key, Position(number, 0), None if number % 10 == 9 else b"", 0)])
+        await store.merge_rows(0, [Row(f"key {number % 6}", f"row {number}", {"field": b""})])
+        acknowledged(number)
+    return store, await _lists(store)
+
+
+async def read_lists(path: Path, broken: Broken) -> Content:
+    store = await SqliteStore.open(path, broken=broken)
+    try:
+        return await _lists(store)
+    finally:
+        await store.close()
+
+
+async def _lists(store: SqliteStore) -> Content:
+    """What is read as a whole, where something hidden leaves no gap: groups of documents, rows of keys."""
+    content: Content = {}
+    for parent in (f"parent {number}" for number in range(3)):
+        content[parent, "up"] = await store.scan(0, "thing", parent, at_least=-1)
+        content[parent, "down"] = await store.scan(0, "thing", parent, at_least=-1, descending=True)
+        content[parent, "within"] = await store.scan(0, "thing", parent, at_least=-1, after="00010", before="00040")
+    for key in (f"key {number}" for number in range(6)):
+        content[key] = await store.rows(0, key)
+    return content
+
+
 async def fill_keys(path: Path, broken: Broken, acknowledged: Acknowledged = lambda _: None) -> tuple[Any, Content]:
     keys = await SqliteKeyStore.open(path, broken=broken)
     content: Content = {}
@@ -159,6 +190,12 @@ KINDS: dict[str, tuple[Fill, Fill]] = {
     "keys": (fill_keys, read_keys),
     "stream": (fill_stream, read_stream),
 }
+LISTS = "lists"
+
+
+def functions_of(kind: str) -> tuple[Fill, Fill]:
+    """How a file of a kind is filled and read."""
+    return (fill_lists, read_lists) if kind == LISTS else KINDS[kind]
 
 
 def key_of(kind: str, number: int) -> object:
@@ -190,7 +227,7 @@ class Original:
 
 async def make_original(folder: Path, kind: str, *, crashed: bool) -> Original:
     """Fills a file; where it is to look crashed it is copied while it is open."""
-    port, content = await KINDS[kind][0](folder / "open" / "file.db", Broken())
+    port, content = await functions_of(kind)[0](folder / "open" / "file.db", Broken())
     left = folder / "open"
     if crashed:
         left = folder / "crashed"
@@ -203,7 +240,7 @@ async def read_again(original: Original, path: Path) -> tuple[str, Content]:
     """Opens a harmed file and reads all there is: (what was said of it, what was read)."""
     broken = Broken()
     try:
-        content = await KINDS[original.kind][1](path, broken)
+        content = await functions_of(original.kind)[1](path, broken)
     except (FileRefused, Unavailable, OffsetOutOfRange) as error:
         return broken.said or str(error), {}
     return broken.said, content

@@ -6,12 +6,13 @@ A flip anywhere either changes nothing that is read, or is named; never is somet
 from __future__ import annotations
 
 import random
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from .damage import KINDS, Original, make_original, read_again
+from .damage import KINDS, LISTS, Original, make_original, read_again
 
 ROUNDS = 150
 """Of each kind of file and each way it was left; with seeds, so that each is the same everywhere."""
@@ -56,6 +57,24 @@ async def test_a_flipped_byte_in_the_file_is_named_or_changes_nothing(kind: str,
         shutil.rmtree(tmp_path / "copy")
     assert named > ROUNDS / 10, (named, unchanged)
     print(f"{kind}: {named} named, {unchanged} without effect")
+
+
+async def test_a_flipped_byte_in_a_key_hides_nothing_from_a_list(tmp_path: Path) -> None:
+    """A row of another key stands where the old one was: a list must not end there, nor begin behind it."""
+    original = await make_original(tmp_path / "original", LISTS, crashed=False)
+    named = 0
+    for seed in range(ROUNDS):
+        chance = random.Random(seed)
+        path = original.copied(tmp_path / "copy")
+        content = bytearray(path.read_bytes())
+        key = chance.choice(list(re.finditer(rb"parent \d\d{5}|key \drow", content)))
+        content[chance.randrange(*key.span())] ^= chance.randrange(1, 256)
+        path.write_bytes(content)
+        said, found = await read_again(original, path)
+        assert said or differences(original, found) == [], f"seed {seed}, {key}"
+        named += bool(said)
+        shutil.rmtree(tmp_path / "copy")
+    assert named > ROUNDS / 2
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -30,6 +30,7 @@ from chapar_sourcing.adapters.sqlite._tables import (
     read_cursors,
     read_document,
     read_documents,
+    read_group,
     read_rows,
 )
 from chapar_sourcing.adapters.sqlite._writes import end_process
@@ -148,16 +149,12 @@ class SqliteStore:
         after: str = "", before: str | None = None, descending: bool = False, limit: int = 100,
     ) -> Sequence[tuple[Key, Stored]]:  # fmt: skip
         """Live documents of one group."""
-        where = "partition = ? AND kind = ? AND parent = ? AND id > ? AND data IS NOT NULL"
-        values: list[object] = [kind, parent, after]
-        if before is not None:
-            where += " AND id < ?"
-            values.append(before)
-        order = "DESC" if descending else "ASC"
 
         def query(connection: sqlite3.Connection) -> list[tuple[Key, Stored]]:
             shelf = self._fresh(connection, partition, at_least)
-            return read_documents(connection, f"WHERE {where} ORDER BY id {order} LIMIT ?", (shelf, *values, limit))
+            return read_group(
+                connection, shelf, kind, parent, after=after, before=before, descending=descending, limit=limit
+            )
 
         return await self._database.read(query)
 
