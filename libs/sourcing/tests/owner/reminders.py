@@ -15,7 +15,7 @@ from .accounts import Account, Accounts, Note, account_key
 
 def remind(name: str, *due_ms: int, then: str = "add") -> StringValue:
     """Sets reminders for an account. What they do when they are due: "add" to it; be "refused"; be accepted and "keep"
-    the timer; "fail"."""
+    the timer, or set it "again"; "fail"."""
     return _command(set=name, due=list(due_ms), then=then)
 
 
@@ -57,6 +57,8 @@ class Reminders(Accounts):
         assert now_ms >= wish["due"], "nothing fires before it is due"
         if wish["then"] == "refused":
             return Refused("REASON_NOT_YET")
+        if wish["then"] == "again":
+            return [remind(wish["ring"], wish["due"], then="again")]
         account = documents.get(account_key(wish["ring"]))
         count = account.count if isinstance(account, Account) else 0
         return [_command(rang=wish["ring"], due=wish["due"], number=count + 1, then=wish["then"])]

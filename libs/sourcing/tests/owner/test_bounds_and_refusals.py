@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from chapar_sourcing.owner import Bounds
+from chapar.sourcing.journal.v1 import journal_pb2 as journal
+from chapar_sourcing.domain import DOCUMENT_BYTES_MAX, encode
+from chapar_sourcing.owner import Bounds, CommandReceived
+from chapar_sourcing.owner.deciding import TooLarge, encoded
 
-from .accounts import Accounts, add, fail_in, hole, need_all, refuse
-from .rig import NOW_MS, owning, successor
+from .accounts import Accounts, Note, add, fail_in, hole, need_all, nothing, refuse
+from .rig import NOW_MS, Rig, owning, successor
 
 
 def test_a_full_waiting_room_refuses() -> None:
@@ -142,6 +147,8 @@ def test_a_load_that_fails_is_asked_for_again_on_a_tick() -> None:
     rig.fail_load()
     assert not rig.loads
     rig.tick()
+    rig.tick()
+    assert len(rig.loads) == 1, "once for each failure"
     rig.load()
     rig.flush()
     rig.land()
@@ -244,3 +251,70 @@ def test_needing_too_many_documents_is_a_bug() -> None:
     ticket = rig.send(need_all(["a", "b", "c"]))
     assert rig.reason(ticket) == "BUG"
     assert not rig.loads
+
+
+# ---- bounds to the byte
+
+
+def test_an_entry_may_be_as_large_as_its_bound() -> None:
+    size = _entry_bytes(owning())
+    assert _entry_bytes(owning(bounds=Bounds(entry_bytes_max=size))) == size
+    rig = owning(bounds=Bounds(entry_bytes_max=size - 1))
+    assert rig.done(add("a", text="text")).reason == "REASON_ENTRY_TOO_LARGE"
+
+
+def _entry_bytes(rig: Rig) -> int:
+    entry = rig.done(add("a", text="text")).entry
+    assert entry is not None
+    return entry.ByteSize()
+
+
+def test_a_document_may_be_as_large_as_its_bound() -> None:
+    frame = len(encode(Note("x" * 60_000))) - 60_000
+    largest = Note("x" * (DOCUMENT_BYTES_MAX - frame))
+    assert encoded(largest) == encode(largest)
+    with pytest.raises(TooLarge):
+        encoded(Note(largest.text + "x"))
+
+
+def test_small_entries_fill_a_block_no_further_than_its_bound() -> None:
+    """What frames an entry counts, too."""
+    rig = owning(bounds=Bounds(block_bytes_max=2_000))
+    for _ in range(60):
+        rig.send(nothing("a"))
+    rig.load_all()
+    rig.flush()
+    assert 1_700 < journal.Block(entries=rig.block().entries).ByteSize() <= 2_000
+
+
+def test_an_entry_that_is_larger_than_a_block_may_be_has_one_for_itself() -> None:
+    rig = owning(bounds=Bounds(block_bytes_max=1_000, entry_bytes_max=4_000))
+    assert rig.done(add("a", text="x" * 2_000)).reason == ""
+    assert rig.count("a") == 1
+
+
+def test_an_accepted_command_without_events_is_not_mistaken_for_a_refused_one() -> None:
+    rig = owning()
+    entry = rig.done(nothing("a")).entry
+    assert entry is not None
+    assert entry.WhichOneof("outcome") == "events"
+
+
+# ---- sealed content
+
+
+def test_what_was_sealed_too_early_is_made_again() -> None:
+    rig = owning()
+    for late_ms, reason in ((-1, None), (0, "SEALED_TOO_EARLY")):
+        command = replace(rig.command(add("a")), sealed_until_ms=NOW_MS - late_ms)
+        rig.give(CommandReceived(command))
+        assert rig.reason(command.ticket) == reason
+
+
+def test_a_repetition_is_answered_however_long_ago_it_was_sealed() -> None:
+    rig = owning()
+    request_id = rig.new_id()
+    first = rig.done(add("a"), request_id=request_id)
+    again = replace(rig.command(add("a"), request_id=request_id), sealed_until_ms=NOW_MS)
+    rig.give(CommandReceived(again))
+    assert (rig.outcome(again.ticket).replayed, rig.outcome(again.ticket).position) == (True, first.position)

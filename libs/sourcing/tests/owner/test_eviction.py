@@ -140,6 +140,20 @@ def test_a_command_that_needs_more_than_memory_may_hold_is_decided() -> None:
     assert rig.owner.resident == 2
 
 
+def test_what_a_command_has_loaded_stays_while_it_waits_for_the_rest() -> None:
+    rig = owning(bounds=Bounds(documents_max=0))
+    rig.done(add("a"))
+    projected(rig)
+    ticket = rig.send(need_all(["a", "b"]))
+    for _ in range(3):
+        rig.tick()
+    rig.load()
+    assert not rig.loads, "nothing is missing any more"
+    rig.flush()
+    rig.land()
+    assert rig.reason(ticket) == ""
+
+
 def test_what_changed_while_it_was_loaded_stays_until_the_load_is_answered() -> None:
     rig = owning(bounds=NONE)
     rig.done(nothing("a"))
@@ -188,6 +202,20 @@ def test_what_changed_while_somebody_reads_stays_until_they_have_read() -> None:
         assert known(rig, "a", "b") == ["a", "b"]
     settled(rig)
     assert known(rig, "a", "b") == []
+
+
+def test_a_crowd_far_beyond_the_bounds_leaves_within_a_few_sweeps() -> None:
+    rig = owning(bounds=FEW)
+    for number in range(1_200):
+        rig.send(nothing(f"n{number}"))
+    while rig.owner.undurable or rig.loads:
+        rig.load_all()
+        rig.flush()
+        rig.land()
+    assert (rig.owner.resident, rig.owner.answers_held) == (1_200, 1_200)
+    settled(rig)
+    rig.tick()
+    assert (rig.owner.resident, rig.owner.answers_held) == (2, 2)
 
 
 # ---- taking over

@@ -133,6 +133,11 @@ def test_a_block_whose_claim_is_missing_is_an_alarm(state: FoldState) -> None:
             verdict(state, missing)
 
 
+def test_a_block_of_nobody_is_an_alarm_in_a_log_that_nobody_claimed() -> None:
+    with pytest.raises(LogDamaged, match="whose claim is not in this log"):
+        verdict(FoldState(), block(FoldState(), epoch=0, writer=b""))
+
+
 def test_a_block_that_leaves_one_out_is_an_alarm() -> None:
     state = grown(1)
     with pytest.raises(LogDamaged, match="follows block 1"):

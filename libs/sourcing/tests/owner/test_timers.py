@@ -368,7 +368,7 @@ def test_a_deposed_owner_fires_nothing() -> None:
 
 
 def test_what_fails_is_not_written_and_tried_again_ever_less_often() -> None:
-    for then, reason in (("refused", "REASON_NOT_YET"), ("keep", "BUG"), ("fail", "BUG")):
+    for then, reason in (("refused", "REASON_NOT_YET"), ("keep", "BUG"), ("again", "BUG"), ("fail", "BUG")):
         rig = timed()
         rig.done(remind("a", DUE_MS, then=then))
         before = len(rig.log.records)
@@ -394,3 +394,46 @@ def test_a_timer_that_fails_keeps_no_other_from_firing() -> None:
     rig.now_ms = DUE_MS + 1
     settle(rig, ticks=2)
     assert rig.count("b") == 1
+
+
+def test_the_refusal_of_a_timer_is_not_journaled_where_others_are() -> None:
+    rig = owning(domain=Reminders(journals_refusals=True))
+    rig.tick()
+    rig.page()
+    rig.done(remind("a", DUE_MS, then="refused"))
+    before = len(rig.log.records)
+    rig.now_ms = DUE_MS
+    settle(rig)
+    assert [failed.reason for failed in rig.seen(TimerFailed)] == ["REASON_NOT_YET"]
+    assert len(rig.log.records) == before
+
+
+# ---- what is asked of the store
+
+
+def test_a_timer_that_memory_knows_is_fired_without_asking_the_store() -> None:
+    rig = timed()
+    rig.done(remind("a", DUE_MS))
+    rig.done(add("a"))
+    rig.now_ms = DUE_MS
+    rig.tick()
+    assert not rig.loads
+    rig.flush()
+    assert [entry.actor.system for entry in rig.block().entries] == ["accounts"]
+
+
+def test_a_due_timer_stays_in_memory_until_its_turn() -> None:
+    rig = timed(bounds=Bounds(documents_max=0, entries_max=1))
+    rig.done(remind("a", DUE_MS))
+    rig.done(add("b"))
+    rig.now_ms = DUE_MS
+    rig.send(add("b"))
+    rig.tick()
+    while rig.project():
+        pass
+    for _ in range(3):
+        rig.tick()
+    assert rig.owner.peek(reminder_key("a", DUE_MS))[0]
+    rig.flush()
+    rig.land()
+    assert not [key for load in rig.loads for key in load.keys if key == reminder_key("a", DUE_MS)]
