@@ -93,13 +93,20 @@ class Lane:
     async def _send(self, batch: Sequence[Item]) -> int:
         """Sends a batch once and says how many of its first items are dealt with."""
         commands = [i.parcel for i in batch if isinstance(i.parcel, peer.SubmittedCommand)]
+        advances = [i.parcel for i in batch if isinstance(i.parcel, peer.Advance)]
         try:
-            if commands:
-                return self._judged(await self._targets.submit(self._target, commands))
-            await self._targets.advance(self._target, [i.parcel for i in batch if isinstance(i.parcel, peer.Advance)])
+            if advances:
+                await self._targets.advance(self._target, advances)
+                return len(batch)
+            reasons = await self._targets.submit(self._target, commands)
         except (Unavailable, EngineRefused):
             return 0
-        return len(batch)
+        except Exception:
+            # The target's rules fail at a command: a bug, which may end nobody else. It waits for what mends it.
+            self._measures.count("reactor_failures", reactor=self._name)
+            log.exception("%s: partition %d fails at a command", self._name, self._target)
+            return 0
+        return self._judged(reasons)
 
     def _judged(self, reasons: Sequence[str]) -> int:
         for place, reason in enumerate(reasons):

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
+from chapar_sourcing.fold import LogDamaged
 from chapar_sourcing.ports import Cursor
 from chapar_sourcing.positions import NOWHERE
 from chapar_sourcing.reactions import Source
-from chapar_sourcing.stream_reader import StreamReader
+from chapar_sourcing.stream_reader import StreamEvent, StreamReader
 from chapar_sourcing.tail import BlockReader, ValidBlock
 
 
@@ -89,7 +90,7 @@ class StreamSource:
         """The next events of the stream."""
         return [
             Arrival(
-                self._event_type.FromString(found.record.event),
+                self._parsed(found),
                 Source(
                     topic=self._topic,
                     partition=self._partition,
@@ -102,3 +103,9 @@ class StreamSource:
             )
             for found in await self._reader.next()
         ]
+
+    def _parsed(self, found: StreamEvent) -> Message:
+        try:
+            return self._event_type.FromString(found.record.event)
+        except DecodeError:
+            raise LogDamaged(f"{self._topic}/{self._partition}: the event {found.position} cannot be read") from None

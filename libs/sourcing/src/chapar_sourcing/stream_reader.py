@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from google.protobuf.message import DecodeError
+
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.clock import Clock
 from chapar_sourcing.fold import LogDamaged
@@ -55,7 +57,8 @@ class StreamReader:
         """The newest time that a beat or an event carried."""
 
     async def next(self, records_max: int = 200) -> Sequence[StreamEvent]:
-        """The next events, at least one; waits for them. Raises `Unavailable`, and `LogDamaged` on a lasting hole."""
+        """The next events, at least one; waits for them. Raises `Unavailable`, and `LogDamaged` on a lasting hole
+        or a record that is none."""
         if not self._opened:
             await self._open()
         assert self._next is not None, "an open reader knows where it stands"
@@ -82,7 +85,10 @@ class StreamReader:
 
     def _taken(self, offset: int, data: bytes) -> StreamEvent | None:
         self._next = offset + 1
-        record = journal.StreamRecord.FromString(data)
+        try:
+            record = journal.StreamRecord.FromString(data)
+        except DecodeError:
+            raise LogDamaged(f"{self._topic}/{self._partition} cannot be read at offset {offset}") from None
         if not record.HasField("position"):
             self.beat_time_ms = max(self.beat_time_ms, record.time_ms)
             return None

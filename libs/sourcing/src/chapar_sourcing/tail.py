@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.fold import FoldState, LogDamaged, Verdict, chained, fold
@@ -23,6 +23,8 @@ from chapar_sourcing.recent import BLOCKS_MAX
 
 BYTES_MAX = 8 * 1024 * 1024
 WAIT_MS_MAX = 1_000
+
+MessageT = TypeVar("MessageT", bound=Message)
 
 
 @dataclass(slots=True)
@@ -50,13 +52,13 @@ class ValidBlock:
         return Position(self.offset, sum(len(e.events.events) for e in self.block.entries) - 1)
 
     def events(self, event_type: type[Message]) -> Sequence[EventAt]:
-        """Its events in order, parsed once."""
+        """Its events in order, parsed once. Raises `LogDamaged` for one that is none."""
         if self._events is None:
             found: list[EventAt] = []
             for entry in self.block.entries:
                 for data in entry.events.events:
                     place = Position(self.offset, len(found))
-                    found.append(EventAt(event_type.FromString(data), place, entry.request_id, entry.trace_parent))
+                    found.append(EventAt(_parsed(event_type, data, place), place, entry.request_id, entry.trace_parent))
             self._events = found
         return self._events
 
@@ -172,7 +174,7 @@ class BlockReader:
         if not records or records[0].offset != position.offset:
             raise LogDamaged(f"a cursor names offset {position.offset}, where there is no record")
         data = records[0].data
-        record = journal.Record.FromString(data)
+        record = _parsed(journal.Record, data, position)
         if record.WhichOneof("kind") != "block" or chained(record.block.previous_hash, data) != digest:
             raise LogDamaged(f"a cursor at offset {position.offset} has read another log")
         self._state = _state_after(position.offset, record.block, digest)
@@ -206,6 +208,13 @@ class BlockReader:
             if verdict is Verdict.BLOCK:
                 found.append(ValidBlock(record.offset, parsed.block, self._state.hash))
         return found
+
+
+def _parsed(kind: type[MessageT], data: bytes, place: Position) -> MessageT:
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise LogDamaged(f"what the log holds at {place.offset}/{place.event_index} cannot be read") from None
 
 
 def _state_after(offset: int, block: journal.Block, digest: bytes) -> FoldState:

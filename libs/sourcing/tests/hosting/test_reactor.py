@@ -346,3 +346,32 @@ async def test_what_goes_to_a_partition_that_was_lost_goes_to_whoever_took_it_ov
         assert (await process.write(book_at(1), "finds out")).reason == NOT_OWNER
         await process.write(book_at(0), "on its way", forward=book_at(1))
         await eventually(lambda: gate.rows.get(1) == [book_at(0)] and len(gate.commands.get(1, [])) == 1)
+
+
+class Flawed(Notebook):
+    """Rules that fail at one book as long as it is named."""
+
+    flawed = ""
+
+    def decide(self, documents: Documents, command: Any, now_ms: int) -> Sequence[Any] | Refused:
+        if command.book == self.flawed:
+            raise ZeroDivisionError
+        return super().decide(documents, command, now_ms)
+
+
+async def test_a_command_at_which_the_rules_fail_waits_and_ends_nobody() -> None:
+    domain, here, flawed, sound = Flawed(), book_at(0), book_at(2), book_at(3)
+    domain.flawed = flawed
+    reaction = Forwarding(creation=False, rows=False)
+    async with running(World(), rules=HostRules(domain, reactions=[reaction])) as process:
+        for there in (flawed, sound):
+            await process.write(here, f"to {there}", forward=there)
+
+        async def arrived(book: str) -> bool:
+            return process.task.done() or await process.texts(book) == [f"to {book}"]
+
+        await eventually(lambda: process.task.done() or process.measures.counters["reactor_failures"] > 1)
+        await eventually(lambda: arrived(sound))
+        assert not process.task.done()
+        domain.flawed = ""
+        await eventually(lambda: arrived(flawed))

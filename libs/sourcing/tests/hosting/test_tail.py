@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.adapters.memory import MemoryJournal
 from chapar_sourcing.fold import FoldState, LogDamaged, Verdict, fold
 from chapar_sourcing.positions import NOWHERE, Position
@@ -102,3 +103,17 @@ async def test_the_ring_is_bounded_in_blocks_and_bytes() -> None:
     held = by_bytes.after(by_bytes.floor, 100)
     assert held is not None
     assert 1 <= len(held) <= 2
+
+
+async def test_a_cursor_at_what_is_no_record_is_damage() -> None:
+    world = World()
+    world.log.append(0, b"\xff\xff")
+    reader = BlockReader(0, MemoryJournal(world.log), Tail(), Position(0, 0), bytes(32))
+    with pytest.raises(LogDamaged, match="cannot be read"):
+        await reader.open()
+
+
+async def test_an_event_that_is_none_is_damage() -> None:
+    entry = journal.Entry(events=journal.Events(events=[b"\xff\xff"]))
+    with pytest.raises(LogDamaged, match="7/0 cannot be read"):
+        ValidBlock(7, journal.Block(entries=[entry]), bytes(32)).events(Event)
