@@ -22,8 +22,9 @@ from chapar_sourcing.adapters.sqlite import (
     SqliteStore,
     SqliteStream,
 )
-from chapar_sourcing.adapters.sqlite._files import Format, connect_writer
+from chapar_sourcing.adapters.sqlite._files import Format, connect_writer, steady_clock
 from chapar_sourcing.adapters.sqlite._writes import Writes, WriteUndone
+from chapar_sourcing.clock import ManualClock
 from chapar_sourcing.domain import Key
 from chapar_sourcing.editions import Editions
 from chapar_sourcing.ports import AppendUnknown, DocumentWrite, KeyRow
@@ -231,6 +232,31 @@ async def test_expired_records_of_a_stream_are_forgotten_and_offsets_go_on(tmp_p
     assert [(entry.offset, entry.data) for entry in found] == [(2, b"new")]
     assert [entry.data for entry in await stream.read("one.events.v1", 0, 0)] == [b"old", b"older", b"new"]
     await stream.close()
+
+
+async def test_a_clock_that_is_set_back_makes_no_hole_in_a_stream(tmp_path: Path) -> None:
+    now, topics = [10_000_000], {"one.revocations.v1": 3_600_000}
+    stream = await SqliteStream.open(tmp_path, service="one", topics=topics, now_ms=lambda: now[0])
+    await stream.publish("one.revocations.v1", 0, [b"of the fast clock"])
+    now[0] -= 600_000
+    await stream.publish("one.revocations.v1", 0, [b"of the right clock"])
+    now[0] += 3_600_001
+    await stream.publish("one.revocations.v1", 0, [b"new"])
+    found = await stream.read("one.revocations.v1", 0, 0)
+    assert [entry.data for entry in found] == [b"of the fast clock", b"of the right clock", b"new"]
+    now[0] += 600_000
+    await stream.publish("one.revocations.v1", 0, [b"newer"])
+    assert await stream.start_offset("one.revocations.v1", 0) == 2
+    await stream.close()
+
+
+async def test_what_expires_does_not_expire_because_the_machines_clock_is_set() -> None:
+    clock = ManualClock(5_000_000)
+    now_ms = steady_clock(clock)
+    clock.jump(3_600_000)
+    assert now_ms() == 5_000_000
+    await clock.advance(2_500)
+    assert now_ms() == 5_002_500
 
 
 async def test_a_topic_may_be_named_unlike_its_producer(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class MemoryStream(Faulty):
         check_sizes(records)
         await self._step("publish", partition)
         log = self.shared.log(topic, partition)
-        now_ms = self._now_ms()
+        now_ms = max(self._now_ms(), log.entries[-1][0] if log.entries else 0)
         for data in records:
             log.entries.append((now_ms, StreamEntry(log.end, data)))
             log.end += 1

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from chapar_sourcing.adapters.sqlite._cuts import cut_damage
 from chapar_sourcing.adapters.sqlite._hold import FileRefused
 from chapar_sourcing.adapters.sqlite._sums import is_damage
+from chapar_sourcing.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,12 @@ class Format:
 def wall_clock_ms() -> int:
     """The machine's clock, which is the clock of what is kept on the machine."""
     return time.time_ns() // 1_000_000
+
+
+def steady_clock(clock: Clock) -> Callable[[], int]:
+    """A clock for what expires: the machine's as it is now, and then the time that passes, however that is set."""
+    ahead_ms = clock.now_ms() - int(clock.monotonic() * 1000)
+    return lambda: ahead_ms + int(clock.monotonic() * 1000)
 
 
 def connect_writer(path: Path, layout: Format, metadata: Mapping[str, str], *, synchronous: str) -> sqlite3.Connection:

@@ -10,12 +10,13 @@ from typing import Self, TypeVar
 from chapar_sourcing.adapters._bell import Bell
 from chapar_sourcing.adapters._sizes import check_sizes
 from chapar_sourcing.adapters.sqlite._database import Database
-from chapar_sourcing.adapters.sqlite._files import Format, wall_clock_ms
+from chapar_sourcing.adapters.sqlite._files import Format, steady_clock
 from chapar_sourcing.adapters.sqlite._hold import FileRefused
 from chapar_sourcing.adapters.sqlite._reads import Reads, page
 from chapar_sourcing.adapters.sqlite._sums import RowDamaged, check_sum, row_sum
 from chapar_sourcing.adapters.sqlite._tail import Tail
 from chapar_sourcing.adapters.sqlite._writes import end_process
+from chapar_sourcing.clock import SystemClock
 from chapar_sourcing.ports import OffsetOutOfRange, StreamEntry, Unavailable
 
 T = TypeVar("T")
@@ -95,15 +96,16 @@ class SqliteStream:
     async def open(
         cls, folder: Path, *, service: str | None = None, topics: Mapping[str, int | None] | None = None,
         partitions: int = 16, producers: Mapping[str, str] | None = None,
-        now_ms: Callable[[], int] = wall_clock_ms, broken: Callable[[str], None] = end_process,
+        now_ms: Callable[[], int] | None = None, broken: Callable[[str], None] = end_process,
     ) -> Self:  # fmt: skip
         """Opens for reading, and when `service` is given for publishing.
 
         `topics` are those published here: name -> retention in ms, None for ever. `producers` names the service of
-        each topic whose name does not begin with it and a dot. Raises `FileRefused`.
+        each topic whose name does not begin with it and a dot. `now_ms` is what records expire by; None: see
+        `steady_clock`. Raises `FileRefused`.
         """
         own = dict(topics or {})
-        stream = cls(folder, service, None, own, dict(producers or {}), now_ms)
+        stream = cls(folder, service, None, own, dict(producers or {}), now_ms or steady_clock(SystemClock()))
         if service is not None:
             stream._database = await Database.open(folder / f"{service}.db", STREAM, broken=broken)
             try:
@@ -126,7 +128,7 @@ class SqliteStream:
         def job(connection: sqlite3.Connection) -> int:
             first = _end(connection, topic, partition)
             now_ms = self._now_ms()
-            expire_ms = None if retention_ms is None else now_ms + retention_ms
+            expire_ms = _expiry(connection, topic, partition, now_ms, retention_ms)
             connection.executemany(
                 "INSERT INTO records (topic, partition, offset, data, expire_ms, sum) VALUES (?, ?, ?, ?, ?, ?)",
                 [
@@ -224,6 +226,17 @@ def _create_topics(connection: sqlite3.Connection, topics: Mapping[str, int | No
         connection.executemany(
             "INSERT OR IGNORE INTO ends VALUES (?, ?, 0)", [(topic, partition) for partition in range(partitions)]
         )
+
+
+def _expiry(
+    connection: sqlite3.Connection, topic: str, partition: int, now_ms: int, retention_ms: int | None
+) -> int | None:
+    """When a new record expires: not before the one it follows, wherever the clock was then."""
+    if retention_ms is None:
+        return None
+    last = "SELECT expire_ms FROM records WHERE topic = ? AND partition = ? ORDER BY offset DESC LIMIT 1"
+    found = connection.execute(last, (topic, partition)).fetchone()
+    return max(now_ms + retention_ms, found[0] or 0 if found else 0)
 
 
 def _checked(
