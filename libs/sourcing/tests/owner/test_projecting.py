@@ -138,3 +138,15 @@ def test_what_was_replayed_is_projected_by_the_next_owner() -> None:
     assert second.shelf.checkpoint is not None
     assert second.shelf.checkpoint.fold == second.owner.fold
     assert second.owner.phase is OwnerPhase.OWNING
+
+
+def test_the_store_is_between_two_checkpoints_from_a_rounds_first_batch_to_its_last() -> None:
+    rig = owning()
+    rig.done(add("a"))
+    assert not rig.owner.projecting
+    between = []
+    while (batch := rig.owner.take_projection(1)) is not None:
+        between.append(rig.owner.projecting)
+        rig.give(CheckpointConfirmed(batch.checkpoint.fold.offset))
+        between.append(rig.owner.projecting)
+    assert between == [True, True, True, False]

@@ -1,0 +1,131 @@
+"""Which timers are due next, as hints tell: how often one that fails is tried again, and what is read ahead."""
+
+from __future__ import annotations
+
+from chapar_sourcing.owner import Bounds, Effect, LoadTimers, Outcome, TimersLoaded
+from chapar_sourcing.owner.memory import Memory, Slot
+from chapar_sourcing.owner.timers import RETRY_MS_MAX, RETRY_MS_MIN, Timers
+from chapar_sourcing.positions import Position
+from chapar_sourcing.timers import Timer, timer_key
+
+from .reminders import Reminders, reminder_key
+from .rig import NOW_MS
+
+FAILED = Outcome(reason="REASON_NOT_YET")
+
+
+class Hinted:
+    """Timers of an owner, and a store that has ids of some."""
+
+    def __init__(self, *due_ms: int, page: int = 4) -> None:
+        self.said: list[Effect] = []
+        self.memory = Memory()
+        self.timers = Timers(Reminders(), self.memory, Bounds(timers_page=page), self.said.append)
+        self.stored = [timer_key(due, "a").id for due in due_ms]
+
+    def read(self, *, at_least: int = 0) -> list[str]:
+        """Reads pages until none is wanted; says after which id each began."""
+        after = []
+        self.timers.read_ahead(at_least)
+        while self.said and isinstance(asked := self.said.pop(), LoadTimers):
+            after.append(asked.after)
+            found = [identity for identity in self.stored if identity > asked.after]
+            self.timers.loaded(TimersLoaded(asked.load_id, found[: asked.limit]))
+            self.timers.read_ahead(at_least)
+        return after
+
+    def fail(self, now_ms: int) -> None:
+        """Everything that is due fails; where it is time to try again, that begins with a page."""
+        self.read()
+        commands = self.timers.due(now_ms)
+        if not commands:
+            self.read()
+            commands = self.timers.due(now_ms)
+        assert commands
+        for command in commands:
+            self.timers.answered(command.ticket, FAILED, now_ms)
+        self.said.clear()
+
+
+def waits(hinted: Hinted, now_ms: int) -> int:
+    """How long it rests now."""
+    next_ms = hinted.timers.next_ms()
+    assert next_ms is not None
+    return next_ms - now_ms
+
+
+def test_what_fails_is_tried_less_often_up_to_a_bound_and_often_again_after_a_rest() -> None:
+    hinted, now_ms, rests = Hinted(NOW_MS), NOW_MS, []
+    for _ in range(9):
+        hinted.fail(now_ms)
+        rests.append(waits(hinted, now_ms))
+        now_ms += rests[-1]
+    assert rests == [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]
+    hinted.fail(now_ms)
+    now_ms += 2 * RETRY_MS_MAX
+    hinted.fail(now_ms)
+    assert waits(hinted, now_ms) == RETRY_MS_MAX, "one that fails as often as it is tried"
+    now_ms += 2 * RETRY_MS_MAX + 1
+    hinted.fail(now_ms)
+    assert waits(hinted, now_ms) == RETRY_MS_MIN
+
+
+def test_those_that_fail_together_are_tried_again_together() -> None:
+    hinted = Hinted(NOW_MS, NOW_MS + 1, NOW_MS + 500)
+    hinted.fail(NOW_MS + 1)
+    hinted.fail(NOW_MS + 500)
+    assert waits(hinted, NOW_MS) == RETRY_MS_MIN + 1
+    assert not hinted.timers.due(NOW_MS + RETRY_MS_MIN)
+    hinted.read()
+    assert not hinted.timers.due(NOW_MS + RETRY_MS_MIN)
+    assert not hinted.timers.due(NOW_MS + RETRY_MS_MIN + 1), "the store is read again first"
+    hinted.read()
+    assert len(hinted.timers.due(NOW_MS + RETRY_MS_MIN + 1)) == 3
+
+
+def test_pages_are_read_on_where_the_last_one_ended_until_enough_are_known() -> None:
+    hinted = Hinted(*(NOW_MS + n for n in range(10)))
+    assert hinted.timers.next_ms() == 0, "there is a page to read"
+    assert hinted.read() == [""]
+    assert hinted.timers.next_ms() == NOW_MS
+    assert [len(hinted.timers.due(NOW_MS + n)) for n in range(2)] == [1, 1]
+    assert hinted.read() == []
+    assert len(hinted.timers.due(NOW_MS + 2)) == 1
+    assert hinted.read() == [hinted.stored[3]]
+    assert len(hinted.timers.due(NOW_MS + 9)) == 5
+    assert hinted.read() == [hinted.stored[7]]
+    assert hinted.timers.next_ms() == NOW_MS + 8
+    assert len(hinted.timers.due(NOW_MS + 9)) == 2
+    assert hinted.read() == []
+    assert hinted.timers.next_ms() is None
+
+
+def test_what_memory_has_is_hinted_up_to_where_the_page_ends() -> None:
+    """Memory may know of timers that the store does not have yet, and of some that are gone."""
+    hinted = Hinted(*(NOW_MS + 10 * n for n in range(4)))
+    for due_ms, value in ((NOW_MS + 5, Timer()), (NOW_MS + 15, None), (NOW_MS + 45, Timer())):
+        hinted.memory.hold(reminder_key("a", due_ms), Slot(value, Position(1, 0)))
+    hinted.read()
+    commands = hinted.timers.due(NOW_MS + 30)
+    assert [int(command.timer.partition(".")[0]) - NOW_MS for command in commands] == [0, 5, 10, 20, 30]
+
+
+def test_a_hint_beyond_what_was_read_is_left_to_the_page() -> None:
+    hinted = Hinted(*(NOW_MS + n for n in range(4)))
+    hinted.read()
+    hinted.timers.note([reminder_key("a", NOW_MS + 9), reminder_key("b", NOW_MS + 3)])
+    commands = hinted.timers.due(NOW_MS + 20)
+    assert [command.timer for command in commands] == [*hinted.stored]
+
+
+def test_a_timer_under_way_is_not_fired_twice() -> None:
+    hinted = Hinted(NOW_MS)
+    hinted.read()
+    (command,) = hinted.timers.due(NOW_MS)
+    hinted.timers.note([timer_key(NOW_MS, "a")])
+    assert not hinted.timers.due(NOW_MS)
+    hinted.timers.answered(command.ticket, Outcome(reason="TIMER_GONE"), NOW_MS)
+    assert not hinted.timers.due(NOW_MS)
+    hinted.timers.note([timer_key(NOW_MS, "a")])
+    hinted.timers.note([timer_key(NOW_MS, "a")])
+    assert len(hinted.timers.due(NOW_MS)) == 1
