@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import ANSWER_KIND, Document, Key
 from chapar_sourcing.owner.memory import Memory, Slot
@@ -52,8 +54,7 @@ class Answer:
         return journal.Answer(entry=self.entry, position=place, time_ms=self.time_ms).SerializeToString()
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """A document after a block: its value, the index of the last event in it, its encoding (None: deleted)."""
 
     value: Document | None
@@ -61,8 +62,7 @@ class Change:
     data: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(msgspec.Struct, frozen=True):
     """What one command adds to a block."""
 
     entry: journal.Entry

@@ -6,8 +6,9 @@ What belongs here: calling the domain, bounds of what it says, its failures. Not
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.creations import HOLE_REASON

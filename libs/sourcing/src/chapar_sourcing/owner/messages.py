@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+import msgspec
 from google.protobuf.message import Message
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
@@ -72,8 +73,7 @@ class Bounds:
 # ---- inputs -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """One command, as the shell hands it over."""
 
     ticket: int
@@ -145,8 +145,7 @@ class AppendFailed:
     certain: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CommandReceived:
+class CommandReceived(msgspec.Struct, frozen=True):
     """Somebody wants something."""
 
     command: Command
@@ -290,8 +289,7 @@ class TimerFailed:
     bug: Exception | None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """How a command ended.
 
     Exactly one of these holds: `entry` is there (events or a journaled refusal, with where its first event stands and
@@ -311,8 +309,7 @@ class Outcome:
     """The domain failed: `reason` is "BUG", nothing was changed, and the shell reports the error loudly."""
 
 
-@dataclass(frozen=True, slots=True)
-class Replied:
+class Replied(msgspec.Struct, frozen=True):
     """Tell whoever holds the ticket. The outcome is durable, or rests on durable state alone.
 
     `needs_confirmation`: it was made without an append of its own, so that the shell must first know that this owner

@@ -127,6 +127,8 @@ class Timers:
 
     def note(self, changed: Iterable[Key]) -> None:
         """Documents that were just written in memory: timers among them that are within what was read."""
+        if not self.used:
+            return
         for key in changed:
             if key.kind == TIMER_KIND and (self._read_to is None or key.id <= self._read_to):
                 self._hint(key.id)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+import msgspec
+
 from chapar_sourcing.domain import Key, Stored
 from chapar_sourcing.editions import Editions
 from chapar_sourcing.fold import FoldState
@@ -34,8 +36,7 @@ class Cursor:
     last: Position
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentWrite:
+class DocumentWrite(msgspec.Struct, frozen=True):
     """A document to store: written where the stored position is lower. `data` None is a tombstone. `time_ms` is the
     clock of the block that changed it last: `purge` goes by it."""
 

@@ -26,12 +26,11 @@ def transit_in(source_partition: int) -> str:
     return f"transit_in:{source_partition}"
 
 
-def moved(amount_rials: int, *, out_of: str, into: str) -> list[journal.Posting]:
-    """The two postings of money that goes from one account to another."""
-    return [
-        journal.Posting(account=out_of, amount_rials=-amount_rials),
-        journal.Posting(account=into, amount_rials=amount_rials),
-    ]
+def post(event: journal.Event, amount_rials: int, *, out_of: str, into: str) -> journal.Event:
+    """The event with the two postings of money that goes from one account to another."""
+    event.postings.add(account=out_of, amount_rials=-amount_rials)
+    event.postings.add(account=into, amount_rials=amount_rials)
+    return event
 
 
 @lru_cache(maxsize=65_536)

@@ -6,6 +6,8 @@ once a pair of partitions; they only ever grow in one direction, so their totals
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from chapar_sourcing.domain import Document, Key, ordered
 from chapar_sourcing.erasures import ERASURE_KIND, ErasureMark
 
@@ -91,6 +93,7 @@ class Departure(Document, frozen=True, array_like=True):
     batch_first_sequence: int
 
 
+@lru_cache(maxsize=65_536)
 def wallet_key(user_id: str) -> Key:
     """A user's wallet."""
     return Key(WALLET, user_id)
