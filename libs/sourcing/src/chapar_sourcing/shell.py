@@ -205,11 +205,13 @@ class OwnerShell:
                 )
             )
         )
+        seconds = self._seconds_until(request.deadline_ms) + 0.1
+        # In place of `asyncio.timeout`, which costs a command three times as much.
+        late = asyncio.get_running_loop().call_later(seconds, self._replies.tell, ticket, None)
         try:
-            async with asyncio.timeout(self._seconds_until(request.deadline_ms) + 0.1):
-                return await self._replies.wait(ticket)
-        except TimeoutError:
-            return None
+            return await self._replies.wait(ticket)
+        finally:
+            late.cancel()
 
     async def confirm(self, deadline_ms: int) -> bool:
         """Whether everything read so far is durable and this owner still is one, as the read policy wants it known.

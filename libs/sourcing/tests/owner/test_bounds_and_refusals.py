@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import DOCUMENT_BYTES_MAX, encode

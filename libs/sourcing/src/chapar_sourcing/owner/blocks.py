@@ -26,14 +26,13 @@ def answer_key(answer_id: AnswerId) -> Key:
     return Key(ANSWER_KIND, answer_id[0], answer_id[1].hex())
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(msgspec.Struct):
     """The first answer to a request id. `position` is None until its block is durable."""
 
     entry: journal.Entry
     time_ms: int
     position: Position | None = None
-    waiting: list[tuple[Command, bool]] = field(default_factory=list)
+    waiting: list[tuple[Command, bool]] = msgspec.field(default_factory=list)
     """Commands to be told, and whether each is a repetition."""
 
     def reply(self, command: Command, *, repeated: bool, needs_confirmation: bool) -> Replied:
@@ -54,7 +53,7 @@ class Answer:
         return journal.Answer(entry=self.entry, position=place, time_ms=self.time_ms).SerializeToString()
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """A document after a block: its value, the index of the last event in it, its encoding (None: deleted)."""
 
     value: Document | None

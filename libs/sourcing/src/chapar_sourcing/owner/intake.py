@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import ANSWER_KIND, Domain, Key, Stored, decode
@@ -35,8 +37,7 @@ def refused(command: Command, reason: str, *, confirm: bool = False, **detail: s
     return Replied(command.ticket, Outcome(reason=reason, detail=detail), needs_confirmation=confirm)
 
 
-@dataclass(slots=True)
-class Waiting:
+class Waiting(msgspec.Struct):
     """A command on its way."""
 
     command: Command

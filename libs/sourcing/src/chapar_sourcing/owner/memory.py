@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import islice
+
+import msgspec
 
 from chapar_sourcing.domain import Document, Key
 from chapar_sourcing.positions import NOWHERE, Position
 
 
-@dataclass(slots=True)
-class Slot:
+class Slot(msgspec.Struct):
     """A document in memory. `value` None: there is none. `position`: of the last durable event in it."""
 
     value: Document | None

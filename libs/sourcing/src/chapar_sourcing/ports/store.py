@@ -36,7 +36,7 @@ class Cursor:
     last: Position
 
 
-class DocumentWrite(msgspec.Struct, frozen=True):
+class DocumentWrite(msgspec.Struct, frozen=True, gc=False):
     """A document to store: written where the stored position is lower. `data` None is a tombstone. `time_ms` is the
     clock of the block that changed it last: `purge` goes by it."""
 
