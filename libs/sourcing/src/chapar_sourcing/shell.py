@@ -101,6 +101,8 @@ class OwnerShell:
         self._claiming_lapses = self._claimed_lapses = 0
         """Lapses of the heartbeat when the latest claim was sent, and when that which it owns by was."""
         self._taking = True
+        self._stopped = False
+        """Nobody feeds the owner any more: what it holds grows old."""
         self._tasks: asyncio.TaskGroup | None = None
 
     # ---- what others ask
@@ -108,12 +110,12 @@ class OwnerShell:
     @property
     def owning(self) -> bool:
         """Whether this owner decides, as far as it knows."""
-        return self.owner.phase is OwnerPhase.OWNING
+        return self.owner.phase is OwnerPhase.OWNING and not self._stopped
 
     @property
     def ended(self) -> bool:
         """Whether this owner will never decide again."""
-        return self.owner.phase in _ENDED
+        return self.owner.phase in _ENDED or self._stopped
 
     @property
     def confirmed_by_heartbeat(self) -> bool:
@@ -266,8 +268,10 @@ class OwnerShell:
                 await self.phase_changed.until(lambda: self.owning or self.ended)
         except TimeoutError:
             raise EngineRefused(UNAVAILABLE) from None
-        if self.ended:
+        if self.owner.phase in _ENDED:
             raise EngineRefused(LOG_DAMAGED if self.owner.phase is OwnerPhase.ALARMED else NOT_OWNER)
+        if self._stopped:
+            raise EngineRefused(UNAVAILABLE)
 
     async def durable(self) -> None:
         """Returns when memory shows nothing that is not durable; true until the caller waits again."""
@@ -306,9 +310,10 @@ class OwnerShell:
                     self._turn()
                     await asyncio.sleep(0)
         finally:
-            self._taking = False
+            self._taking, self._stopped = False, True
             self._replies.tell_all(None)
             self._confirms.tell_all(False)
+            self.phase_changed.beat()
 
     async def _checkpoint(self) -> Checkpoint | None:
         while True:

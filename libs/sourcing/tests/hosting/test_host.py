@@ -9,6 +9,7 @@ import pytest
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.adapters.memory import MemoryJournal, MemoryStore
 from chapar_sourcing.digest import digest_of, refold, stored_documents
+from chapar_sourcing.domain import Key
 from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import HostRules
 from chapar_sourcing.ports import AppendUnknown, Unavailable
@@ -46,6 +47,22 @@ async def test_a_killed_process_is_taken_over_with_everything_it_acknowledged() 
     async with running(world) as successor:
         for partition in range(PARTITIONS):
             assert await successor.texts(book_at(partition)) == [f"note {n}" for n in range(partition, 20, PARTITIONS)]
+
+
+@pytest.mark.parametrize("end", ["end", "crash"])
+async def test_a_host_that_has_ended_answers_nothing_from_memory(end: str) -> None:
+    world = World()
+    async with running(world) as process:
+        await process.write(book_at(1), "first")
+        assert await process.texts(book_at(1)) == ["first"]
+        await getattr(process, end)()
+        async with running(world) as successor:
+            await successor.write(book_at(1), "second")
+            shelf = Key("book", book_at(1))
+            with pytest.raises(EngineRefused) as refused:
+                await process.host.read(1, lambda view: view.get(shelf), deadline_ms=process.host.now_ms + 20_000)
+            assert refused.value.reason == UNAVAILABLE
+            assert (await process.write(book_at(1), "third")).reason == UNAVAILABLE
 
 
 async def test_what_was_not_projected_is_folded_again_after_a_restart() -> None:
