@@ -293,3 +293,18 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "payments" / "journal.db").write_bytes(b"not a database, not at all" * 100)
     with pytest.raises(ValueError, match="cannot be read as a journal"):
         verify_folder(tmp_path)
+
+
+def test_a_folder_without_an_archive_is_refused(log: Log, tmp_path: Path) -> None:
+    log.block(0, log.entry(cash_in(1000)))
+    with pytest.raises(FileNotFoundError, match="holds no archive"):
+        verify_folder(tmp_path, segments=tmp_path / "archive")
+
+
+def test_a_journal_of_another_service_is_refused(log: Log, tmp_path: Path) -> None:
+    log.block(0, log.entry(cash_in(1000)))
+    with sqlite3.connect(tmp_path / "payments" / "journal.db") as connection:
+        connection.execute("INSERT INTO metadata VALUES ('service', 'identity')")
+    connection.close()
+    with pytest.raises(ValueError, match=r"is the journal of identity: put the files of each service back"):
+        verify_folder(tmp_path)

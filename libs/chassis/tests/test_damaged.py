@@ -39,6 +39,13 @@ def another_format(path: Path) -> None:
     connection.close()
 
 
+def of_another_service(path: Path) -> None:
+    """As if the files of two services had been put back into each other's folders."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE metadata SET value = 'other' WHERE name = 'service'")
+    connection.close()
+
+
 def no_database(path: Path) -> None:
     path.write_bytes(b"something else " * 1_000)
 
@@ -55,6 +62,7 @@ HARMS: dict[Harm, str] = {
     cut_by_pages: "It is damaged: nothing is decided on it",
     another_kind: "holds members, not",
     another_format: "has format 9; this program reads format 1",
+    of_another_service: "belongs to other, not to toy: put the files of each service back into its own folder",
     no_database: "file is not a database. It is damaged",
     replaced_by_a_folder: "cannot be written (Is a directory)",
 }
@@ -66,7 +74,7 @@ async def test_a_harmed_file_is_named_and_nothing_starts(harm: Harm, environ: di
     async with started(environ) as running:
         await running.client.add("c1", 5)
         assert await running.end(signal.SIGTERM) == 0
-    for file in FILES if harm in (Path.unlink, no_database) else FILES[:1]:
+    for file in FILES if harm in (Path.unlink, no_database, of_another_service) else FILES[:1]:
         path = Path(environ["CHAPAR_DATA_DIR"]) / file
         saved = path.read_bytes()
         harm(path)
@@ -80,6 +88,31 @@ async def test_a_harmed_file_is_named_and_nothing_starts(harm: Harm, environ: di
         path.write_bytes(saved)
     async with started(environ) as running:
         assert await running.client.value("c1") == 5
+
+
+async def test_a_file_from_before_files_named_their_service_is_taken_and_named(environ: dict[str, str]) -> None:
+    async with started(environ) as running:
+        await running.client.add("c1", 5)
+        assert await running.end(signal.SIGTERM) == 0
+    data = Path(environ["CHAPAR_DATA_DIR"])
+    paths = [data / file for file in FILES]
+    for path in paths:
+        with sqlite3.connect(path) as connection:
+            connection.execute("DELETE FROM metadata WHERE name = 'service'")
+        connection.close()
+    async with started(environ) as running:
+        assert await running.client.value("c1") == 5
+        assert await running.end(signal.SIGTERM) == 0
+    assert [service_of(path) for path in paths] == ["toy"] * len(paths)
+
+
+def service_of(path: Path) -> str:
+    connection = sqlite3.connect(path)
+    try:
+        (service,) = connection.execute("SELECT value FROM metadata WHERE name = 'service'").fetchone()
+    finally:
+        connection.close()
+    return str(service)
 
 
 async def test_a_record_changed_in_the_journal_ends_the_process_before_it_decides(environ: dict[str, str]) -> None:

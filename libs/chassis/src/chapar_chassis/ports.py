@@ -50,19 +50,20 @@ async def open_journal(settings: CommonSettings, service: str) -> Journal:
     if settings.kafka:
         journal: Journal = await KafkaJournal.open(settings.kafka, service, partitions=settings.partitions)
         return journal
-    return await SqliteJournal.open(settings.data_dir / service / "journal.db", partitions=settings.partitions)
+    path = settings.data_dir / service / "journal.db"
+    return await SqliteJournal.open(path, service=service, partitions=settings.partitions)
 
 
 async def open_journal_reader(settings: CommonSettings, service: str) -> Journal | SqliteJournalReader:
     """The journal of a service for reading, also while the service runs. Raises as `open_journal` does."""
     if settings.kafka:
         return await open_journal(settings, service)
-    return await SqliteJournalReader.open(settings.data_dir / service / "journal.db")
+    return await SqliteJournalReader.open(settings.data_dir / service / "journal.db", service=service)
 
 
 async def open_store(settings: CommonSettings, service: str) -> Store:
     """The store of a service. Raises `FileRefused`."""
-    return await SqliteStore.open(settings.data_dir / service / "store.db")
+    return await SqliteStore.open(settings.data_dir / service / "store.db", service=service)
 
 
 async def open_members(settings: CommonSettings) -> Members:
@@ -94,7 +95,7 @@ async def open_publishing_stream(settings: CommonSettings, service: str, topics:
 
 async def open_keys(settings: CommonSettings, service: str) -> KeyStore:
     """The data keys of a service. Raises `FileRefused`."""
-    return await SqliteKeyStore.open(settings.data_dir / service / "keys.db")
+    return await SqliteKeyStore.open(settings.data_dir / service / "keys.db", service=service)
 
 
 async def refuse_other_journal(service: str, journal: Journal, store: Store) -> None:

@@ -61,11 +61,14 @@ def verify_folder(
 ) -> list[ServiceReport]:
     """Verifies the journals of all services in a data folder, and their archives in the folder `segments`.
 
-    Raises `FileNotFoundError` when it holds none, `ValueError` for a file that is not a journal of this format.
+    Raises `FileNotFoundError` when one of the two folders holds none, `ValueError` for a file that is not a journal of
+    its service and of this format.
     """
     found = [service for service in SERVICES if (data / service / "journal.db").is_file()]
     if not found:
         raise FileNotFoundError(f"{data} holds no journal: is it the folder given to `chapar up --data`?")
+    if segments is not None and not any((segments / service).is_dir() for service in found):
+        raise FileNotFoundError(f"{segments} holds no archive: is it the folder given to `chapar archive --to`?")
     return [_verify(service, data / service / "journal.db", progress, segments) for service in found]
 
 
@@ -78,6 +81,10 @@ def _verify(
         metadata = dict(connection.execute("SELECT name, value FROM metadata"))
         if (metadata.get("kind"), metadata.get("format")) != ("journal", "1"):
             raise ValueError(f"{path} is not a journal of format 1")
+        if (named := metadata.get("service", service)) != service:
+            raise ValueError(
+                f"{path} is the journal of {named}: put the files of each service back into its own folder"
+            )
         report = ServiceReport(service, metadata["journal_id"])
         ledger = Ledger() if service == "payments" else None
         for partition in range(int(metadata["partitions"])):

@@ -29,17 +29,21 @@ class Database:
     @classmethod
     async def open(
         cls, path: Path, layout: Format, *, metadata: Mapping[str, str] | None = None, synchronous: str = "FULL",
+        service: str = "",
         check: Callable[[Mapping[str, str], sqlite3.Connection], str | None] = lambda *_: None,
         broken: Callable[[str], None] = end_process,
     ) -> Self:  # fmt: skip
         """Holds and opens a file; `metadata` is written at its creation.
 
-        `check` says what is wrong with the metadata found, or with the file, if anything is. Raises `FileRefused`.
+        `service` is whose file it must be; empty for one that belongs to none. `check` says what is wrong with the
+        metadata found, or with the file, if anything is. Raises `FileRefused`.
         """
         hold = await asyncio.to_thread(Hold.take, path)
         try:
             hold.check(path)
-            connection = await asyncio.to_thread(connect_writer, path, layout, metadata or {}, synchronous=synchronous)
+            connection = await asyncio.to_thread(
+                connect_writer, path, layout, metadata or {}, synchronous=synchronous, service=service
+            )
             try:
                 found = read_metadata(connection)
                 problem = check(found, connection)

@@ -45,23 +45,27 @@ def steady_clock(clock: Clock) -> Callable[[], int]:
     return lambda: ahead_ms + int(clock.monotonic() * 1000)
 
 
-def connect_writer(path: Path, layout: Format, metadata: Mapping[str, str], *, synchronous: str) -> sqlite3.Connection:
+def connect_writer(
+    path: Path, layout: Format, metadata: Mapping[str, str], *, synchronous: str, service: str = ""
+) -> sqlite3.Connection:
     """Opens or creates a file for its one writer.
 
-    `metadata` is written at creation. Raises `FileRefused` when the file is no file, cannot be written, is in use by
-    another program, damaged, or of another kind or format.
+    `metadata` is written at creation, and `service`, unless empty, in a file that names none. Raises `FileRefused`
+    when the file is no file, cannot be written, is in use by another program, damaged, or of another kind, format or
+    service.
     """
     _check_path(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA busy_timeout = 1000")
-        _check_kind(connection, path, layout)
+        _check_kind(connection, path, layout, service)
         # SQLite's automatic checkpoints hide errors: `_writes` writes the log back itself.
         pragmas = {"journal_mode": "WAL", "synchronous": synchronous, "wal_autocheckpoint": 0, **layout.pragmas}
         for pragma, value in pragmas.items():
             connection.execute(f"PRAGMA {pragma} = {value}")
         _create(connection, layout, metadata)
         _add(connection, layout)
+        _name(connection, service)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         connection.close()
         raise FileRefused(f"{path} cannot be opened as {layout.kind}: {error}{remedy(error, path)}") from error
@@ -115,7 +119,15 @@ def read_metadata(connection: sqlite3.Connection) -> dict[str, str]:
     return dict(connection.execute("SELECT name, value FROM metadata").fetchall())
 
 
-def _check_kind(connection: sqlite3.Connection, path: Path, layout: Format) -> None:
+def other_service(found: Mapping[str, str], path: Path, service: str) -> str | None:
+    """What is wrong with a file that names another service; None for one that names none, as older files do."""
+    named = found.get("service", "")
+    if not named or not service or named == service:
+        return None
+    return f"{path} belongs to {named}, not to {service}: put the files of each service back into its own folder"
+
+
+def _check_kind(connection: sqlite3.Connection, path: Path, layout: Format, service: str) -> None:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables:
         return
@@ -124,6 +136,8 @@ def _check_kind(connection: sqlite3.Connection, path: Path, layout: Format) -> N
         raise FileRefused(f"{path} holds {found.get('kind', 'something else')}, not {layout.kind}")
     if found.get("format") != str(layout.version):
         raise FileRefused(f"{path} has format {found.get('format')}; this program reads format {layout.version}")
+    if problem := other_service(found, path, service):
+        raise FileRefused(problem)
 
 
 def _create(connection: sqlite3.Connection, layout: Format, metadata: Mapping[str, str]) -> None:
@@ -146,3 +160,9 @@ def _add(connection: sqlite3.Connection, layout: Format) -> None:
         there = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
         if column.split()[0] not in there:
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+
+
+def _name(connection: sqlite3.Connection, service: str) -> None:
+    """Writes whose the file is into one that was made before files said so."""
+    if service and not connection.execute("SELECT 1 FROM metadata WHERE name = 'service'").fetchone():
+        connection.execute("INSERT INTO metadata VALUES ('service', ?)", (service,))

@@ -49,12 +49,14 @@ class SqliteJournal:
 
     @classmethod
     async def open(
-        cls, path: Path, *, partitions: int = 16, journal_id: str | None = None, append_deadline_ms: int = 10_000,
-        now_ms: Callable[[], int] = wall_clock_ms, broken: Callable[[str], None] = end_process,
+        cls, path: Path, *, partitions: int = 16, service: str = "", journal_id: str | None = None,
+        append_deadline_ms: int = 10_000, now_ms: Callable[[], int] = wall_clock_ms,
+        broken: Callable[[str], None] = end_process,
     ) -> Self:  # fmt: skip
         """Opens or creates a journal file.
 
-        Raises `FileRefused`: held by another process, another kind or format, other partitions, another `journal_id`.
+        Raises `FileRefused`: held by another process, another kind, format or service, other partitions, another
+        `journal_id`.
         """
         if not 1 <= partitions <= SLOTS:
             raise ValueError(f"a journal has 1 to {SLOTS} partitions, not {partitions}")
@@ -72,7 +74,7 @@ class SqliteJournal:
                 ends.update(_ends(connection, partitions))
             return problem
 
-        database = await Database.open(path, JOURNAL, metadata=fresh, broken=broken, check=check)
+        database = await Database.open(path, JOURNAL, metadata=fresh, service=service, broken=broken, check=check)
         return cls(database, ends, append_deadline_ms=append_deadline_ms, now_ms=now_ms)
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from chapar_sourcing.adapters.sqlite._files import read_metadata
+from chapar_sourcing.adapters.sqlite._files import other_service, read_metadata
 from chapar_sourcing.adapters.sqlite._hold import FileRefused
 from chapar_sourcing.adapters.sqlite._journal import JOURNAL, read_records
 from chapar_sourcing.adapters.sqlite._reads import Reads
@@ -24,8 +24,8 @@ class SqliteJournalReader:
         self.partitions = int(metadata["partitions"])
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
-        """Opens a journal's file for reading. Raises `FileRefused` where it is none, or of another format."""
+    async def open(cls, path: Path, *, service: str = "") -> Self:
+        """Opens a journal's file for reading. Raises `FileRefused`: none, another format or service."""
         reads = Reads(path)
         try:
             metadata = await reads.run(read_metadata)
@@ -35,6 +35,9 @@ class SqliteJournalReader:
         if (metadata.get("kind"), metadata.get("format")) != (JOURNAL.kind, str(JOURNAL.version)):
             await reads.close()
             raise FileRefused(f"{path} is not a journal of format {JOURNAL.version}")
+        if problem := other_service(metadata, path, service):
+            await reads.close()
+            raise FileRefused(problem)
         return cls(reads, metadata)
 
     async def read(self, partition: int, from_offset: int, *, records_max: int = 500) -> Sequence[JournalRecord]:

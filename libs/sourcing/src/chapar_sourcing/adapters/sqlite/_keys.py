@@ -33,9 +33,9 @@ class SqliteKeyStore:
         self._database = database
 
     @classmethod
-    async def open(cls, path: Path, *, broken: Callable[[str], None] = end_process) -> Self:
-        """Opens or creates. Raises `FileRefused`: held by another process, another kind or format."""
-        store = cls(await Database.open(path, KEYS, broken=broken))
+    async def open(cls, path: Path, *, service: str = "", broken: Callable[[str], None] = end_process) -> Self:
+        """Opens or creates. Raises `FileRefused`: held by another process, another kind, format or service."""
+        store = cls(await Database.open(path, KEYS, service=service, broken=broken))
         try:
             # The process before may have ended between a deletion and the cut of the log that still holds its bytes.
             await store._forget_deleted()

@@ -53,7 +53,9 @@ class SqliteMembers:
             raise RuntimeError(f"this process is a member of {self._service} already")
         try:
             # A lost beat costs nothing, so that NORMAL is durable enough and spares three fsyncs a second.
-            database = await Database.open(self._path(service), MEMBERS, synchronous="NORMAL", broken=self._broken)
+            database = await Database.open(
+                self._path(service), MEMBERS, synchronous="NORMAL", service=service, broken=self._broken
+            )
         except FileRefused as error:
             raise RuntimeError(f"{service} has a member already, or its file is damaged: {error}") from error
 

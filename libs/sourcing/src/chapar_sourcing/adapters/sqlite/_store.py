@@ -89,9 +89,9 @@ class SqliteStore:
         """The edition that this is of; None: whichever is live."""
 
     @classmethod
-    async def open(cls, path: Path, *, broken: Callable[[str], None] = end_process) -> Self:
-        """Opens or creates. Raises `FileRefused`: held by another process, another kind or format."""
-        return cls(await Database.open(path, STORE, broken=broken))
+    async def open(cls, path: Path, *, service: str = "", broken: Callable[[str], None] = end_process) -> Self:
+        """Opens or creates. Raises `FileRefused`: held by another process, another kind, format or service."""
+        return cls(await Database.open(path, STORE, service=service, broken=broken))
 
     async def read_checkpoint(self, partition: int) -> Checkpoint | None:
         """The checkpoint of a partition."""

@@ -107,7 +107,7 @@ class SqliteStream:
         own = dict(topics or {})
         stream = cls(folder, service, None, own, dict(producers or {}), now_ms or steady_clock(SystemClock()))
         if service is not None:
-            stream._database = await Database.open(folder / f"{service}.db", STREAM, broken=broken)
+            stream._database = await Database.open(folder / f"{service}.db", STREAM, service=service, broken=broken)
             try:
                 await stream._database.write(lambda connection: _create_topics(connection, own, partitions))
                 for topic in own:
