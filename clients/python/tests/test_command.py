@@ -26,7 +26,7 @@ from chapar_client.cli._reasons import described
 from chapar_client.cli._running import asked, run_plain
 from chapar_client.cli._up import Logs
 from chapar_client.sdk import Refused, StateStore
-from chapar_client.up import LogLine
+from chapar_client.up import FolderUnusable, LogLine, locked_folder
 
 FRIEND = "b" * 26
 ROOM = f"d.{FRIEND}.{'u' * 26}"
@@ -195,6 +195,28 @@ async def test_wrong_input_is_refused_before_any_call(
     result = await terminal.run(*arguments)
     assert result.exit_code == code
     assert terminal.gateway.requests == []
+
+
+async def test_a_profile_that_cannot_be_read_is_named_with_what_to_do(terminal: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "profiles" / "default" / "state.db"
+    for path in file.parent.iterdir():
+        path.unlink()
+    file.write_bytes(b"something else " * 1_000)
+    result = await terminal.run("whoami")
+    assert result.exit_code == 1
+    assert f"{file} cannot be used (file is not a database): mend its disk or permissions" in " ".join(
+        result.stderr.split()
+    )
+
+
+def test_a_file_is_no_data_folder(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with (
+        pytest.raises(FolderUnusable, match=r"file cannot be a data folder \(File exists\): choose a folder that user"),
+        locked_folder(file),
+    ):
+        pass
 
 
 async def test_a_lost_answer_is_said_to_be_unknown_and_settled_later(terminal: Terminal) -> None:

@@ -44,7 +44,7 @@ def archive(
             raise typer.Exit(REFUSED)
         written = sum(row["written"] for row in rows)
         output.show(
-            f"{written} records of {service} written; the archive is in {to / service}",
+            f"Records of {service} written: {written}; the archive is in {to / service}",
             service=service,
             written=written,
             partitions=rows,

@@ -48,6 +48,10 @@ def rebuild_store(
             async with aclosing(rebuild(address, token, _step(switch_back, drop), partition or ())) as responses:
                 async for response in responses:
                     shown.take(response)
+        if shown.idle and not (switch_back or drop):
+            output.note(
+                "The edition before is still kept: --switch-back serves it again, --drop makes room for another."
+            )
         if not shown.well:
             raise typer.Exit(REFUSED)
 
@@ -86,6 +90,11 @@ class Shown:
     def well(self) -> bool:
         """Whether something was done, and all of it ended well."""
         return self._results > 0 and not self._failed
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing was to be done."""
+        return not self._results and not self._failed
 
     def take(self, response: peer.RebuildResponse) -> None:
         """Shows one response."""

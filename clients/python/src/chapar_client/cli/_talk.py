@@ -118,7 +118,9 @@ def tail(
                             deleted=True,
                         )
                     case InboxReset(rows):
-                        output.note(f"{len(rows)} conversations, {sum(row.unread_count for row in rows)} unread")
+                        output.note(
+                            f"conversations: {len(rows)}, unread messages: {sum(row.unread_count for row in rows)}"
+                        )
                     case MembershipChanged(conversation_id, member):
                         place = isolated(await names.conversation(conversation_id))
                         output.note(f"You {'are in' if member else 'are no longer in'} {place}")

@@ -7,6 +7,7 @@ ChaparError
 │   └── OutcomeUnknown    a command whose answer was lost: it is kept and can be finished with the same id
 ├── NotSignedIn           this profile has no session
 ├── InvalidInput          refused on this side, before any call: a phone number, an amount, a user name
+├── ProfileUnusable       what this profile keeps on disk cannot be read or written
 └── Broken                the server answered something that no rule foresees
 """
 
@@ -61,6 +62,10 @@ class NotSignedIn(ChaparError):
 
 class InvalidInput(ChaparError):
     """What was given cannot be right, so that nothing was called."""
+
+
+class ProfileUnusable(ChaparError):
+    """The profile's file is damaged, not ours to write, or the disk is full."""
 
 
 class Broken(ChaparError):

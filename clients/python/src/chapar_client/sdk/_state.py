@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from chapar_client.sdk._errors import ProfileUnusable
+
 T = TypeVar("T")
 
 _SCHEMA = """
@@ -60,7 +62,8 @@ class Pending:
 
 
 class StateStore:
-    """The state of one profile, in `folder/state.db`."""
+    """The state of one profile, in `folder/state.db`. Everything here raises `ProfileUnusable` where the file does not
+    serve."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "state.db"
@@ -243,7 +246,12 @@ class StateStore:
 
     async def _run(self, work: Callable[[], T]) -> T:
         """Runs to its end in any case: a caller that is cancelled does not wait, but what it asked for is done."""
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
+        try:
+            return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
+        except (sqlite3.Error, OSError) as error:
+            raise ProfileUnusable(
+                f"{self._path} cannot be used ({error}): mend its disk or permissions, or choose another --profile"
+            ) from error
 
     def _db(self) -> _Transaction:
         return _Transaction(self._opened())
@@ -252,10 +260,15 @@ class StateStore:
         if self._connection is None:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._connection = sqlite3.connect(self._path, timeout=10, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.executescript(_SCHEMA)
+            connection = sqlite3.connect(self._path, timeout=10, isolation_level=None)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.executescript(_SCHEMA)
+            except sqlite3.Error:
+                connection.close()
+                raise
+            self._connection = connection
         return self._connection
 
     def _close(self) -> None:

@@ -6,7 +6,7 @@ The services are started as processes; nothing of theirs is imported here.
 from chapar_client.up._child import Addresses, LogLine, ServiceFailed
 from chapar_client.up._codes import SignInCodes
 from chapar_client.up._installation import ANY_PORT, GATEWAY, OWNERS, SERVICES, Installation
-from chapar_client.up._lock import FolderInUse, locked_folder
+from chapar_client.up._lock import FolderInUse, FolderUnusable, locked_folder
 from chapar_client.up._supervisor import Supervisor, run_to_end
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "SERVICES",
     "Addresses",
     "FolderInUse",
+    "FolderUnusable",
     "Installation",
     "LogLine",
     "ServiceFailed",

@@ -56,6 +56,8 @@ class Child:
         self._on_line = on_line
         self._said = ""
         """Its last line that is none of our JSON lines: why it could not start."""
+        self._problems = ""
+        """What kept it from being ready when it said so last."""
         self._ready: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._read(), name=f"lines of {service}")
 
@@ -86,7 +88,8 @@ class Child:
             async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(self._ready)
         except TimeoutError:
-            raise ServiceFailed(f"{self.service} was not ready within {timeout_s:.0f} s") from None
+            why = f": {self._problems}" if self._problems else ""
+            raise ServiceFailed(f"{self.service} was not ready within {timeout_s:.0f} s{why}") from None
 
     async def ended(self) -> int:
         """Waits for the end; its last lines have been shown then."""
@@ -132,6 +135,8 @@ class Child:
             line = _parsed(self.service, raw.decode("utf-8", "replace").rstrip("\n"))
             if line.event == "ready" and not self._ready.done():
                 self._ready.set_result(_addresses(line.fields))
+            if line.event == "not_ready":
+                self._problems = "; ".join(line.fields.get("problems", ()))
             if line.text and not line.fields:
                 self._said = line.text
             self._on_line(line)

@@ -19,11 +19,26 @@ class FolderInUse(ChaparError):
         self.holder = holder
 
 
+class FolderUnusable(ChaparError):
+    """The folder cannot be made or written."""
+
+    def __init__(self, folder: Path, error: OSError) -> None:
+        super().__init__(
+            f"{folder} cannot be a data folder ({error.strerror}): choose a folder that user {os.geteuid()} may write"
+        )
+
+
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock while the block runs; the lock ends with the process, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(folder / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Holds the folder's lock while the block runs; the lock ends with the process, however it ends.
+
+    Raises `FolderInUse`, `FolderUnusable`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(folder / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise FolderUnusable(folder, error) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
