@@ -12,6 +12,7 @@ import pytest
 from chapar.payments.journal.v1 import journal_pb2 as payments
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_client.verifier import ServiceReport, verify_folder
+from chapar_client.verifier._rows import row_sum
 from chapar_client.verifier._voids import SHOWN_MAX
 
 ALI, SARA = "wallet:ali", "wallet:sara"
@@ -146,6 +147,34 @@ def test_good_books_are_found_good_and_added_up(log: Log, tmp_path: Path) -> Non
     assert report.findings == []
     assert report.totals == {"cash_in_rials": 1000, "wallets_rials": 1000, "in_transit_rials": 0}
     assert [p.entries for p in report.partitions] == [2, 1]
+
+
+def test_a_record_that_no_partition_shows_any_more_is_missed(log: Log, tmp_path: Path) -> None:
+    log.block(0, log.entry(cash_in(1000)))
+    log.execute("UPDATE journal SET partition = 7 WHERE partition = 0 AND offset = 1")
+    assert problems(tmp_path) == ["its partitions have 2 records, 3 were appended"]
+
+
+def test_a_last_record_that_is_not_what_was_written_is_found_by_its_sum(log: Log, tmp_path: Path) -> None:
+    log.block(0, log.entry(cash_in(1000)))
+    log.execute("ALTER TABLE journal ADD COLUMN sum INTEGER")
+    assert problems(tmp_path) == []
+    log.execute("UPDATE journal SET sum = 1 WHERE partition = 0 AND offset = 1")
+    assert problems(tmp_path) == ["partition 0: the record at 1 is not what was written"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ((0, 0, 0), 1425396628),
+        ((3, 70000, 1795383034794), 212500861),
+        ((127, 128, 255), 2616887161),
+        ((16383, 65535, 65536), 2369889380),
+        ((1, 2**31, 2**40), 4034154726),
+    ],
+)
+def test_a_rows_sum_is_that_of_the_engine(numbers: Sequence[int], expected: int) -> None:
+    assert row_sum(b"record", *numbers) == expected
 
 
 def test_money_on_its_way_is_counted_and_is_no_finding(log: Log, tmp_path: Path) -> None:

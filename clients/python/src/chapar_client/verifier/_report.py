@@ -9,6 +9,7 @@ from pathlib import Path
 
 from chapar_client.verifier._chain import Chain
 from chapar_client.verifier._ledger import Ledger
+from chapar_client.verifier._rows import Rows
 from chapar_client.verifier._segments import Segments
 from chapar_client.verifier._voids import Void
 
@@ -87,14 +88,17 @@ def _verify(
             )
         report = ServiceReport(service, metadata["journal_id"])
         ledger = Ledger() if service == "payments" else None
+        rows = Rows(connection)
         for partition in range(int(metadata["partitions"])):
             progress(service, partition)
-            chain = _partition(connection, partition, report, ledger)
+            chain = _partition(rows, partition, report, ledger)
             if segments is not None:
                 archived = Segments(
                     segments / service, report.journal_id, partition, int(metadata["partitions"])
                 )  # fmt: skip
                 _archive(archived, chain, report)
+        rows.close()
+        report.findings += [Finding(service, None, problem) for problem in rows.damage]
         if ledger is not None:
             report.totals = ledger.close()
             report.findings += [Finding(service, None, problem) for problem in ledger.damage]
@@ -105,10 +109,9 @@ def _verify(
     return report
 
 
-def _partition(connection: sqlite3.Connection, partition: int, report: ServiceReport, ledger: Ledger | None) -> Chain:
-    rows = connection.execute("SELECT offset, data FROM journal WHERE partition = ? ORDER BY offset", (partition,))
+def _partition(rows: Rows, partition: int, report: ServiceReport, ledger: Ledger | None) -> Chain:
     chain = Chain()
-    for entry in chain.walk(rows):
+    for entry in chain.walk(rows.of(partition)):
         if ledger is not None:
             ledger.book(partition, entry)
     report.findings += [Finding(report.service, partition, problem) for problem in chain.damage]
