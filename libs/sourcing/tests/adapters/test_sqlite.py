@@ -27,7 +27,7 @@ from chapar_sourcing.adapters.sqlite._writes import Writes, WriteUndone
 from chapar_sourcing.clock import ManualClock
 from chapar_sourcing.domain import Key
 from chapar_sourcing.editions import Editions
-from chapar_sourcing.ports import AppendUnknown, DocumentWrite, KeyRow
+from chapar_sourcing.ports import AppendUnknown, DocumentWrite, KeyRow, Unavailable
 from chapar_sourcing.positions import Position
 
 NUMBERS = Format("numbers", 1, ("CREATE TABLE numbers (number INTEGER PRIMARY KEY, data BLOB)",))
@@ -285,4 +285,21 @@ async def test_a_store_from_before_there_were_editions_is_opened_as_its_first(tm
     assert await store.editions(3) == Editions()
     assert (await store.load(3, [key], at_least=-1))[key].data == b"x"
     await store.build_edition(3, 2)
+    await store.close()
+
+
+async def test_editions_that_are_not_what_was_written_are_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    said: list[str] = []
+    store = await SqliteStore.open(path)
+    await store.build_edition(3, 2)
+    await store.switch_edition(3, 2)
+    await store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE editions SET live = 66")
+    connection.close()
+    store = await SqliteStore.open(path, broken=said.append)
+    with pytest.raises(Unavailable):
+        await store.editions(3)
+    assert "is not what was written" in said[0]
     await store.close()

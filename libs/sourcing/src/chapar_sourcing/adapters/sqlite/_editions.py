@@ -5,13 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
+from chapar_sourcing.adapters.sqlite._sums import check_sum, row_sum
 from chapar_sourcing.editions import FIRST_EDITION, Editions, Stage, edition_cursors
 from chapar_sourcing.partitions import SLOTS
 
 EDITIONS_TABLE = """CREATE TABLE IF NOT EXISTS editions (partition INTEGER PRIMARY KEY, live INTEGER NOT NULL,
     other INTEGER, stage TEXT)"""
-_WRITE = """INSERT INTO editions VALUES (?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET live = excluded.live, other = excluded.other, stage = excluded.stage"""
+_WRITE = """INSERT INTO editions (partition, live, other, stage, sum) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET live = excluded.live, other = excluded.other, stage = excluded.stage,
+    sum = excluded.sum"""
 _DROP_DOCUMENTS = """DELETE FROM documents WHERE (partition, kind, parent, id) IN
     (SELECT partition, kind, parent, id FROM documents WHERE partition = ? LIMIT ?)"""
 _DROP_FIELDS = """DELETE FROM rows WHERE (partition, key, row, field) IN
@@ -25,17 +27,27 @@ def shelf_of(partition: int, edition: int) -> int:
 
 
 def read_editions(connection: sqlite3.Connection, partition: int) -> Editions:
-    """The editions of a partition as they are in this transaction."""
-    found = connection.execute("SELECT live, other, stage FROM editions WHERE partition = ?", (partition,)).fetchone()
-    return Editions() if found is None else Editions(found[0], found[1], None if found[2] is None else Stage(found[2]))
+    """The editions of a partition as they are in this transaction. Raises `RowDamaged`."""
+    query = "SELECT live, other, stage, sum FROM editions WHERE partition = ?"
+    found = connection.execute(query, (partition,)).fetchone()
+    if found is None:
+        return Editions()
+    live, other, stage, checksum = found
+    check_sum(checksum, None, partition, *_packed(live, other, stage))
+    return Editions(live, other, None if stage is None else Stage(stage))
 
 
 def change_editions(connection: sqlite3.Connection, partition: int, change: Callable[[Editions], Editions]) -> Editions:
     """Moves the editions of a partition on; returns what they are now. Raises what `change` raises."""
     changed = change(read_editions(connection, partition))
-    stage = None if changed.stage is None else changed.stage.value
-    connection.execute(_WRITE, (partition, changed.live, changed.other, stage))
+    row = (changed.live, changed.other, None if changed.stage is None else changed.stage.value)
+    connection.execute(_WRITE, (partition, *row, row_sum(None, partition, *_packed(*row))))
     return changed
+
+
+def _packed(live: int, other: int | None, stage: str | None) -> tuple[int, int, str]:
+    """What a sum covers: there is no edition 0, and no stage without a name."""
+    return live, other or 0, stage or ""
 
 
 def drop_some(connection: sqlite3.Connection, partition: int, limit: int) -> bool:

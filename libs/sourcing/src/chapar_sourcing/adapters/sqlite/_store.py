@@ -54,7 +54,7 @@ STORE = Format(
     ),
     added_tables=(EDITIONS_TABLE,),
     added_columns=(
-        *((table, "sum INTEGER") for table in ("documents", "checkpoints", "rows", "cursors")),
+        *((table, "sum INTEGER") for table in ("documents", "checkpoints", "rows", "cursors", "editions")),
         ("documents", "time_ms INTEGER"),
     ),
 )
