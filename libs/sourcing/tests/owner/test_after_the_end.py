@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from chapar_sourcing.fold import FoldState
-from chapar_sourcing.owner import DocumentsLoaded, OwnerPhase, Tick
+from chapar_sourcing.owner import AlarmRaised, DocumentsLoaded, OwnerPhase, Tick
 from chapar_sourcing.ports import Checkpoint
 
 from .accounts import add
+from .reminders import Reminders, remind
 from .rig import NOW_MS, Rig, Shelf, owning
 
 
@@ -85,3 +86,21 @@ def test_who_ended_before_its_first_claim_names_no_epoch() -> None:
     rig.start()
     assert rig.owner.phase is OwnerPhase.ALARMED
     assert rig.owner.epoch == 0
+
+
+def test_an_alarm_from_outside_ends_it_like_one_of_its_own() -> None:
+    rig = owning()
+    ticket = rig.send(add("a"))
+    rig.give(AlarmRaised("the store is of another log"))
+    assert (rig.owner.phase, rig.alarm) == (OwnerPhase.ALARMED, "the store is of another log")
+    assert rig.reason(ticket) == "REASON_LOG_DAMAGED"
+
+
+def test_no_timer_is_made_a_command_and_none_is_read() -> None:
+    rig = owning(domain=Reminders())
+    rig.done(remind("a", NOW_MS + 10))
+    deposed(rig)
+    rig.now_ms += 10
+    rig.tick()
+    assert rig.owner.waiting == 0
+    assert not rig.pages
