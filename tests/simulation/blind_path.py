@@ -187,10 +187,10 @@ BUGS: tuple[Bug, ...] = (
     WritesItsCursorBeforePublishing,
     TakesTheSecondOfABlockForARepetition,
     NamesCommandsByTheirEventAlone,
+    LetsTheLastRowWin,
 )
 UNCAUGHT: tuple[Bug, ...] = (
     ConfirmsBeforeItMerges,
-    LetsTheLastRowWin,
     ProjectsToTheFormerEdition,
 )
 """Bugs like the others that the simulator does not notice yet."""

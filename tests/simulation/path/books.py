@@ -15,7 +15,7 @@ from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.owner import Outcome
 from chapar_sourcing.ports import Cursor, JournalRecord, StreamEntry
 from tests.simulation.path.messages import Event
-from tests.simulation.path.world import World
+from tests.simulation.path.world import BEGIN_MS, World
 from tests.simulation.playing import Violation
 
 Place = tuple[int, int]
@@ -75,6 +75,8 @@ class Book:
         self.public: list[list[tuple[Place, bytes]]] = [[] for _ in range(partitions)]
         """What each partition has to publish, in order."""
         self.published: list[set[Place]] = [set() for _ in range(partitions)]
+        self._told: list[list[tuple[float, int]]] = [[] for _ in range(partitions)]
+        """(true time, offset): up to where somebody knows by then that what was decided is durable; both rise."""
         self.cut: set[int] = set()
         """Partitions whose log has lost what was acknowledged: nothing that lands there is judged any more."""
         self.on_claim: Callable[[int, str], None] = lambda partition, address: None
@@ -139,6 +141,9 @@ class Book:
             raise Violation(f"{self.service}: {scope} is told {outcome.position}, the log says {written.place}")
         if written.entry != outcome.entry:
             raise Violation(f"{self.service}: {scope} is told something else than the log says")
+        told = self._told[written.partition]
+        if not told or told[-1][1] < written.place[0]:
+            told.append((self._world.now, written.place[0]))
 
     # ---- what followers do
 
@@ -176,11 +181,14 @@ class Book:
         self.public[partition].append((place, data))
         self.owe(partition, f"relay/{topic}", place, "published", lambda: place in self.published[partition])
 
-    def streamed(self, partition: int, entry: StreamEntry) -> bool:
-        """Judges a stream record; says whether it is told for the first time."""
+    def streamed(self, partition: int, entry: StreamEntry, sent: float) -> bool:
+        """Judges a stream record that was sent at a true time; says whether an event is told for the first time."""
         if partition in self.cut:
             return False
         record = journal.StreamRecord.FromString(entry.data)
+        if not record.HasField("position"):
+            self._beats(partition, min(sent, (record.time_ms - BEGIN_MS) / 1000))
+            return False
         place = (record.position.offset, record.position.index)
         known = dict(self.public[partition])
         if known.get(place) != record.event:
@@ -191,12 +199,22 @@ class Book:
         self.published[partition].add(place)
         return first
 
+    def _beats(self, partition: int, made: float) -> None:
+        """A beat: what anybody knew to be durable when it was made stands before it."""
+        self._world.faults.fired["stream_beats"] += 1
+        told = max((offset for time, offset in self._told[partition] if time < made), default=-1)
+        for place, _ in self.public[partition]:
+            if place[0] <= told and place not in self.published[partition]:
+                raise Violation(f"{self.service}/{partition}: a beat of {made:.6f} stands before {place}, told earlier")
+
     def check_stream(self, partition: int, entries: list[StreamEntry]) -> None:
         """A reader that takes each record whose previous is its last has read everything public, once, in order."""
         last: Place = (-1, -1)
         read: list[tuple[Place, bytes]] = []
         for entry in entries:
             record = journal.StreamRecord.FromString(entry.data)
+            if not record.HasField("position"):
+                continue
             previous = (record.previous.offset, record.previous.index) if record.HasField("previous") else (-1, -1)
             place = (record.position.offset, record.position.index)
             if previous == last and place > last:

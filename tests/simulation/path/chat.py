@@ -35,10 +35,11 @@ NO_NAME = "REASON_NO_NAME"
 
 
 class Room(Document, frozen=True, array_like=True):
-    """How many messages and how many changes of membership there were."""
+    """How many messages there were, how many changes of membership, how often something was said or taken back."""
 
     head: int = 0
     changes: int = 0
+    talks: int = 0
 
 
 class Said(Document, frozen=True, array_like=True):
@@ -98,6 +99,8 @@ class Chat:
         match command.kind:
             case "say":
                 return [Key("room", command.key)]
+            case "unsay":
+                return [Key("room", command.key), Key("said", command.key, ordered(command.number))]
             case "card":
                 return [Key("room", command.key), creation_key(command.creation)]
             case "enter":
@@ -115,6 +118,9 @@ class Chat:
         match command.kind:
             case "say" | "card":
                 return self._say(documents, command)
+            case "unsay":
+                there = documents.get(Key("said", command.key, ordered(command.number))) is not None
+                return [Event(kind="unsaid", key=command.key, number=command.number)] if there else []
             case "enter":
                 return self._enter(documents, command)
             case "entitle" | "note":
@@ -208,6 +214,8 @@ class Chat:
             case "said":
                 keys = [Key("room", event.key), Key("said", event.key, ordered(event.number))]
                 return [*keys, creation_key(event.creation)] if event.HasField("creation") else keys
+            case "unsaid":
+                return [Key("room", event.key), Key("said", event.key, ordered(event.number))]
             case "entered":
                 return [Key("room", event.key), Key("member", event.key, event.other)]
             case "entitled" | "noted":
@@ -222,11 +230,9 @@ class Chat:
     def evolve(self, key: Key, document: Document | None, event: Any, when: When) -> Document | None:
         match key.kind:
             case "room":
-                room = document if isinstance(document, Room) else Room()
-                said = event.kind == "said"
-                return Room(event.number if said else room.head, room.changes if said else event.number)
+                return _room_after(document if isinstance(document, Room) else Room(), event)
             case "said":
-                return Said(event.text, when.time_ms)
+                return Said(event.text, when.time_ms) if event.kind == "said" else None
             case "member":
                 return Member(event.flag, event.number)
             case "fact":
@@ -242,6 +248,16 @@ class Chat:
                 return None if event.kind == "released" else Name(event.other, event.number, event.kind == "confirmed")
             case _:
                 return moved(event.creation)
+
+
+def _room_after(room: Room, event: Any) -> Room:
+    match event.kind:
+        case "said":
+            return Room(event.number, room.changes, room.talks + 1)
+        case "unsaid":
+            return Room(room.head, room.changes, room.talks + 1)
+        case _:
+            return Room(room.head, event.number, room.talks)
 
 
 def public_event(event: Any, when: When) -> tuple[str, Message] | None:

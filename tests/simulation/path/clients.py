@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
-from chapar_sourcing.domain import Key
+from chapar_sourcing.domain import Key, ordered
 from chapar_sourcing.hosting import Request
 from chapar_sourcing.owner import Outcome
 from chapar_sourcing.partitions import partition_of_id
@@ -15,9 +15,11 @@ from chapar_sourcing.refusing import REQUEST_ID_IN_FUTURE, TRANSIENT
 from chapar_sourcing.requests import make_request_id
 from chapar_sourcing.view import View
 from tests.simulation.path.chat import Room
+from tests.simulation.path.ledgers import Page
 from tests.simulation.path.messages import Command
 from tests.simulation.path.money import Account
 from tests.simulation.path.process import Process, Service, call
+from tests.simulation.path.views import lines_of, text_of
 from tests.simulation.playing import Violation
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ SKEWS_MS = (0, 0, 0, -4_000, 3_000, 9_000)
 DEADLINE_MS = 1_500
 PATIENCE = (0.3, 2.0)
 THINK = (0.0, 0.12)
+ACCOUNT, ROOM, INBOX = "account", "room", "inbox"
 
 
 @dataclass
@@ -91,10 +94,14 @@ class Client:
             text = draw.choice(stage.rooms) if draw.random() < 0.5 else ""
             return stage.money, Command(kind="transfer", key=payer, other=payee, amount=draw.randint(1, 40), text=text)
         room, user, name = draw.choice(stage.rooms), draw.choice(stage.users), draw.choice(stage.names)
+        number = draw.randint(1, 1 + len(stage.chat_ledger.said[room]))
         body = draw.choice([
             Command(kind="say", key=room, text=f"{self.name}.{len(self.wishes)}"),
             Command(kind="say", key=room, text=f"{self.name}.{len(self.wishes)}"),
+            Command(kind="say", key=room, text=f"{self.name}.{len(self.wishes)}"),
+            Command(kind="unsay", key=room, number=number),
             Command(kind="enter", key=room, other=user, flag=draw.random() < 0.7),
+            Command(kind="enter", key=room, other=user, flag=draw.random() < 0.9),
             Command(kind="entitle", key=user, text=f"title {len(self.wishes)}"),
             Command(kind="wish", key=user, other=name),
             Command(kind="drop", key=user),
@@ -165,12 +172,26 @@ class Reading:
         stage, draw = client.stage, client.random
         self._client = client
         self._stage = stage
-        of_money = draw.random() < 0.5
-        self._service = stage.money if of_money else stage.chat
-        self._key = draw.choice(stage.accounts if of_money else stage.rooms)
-        self._read: Callable[[View], Awaitable[Any]] = self._balance if of_money else self._head
+        self._kind = kind = draw.choice((ACCOUNT, ROOM, INBOX))
+        self._service = stage.money if kind == ACCOUNT else stage.chat
+        self._key = draw.choice({ACCOUNT: stage.accounts, ROOM: stage.rooms, INBOX: stage.users}[kind])
+        self._page = self._drawn_page(len(stage.chat_ledger.said[self._key])) if kind == ROOM else Page()
         self._told = stage.told.get(self._key, 0)
+        self._brought = dict(stage.chat_ledger.brought[self._key]) if kind == INBOX else {}
         self._open = True
+
+    def _drawn_page(self, messages: int) -> Page:
+        draw = self._client.random
+        somewhere = ordered(draw.randint(0, messages))
+        page = Page(descending=draw.random() < 0.5, limit=draw.choice((1, 2, 3, 1_000)))
+        if draw.random() < 0.5:
+            return page
+        return page._replace(before=somewhere) if page.descending else page._replace(after=somewhere)
+
+    async def _read(self, view: View) -> tuple[int, Any]:
+        if self._kind == INBOX:
+            return 0, lines_of(text_of(await view.rows(self._key)))
+        return await (self._balance(view) if self._kind == ACCOUNT else self._talk(view))
 
     async def _balance(self, view: View) -> tuple[int, int]:
         key = Key("account", self._key)
@@ -178,11 +199,13 @@ class Reading:
         account = found if isinstance(found, Account) else Account()
         return account.changes, account.balance
 
-    async def _head(self, view: View) -> tuple[int, list[str]]:
-        key = Key("room", self._key)
+    async def _talk(self, view: View) -> tuple[int, list[str]]:
+        key, page = Key("room", self._key), self._page
         found = (await view.get(key)).get(key)
-        said = await view.scan("said", self._key, limit=1_000)
-        return (found.head if isinstance(found, Room) else 0), [message.text for _, message in said]  # type: ignore[attr-defined]
+        said = await view.scan(
+            "said", self._key, after=page.after, before=page.before, descending=page.descending, limit=page.limit
+        )
+        return (found.talks if isinstance(found, Room) else 0), [message.text for _, message in said]  # type: ignore[attr-defined]
 
     def begin(self) -> None:
         """Asks somebody; gives up after a while."""
@@ -211,15 +234,26 @@ class Reading:
         world.note(f"{target.name} shows {self._key} as of {version}")
         if version < self._told:
             raise Violation(f"{target.name} shows {self._key} as of {version}, it was {self._told} before")
-        if self._service is self._stage.money:
-            history = self._stage.money_ledger.history[self._key]
-            right = version < len(history) and history[version] == value
-        else:
-            said = self._stage.chat_ledger.said[self._key]
-            right = version <= len(said) and value[:version] == said[:version] and value == said[: len(value)]
-        if not right:
+        if not self._is_right(version, value):
             raise Violation(f"{target.name} shows {self._key} as of {version}: {value}, which never was so")
+        if self._kind == INBOX:
+            behind = {name: least for name, least in self._brought.items() if value.get(name, b"") < least}
+            if behind:
+                raise Violation(f"{target.name} shows {value} to {self._key}, who had been brought {behind}")
         self._stage.tell(self._key, version)
+
+    def _is_right(self, version: int, value: Any) -> bool:
+        """Whether the logs say so. A page may be younger than the version that was read before it."""
+        ledger = self._stage.chat_ledger
+        match self._kind:
+            case "account":
+                history = self._stage.money_ledger.history[self._key]
+                return version < len(history) and history[version] == value
+            case "room":
+                talks = range(version, len(ledger.talks[self._key]) + 1)
+                return any(ledger.page(self._key, n, self._page) == value for n in talks)
+            case _:
+                return all(ledger.is_told(self._key, name, field) for name, field in value.items())
 
     def _end(self) -> None:
         if self._open:

@@ -27,6 +27,7 @@ class Rates:
     store_write_unconfirmed: float = 0.03
     store_ack_lost: float = 0.02
     store_fails_over: float = 0.01
+    rows_stall: float = 0.08
     publish_halves: float = 0.03
     publish_ack_lost: float = 0.03
     publish_doubled: float = 0.03
@@ -47,9 +48,13 @@ class Rates:
     beat_lost: float = 0.03
     beat_ack_lost: float = 0.02
     beat_slow: float = 0.04
+    beat_ack_slow: float = 0.04
     cut_off: float = 0.006
+    slow_before_cut_off: float = 0.5
+    """Of links that break."""
     crash: float = 0.007
     pause: float = 0.007
+    pause_at_claim: float = 0.04
     take_over: float = 0.01
     drain: float = 0.004
     crooked_clock: float = 0.5
@@ -60,7 +65,7 @@ class Rates:
         return asdict(self)
 
 
-EFFECTS = ("watch_resumed", "watch_reset", "watch_gap")
-"""Counted beside the faults: how watches began, and frames that were dropped and said to be."""
+EFFECTS = ("watch_resumed", "watch_reset", "watch_gap", "stream_beats")
+"""Counted beside the faults: how watches began, frames that were dropped and said to be, beats that were judged."""
 
 CALM = Rates(**{rate.name: 0.0 for rate in fields(Rates)})

@@ -5,9 +5,9 @@ Each also says what an event obliges its followers to do.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from chapar_sourcing.domain import When, ordered
 from chapar_sourcing.partitions import partition_of_id
@@ -17,6 +17,26 @@ from tests.simulation.playing import Violation
 
 Rows = Callable[[str], dict[str, dict[str, bytes]]]
 """A user's rows, as the store holds them for good."""
+
+
+class _Advance(NamedTuple):
+    """A field of a row that has to be brought to an inbox; `change`: the user's last change in the room by then."""
+
+    place: Place
+    user: str
+    room: str
+    field: str
+    value: bytes
+    change: int
+
+
+class Page(NamedTuple):
+    """Which messages of a room are read: `after` < id < `before`, at most `limit`, the newest first or last."""
+
+    after: str = ""
+    before: str | None = None
+    descending: bool = False
+    limit: int = 1_000
 
 
 class MoneyLedger:
@@ -94,6 +114,14 @@ class ChatLedger:
         self._rows = rows
         self.book: Book | None = None
         self.said: defaultdict[str, list[str]] = defaultdict(list)
+        self.talks: defaultdict[str, list[tuple[int, str | None]]] = defaultdict(list)
+        """room -> what happened to which message: its text, or None where it was taken back"""
+        self.versions: dict[tuple[int, Place], tuple[str, int]] = {}
+        """Where something was said or taken back -> the room, and how often that had happened there with it."""
+        self._advances: defaultdict[int, deque[_Advance]] = defaultdict(deque)
+        """Source partition -> rows to bring, in order."""
+        self.brought: defaultdict[str, dict[bytes, bytes]] = defaultdict(dict)
+        """user -> b"room field" -> the least that every reader of the inbox sees from now on"""
         self.members: defaultdict[str, dict[str, tuple[int, bool]]] = defaultdict(dict)
         """room -> user -> (change, inside)"""
         self.changes: defaultdict[str, int] = defaultdict(int)
@@ -115,7 +143,9 @@ class ChatLedger:
         assert self.book is not None, "wired"
         match event.kind:
             case "said":
-                self._said(partition, event)
+                self._said(partition, place, event)
+            case "unsaid":
+                self._talked(partition, place, event, None)
             case "entered":
                 self._entered(partition, place, event)
             case "entitled":
@@ -137,7 +167,48 @@ class ChatLedger:
         if fields.get("head", b"") > ordered(len(self.said[room])).encode():
             raise Violation(f"the inbox of {user} is told {dict(fields)} of {room}, which has {len(self.said[room])}")
 
-    def _said(self, partition: int, event: Any) -> None:
+    def is_told(self, user: str, name: bytes, value: bytes) -> bool:
+        """Whether a field of an inbox, b"room field", says what the room's log says."""
+        room, field = name.decode().split(" ")
+        if field == "head":
+            return value <= ordered(len(self.said[room])).encode()
+        return value[:-1] <= ordered(self.members[room].get(user, (0, False))[0]).encode()
+
+    def cursor_moves(self, partition: int, position: Place) -> None:
+        """A reactor says that its advances up to a place have arrived."""
+        waiting = self._advances[partition]
+        while waiting and waiting[0].place <= position:
+            one = waiting.popleft()
+            if one.change == self.members[one.room][one.user][0]:  # who leaves may lack what came before
+                held = self.brought[one.user]
+                name = f"{one.room} {one.field}".encode()
+                held[name] = max(one.value, held.get(name, b""))
+
+    def page(self, room: str, talks: int, page: Page) -> list[str]:
+        """The messages of a page of a room as it was after so many talks."""
+        texts: dict[str, str | None] = {}
+        for number, text in self.talks[room][:talks]:
+            texts[ordered(number)] = text
+        found = [
+            text
+            for identity, text in sorted(texts.items(), reverse=page.descending)
+            if text is not None and identity > page.after and (page.before is None or identity < page.before)
+        ]
+        return found[: page.limit]
+
+    def _talked(self, partition: int, place: Place, event: Any, text: str | None) -> None:
+        talks = self.talks[event.key]
+        if text is None and (event.number, None) in talks:
+            raise Violation(f"{event.key}: message {event.number} is taken back twice")
+        talks.append((event.number, text))
+        self.versions[partition, place] = (event.key, len(talks))
+
+    def _said(self, partition: int, place: Place, event: Any) -> None:
+        self._talked(partition, place, event, event.text)
+        head = ordered(event.number).encode()
+        for user, (change, inside) in self.members[event.key].items():
+            if inside:
+                self._advances[partition].append(_Advance(place, user, event.key, "head", head, change))
         said = self.said[event.key]
         said.append(event.text)
         if event.number != len(said):
@@ -160,6 +231,8 @@ class ChatLedger:
         if change != self.changes[room]:
             raise Violation(f"{room}: change {self.changes[room]} calls itself {change}")
         self.members[room][user] = (change, event.flag)
+        row = ordered(change).encode() + (b"+" if event.flag else b"-")
+        self._advances[partition].append(_Advance(place, user, room, "change", row, change))
         least = ordered(change).encode()
         done = lambda: self._rows(user).get(room, {}).get("change", b"") >= least  # noqa: E731
         self.book.owe(partition, "reactor/spreading", place, f"{room} in the inbox of {user} as of {change}", done)

@@ -10,6 +10,7 @@ from tests.simulation.path.line import Line
 from tests.simulation.path.world import World
 
 SLOW_SECONDS = (0.2, 1.5)
+SLOW_ACK_SECONDS = (0.3, 1.4)
 LOST_SECONDS = (0.2, 0.4)
 EXPIRY_SECONDS = 1.5
 """Five beats of 300 ms: who was silent for so long may be succeeded."""
@@ -38,7 +39,13 @@ class PathMembers:
         self._service = service
         self._address = address
         self._world = directory.world
-        self.cut_off_until = 0.0
+        self._slow_from = self._cut_off_from = self._cut_off_until = 0.0
+
+    def cut_off(self, seconds: float, *, after: float) -> None:
+        """Reaches nobody for a while; `after` some seconds in which it is answered late."""
+        self._slow_from = self._world.now
+        self._cut_off_from = self._world.now + after
+        self._cut_off_until = self._cut_off_from + seconds
 
     async def join(self, service: str, address: str) -> None:
         """Everybody may."""
@@ -47,7 +54,7 @@ class PathMembers:
     async def beat(self) -> None:
         """Arrives and is acknowledged, or not."""
         happens, world = self._world.faults.happens, self._world
-        slow = happens("beat_slow")
+        slow, slow_ack = happens("beat_slow"), happens("beat_ack_slow")
         if self._cut_off or happens("beat_lost"):
             await self._line.ask(self._no_answer, least=LOST_SECONDS[0], most=LOST_SECONDS[1])
 
@@ -60,6 +67,8 @@ class PathMembers:
 
         least, most = SLOW_SECONDS if slow else (0.000_2, 0.01)
         await self._line.ask(arrive, least=least, most=most)
+        if slow_ack or self._slow_from <= world.now < self._cut_off_from:
+            await self._line.ask(lambda: None, least=SLOW_ACK_SECONDS[0], most=SLOW_ACK_SECONDS[1])
 
     async def announce(self, service: str, partition: int, epoch: int) -> None:
         """The highest epoch stays."""
@@ -83,7 +92,7 @@ class PathMembers:
 
     @property
     def _cut_off(self) -> bool:
-        return self._world.now < self.cut_off_until
+        return self._cut_off_from <= self._world.now < self._cut_off_until
 
     def _no_answer(self) -> None:
         raise Unavailable("no answer")

@@ -91,6 +91,8 @@ class Process:
         self.service = service
         self.owned = tuple(owned)
         self.loop = VirtualLoop(world, name, rate)
+        self.claimed: set[int] = set()
+        """Partitions of which a claim of its own was valid."""
         self.draining = False
         self.ended = False
         line = Line(world, self.loop, name)

@@ -24,7 +24,7 @@ from tests.simulation.path.messages import Command, PublicEvent
 from tests.simulation.path.process import Process, Service
 from tests.simulation.path.store import Servers
 from tests.simulation.path.stream import Topics
-from tests.simulation.path.views import ChatWatch, text_of
+from tests.simulation.path.views import ChatWatch, lines_of, text_of
 from tests.simulation.path.world import World
 from tests.simulation.playing import Violation
 
@@ -34,8 +34,13 @@ PROCESSES_MAX = 3
 MOMENT = 0.05
 STICKY = 0.85
 CARDS = "reactor/cards/"
+SPREADING = "reactor/spreading"
 PAUSES = (0.2, 1.0, 3.0, 7.0)
 CUT_OFF = (1.0, 6.0)
+SLOW_FIRST = (0.2, 1.5)
+"""How long a link is slow before it breaks."""
+BEATS_MS = (100, 300)
+"""How often chat's stream beats."""
 RINGS = (2, 5, BLOCKS_MAX)
 
 
@@ -56,9 +61,11 @@ class Stage:
         self.told: dict[str, int] = {}
         """Key -> the newest version that anybody was told of."""
         journals = draw.random() < 0.5
+        self._eagerness = draw.choice((0.25, 1.0))
+        """How likely what nobody seems to own is claimed in a moment."""
         self.chat = self._service("chat", count, HostRules(
             chat.Chat(journals_refusals=journals), reactions=(chat.Spreading(self.rooms), chat.Cards()),
-            topics=(Topic(chat.TOPIC),), public_event=chat.public_event, watch=ChatWatch(),
+            topics=(Topic(chat.TOPIC, draw.choice(BEATS_MS)),), public_event=chat.public_event, watch=ChatWatch(),
         ))  # fmt: skip
         self.money = self._service("money", count, HostRules(
             money.Money(count), reactions=(money.Crossing(),), topics=(Topic(money.TOPIC),),
@@ -85,12 +92,21 @@ class Stage:
     def _wire(self, service: Service) -> None:
         book = self.books[service.name]
         service.log.on_landed = book.landed
-        book.on_claim = service.claimed.__setitem__
+        book.on_claim = lambda partition, address: self._claimed(service, partition, address)
         service.servers.on_cursor = self._chat_cursor if service is self.chat else book.cursor_moves
 
-    def _published(self, topic: str, partition: int, entry: StreamEntry) -> None:
+    def _claimed(self, service: Service, partition: int, address: str) -> None:
+        service.claimed[partition] = address
+        claimant = next((p for p in service.processes if p.name == address), None)
+        if claimant is None:
+            return
+        claimant.claimed.add(partition)
+        if not claimant.loop.paused and self.world.faults.happens("pause_at_claim"):
+            claimant.pause(self.random.choice(PAUSES))
+
+    def _published(self, topic: str, partition: int, entry: StreamEntry, sent: float) -> None:
         book = self.books["chat" if topic == chat.TOPIC else "money"]
-        if not book.streamed(partition, entry) or topic != money.TOPIC:
+        if not book.streamed(partition, entry, sent) or topic != money.TOPIC:
             return
         record = journal.StreamRecord.FromString(entry.data)
         place = (record.position.offset, record.position.index)
@@ -102,6 +118,8 @@ class Stage:
     def _chat_cursor(self, partition: int, name: str, cursor: Cursor) -> None:
         """A cursor of cards for one target must not name a card that the target lacks."""
         self.books["chat"].cursor_moves(partition, name, cursor)
+        if name == SPREADING:
+            self.chat_ledger.cursor_moves(partition, (cursor.position.offset, cursor.position.event_index))
         if (
             name.startswith(CARDS)
             and tuple(cursor.last) not in self.chat_ledger.cards[int(name[len(CARDS) :]), partition]
@@ -122,6 +140,7 @@ class Stage:
         )  # fmt: skip
         return Process(
             self.world, name, service, owned, self.topics, self.directory, recent=recent,
+            beat_interval_ms=draw.choice((100, 300)),
             projection_documents_max=draw.choice((2, 2_000)), projection_linger_ms=draw.choice((5, 100, 600)),
             reclaim_after_ms=1_000 if service is self.money and draw.random() < 0.3 else None,
         )  # fmt: skip
@@ -150,7 +169,8 @@ class Stage:
         if awake and happens("pause"):
             draw.choice(awake).pause(draw.choice(PAUSES))
         if awake and happens("cut_off"):
-            draw.choice(awake).members.cut_off_until = self.world.now + draw.uniform(*CUT_OFF)
+            after = draw.uniform(*SLOW_FIRST) if happens("slow_before_cut_off") else 0.0
+            draw.choice(awake).members.cut_off(draw.uniform(*CUT_OFF), after=after)
         if awake and happens("drain"):
             draw.choice(awake).drain()
         if happens("journal_loses_flight"):
@@ -176,9 +196,20 @@ class Stage:
         if len(service.processes) >= PROCESSES_MAX:
             return
         free = [n for n in range(service.partitions) if self._may_claim(service, n, take_over=take_over)]
-        if free and (take_over or self.random.random() < 0.25):
+        if free and (take_over or self.random.random() < self._eagerness):
             half = len(free) > 1 and self.random.random() < 0.5
-            self.start(service, free[::2] if half else free)
+            taken = free[::2] if half else free
+            if service.read_policy == "heartbeat":
+                self._withdraw(service, taken)
+            self.start(service, taken)
+
+    def _withdraw(self, service: Service, taken: Sequence[int]) -> None:
+        """Whoever was to take a partition over and slept before it claimed is told by nobody to go on: what it was
+        told is judged anew before it claims, and here it ends. The log alone would let it claim over a healthy owner.
+        """
+        for process in list(service.processes):
+            if any(n in process.owned and n not in process.claimed for n in taken):
+                process.crash()
 
     def _may_claim(self, service: Service, partition: int, *, take_over: bool) -> bool:
         """Owners that answer reads by their heartbeat are succeeded only once they have been silent long enough."""
@@ -205,15 +236,13 @@ class Stage:
 
     def learned(self, wish: Wish) -> None:
         """A client knows the fate of its wish: readers from now on must see it."""
-        key = wish.body.key
         if wish.outcome is None or wish.outcome.entry is None or not wish.outcome.entry.events.events:
             return
-        event = self.chat.rules.domain.event_type.FromString(wish.outcome.entry.events.events[0])
-        if event.kind == "said":
-            self.tell(key, event.number)
-        elif wish.service is self.money:
-            written = self.books["money"].entries[wish.actor, wish.request_id]
-            self.tell(*self.money_ledger.versions[written.partition, written.place])
+        written = self.books[wish.service.name].entries[wish.actor, wish.request_id]
+        ledger = self.money_ledger if wish.service is self.money else self.chat_ledger
+        told = ledger.versions.get((written.partition, written.place))
+        if told is not None:
+            self.tell(*told)
 
     def tell(self, key: str, version: int) -> None:
         """Somebody knows this version of a key."""
@@ -225,8 +254,7 @@ class Stage:
 
     def inbox_text(self, user: str) -> dict[bytes, bytes]:
         """The same as a watcher knows it: b"row field" -> value."""
-        lines = (line.split(b"=", 1) for line in text_of(self.inbox(user)).split(b"\n") if line)
-        return {line[0]: line[1] for line in lines}
+        return lines_of(text_of(self.inbox(user)))
 
     def funds(self) -> list[Command]:
         """What every account begins with."""

@@ -35,6 +35,8 @@ Versions = list[tuple[int, T]]
 
 BEHIND_WRITES_MAX = 40
 SLOW_SECONDS = (0.02, 0.8)
+STALL_SECONDS = (0.5, 4.0)
+"""How long a merge of rows may take: time enough for somebody to succeed its owner."""
 LOST_SECONDS = (0.02, 0.3)
 USUAL_SECONDS = (0.000_2, 0.004)
 
@@ -163,16 +165,14 @@ class PathStore:
 
     async def merge_rows(self, partition: int, rows: Sequence[Row]) -> None:
         """Field by field, by maximum."""
-        editions = self._servers.editions_of(partition)
-        written = [self._edition] if self._edition is not None else [editions.live]
-        if self._edition is None and editions.building is not None:
-            written.append(editions.building)
-        tables = [self._servers.table(partition, edition).rows for edition in written]
+        servers = self._servers
 
         def write(row: Row) -> None:
-            self._servers.on_row(row)
-            for held in tables:
-                merge(held, row)
+            servers.on_row(row)
+            editions = servers.editions_of(partition)
+            written = {editions.live, editions.building} if self._edition is None else {self._edition}
+            for edition in written - {None}:
+                merge(servers.table(partition, edition).rows, row)
 
         def merge(held: dict[tuple[str, str], Versions[dict[str, bytes]]], row: Row) -> None:
             versions = held.setdefault((row.key, row.row), [])
@@ -182,7 +182,8 @@ class PathStore:
             if row.fields and fields != held_now:
                 self._servers.push(versions, fields)
 
-        await self._write([lambda row=row: write(row) for row in rows])  # type: ignore[misc]
+        stalls = STALL_SECONDS if self._world.faults.happens("rows_stall") else None
+        await self._write([lambda row=row: write(row) for row in rows], stalls)  # type: ignore[misc]
 
     async def write_cursor(self, partition: int, name: str, cursor: Cursor) -> None:
         """Forward only."""
@@ -196,7 +197,7 @@ class PathStore:
 
         await self._write([write])
 
-    async def _write(self, writes: Sequence[Callable[[], None]]) -> None:
+    async def _write(self, writes: Sequence[Callable[[], None]], stalls: tuple[float, float] | None = None) -> None:
         happens, servers = self._world.faults.happens, self._servers
         if happens("store_unavailable"):
             return await self._fail()
@@ -217,7 +218,7 @@ class PathStore:
             if happens("store_ack_lost"):
                 raise Unavailable("no answer")
 
-        least, most = SLOW_SECONDS if happens("store_slow") else USUAL_SECONDS
+        least, most = stalls or (SLOW_SECONDS if happens("store_slow") else USUAL_SECONDS)
         return await self._line.ask(arrive, least=least, most=most)
 
     # ---- reads

@@ -12,7 +12,8 @@ from tests.simulation.path.world import World
 SLOW_SECONDS = (0.02, 0.8)
 USUAL_SECONDS = (0.000_2, 0.004)
 
-OnPublished = Callable[[str, int, StreamEntry], None]
+OnPublished = Callable[[str, int, StreamEntry, float], None]
+"""(topic, partition, entry, true time at which it was sent)"""
 
 
 @dataclass(slots=True)
@@ -30,14 +31,14 @@ class Topics:
         self.world = world
         self.count = partitions
         self.logs = {(topic, number): StreamPartition() for topic in topics for number in range(partitions)}
-        self.on_published: OnPublished = lambda topic, partition, entry: None
+        self.on_published: OnPublished = lambda topic, partition, entry, sent: None
 
-    def append(self, topic: str, partition: int, records: Sequence[bytes]) -> None:
+    def append(self, topic: str, partition: int, records: Sequence[bytes], sent: float) -> None:
         """Adds records at the end and wakes who waits."""
         log = self.logs[topic, partition]
         for data in records:
             log.entries.append(StreamEntry(len(log.entries), data))
-            self.on_published(topic, partition, log.entries[-1])
+            self.on_published(topic, partition, log.entries[-1], sent)
         waiting, log.waiting = log.waiting, []
         for offset, wake in waiting:
             if len(log.entries) > offset:
@@ -57,15 +58,15 @@ class PathStream:
     async def publish(self, topic: str, partition: int, records: Sequence[bytes]) -> None:
         """Appends records in order."""
         happens = self._world.faults.happens
-        sent = list(records)
+        data, sent = list(records), self._world.now
 
         def arrive() -> None:
             if happens("publish_halves"):
-                self._topics.append(topic, partition, sent[: self._line.random.randint(0, len(sent))])
+                self._topics.append(topic, partition, data[: self._line.random.randint(0, len(data))], sent)
                 raise Unavailable("no answer")
-            self._topics.append(topic, partition, sent)
+            self._topics.append(topic, partition, data, sent)
             if happens("publish_doubled"):
-                self._topics.append(topic, partition, sent)
+                self._topics.append(topic, partition, data, sent)
             if happens("publish_ack_lost"):
                 raise Unavailable("no answer")
 

@@ -33,6 +33,11 @@ class ChatWatch:
         return [(event.key, ordered(event.number).encode())] if event.kind == "said" else []
 
 
+def lines_of(text: bytes) -> dict[bytes, bytes]:
+    """What such a text says: b"row field" -> value."""
+    return dict(line.split(b"=", 1) for line in text.split(b"\n") if line)
+
+
 def text_of(rows: Mapping[str, Mapping[str, bytes]]) -> bytes:
     """Rows as lines "row field=value", in order."""
     return b"\n".join(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar_sourcing.partitions import partition_of_id
-from tests.simulation.path.views import ROOM
+from tests.simulation.path.views import ROOM, lines_of
 from tests.simulation.playing import Violation
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class Watcher:
         self._epoch = 0
         self._stream = 0
         """Number of the current stream; frames of others are not for us."""
+        self._brought: dict[bytes, bytes] = {}
+        """What the inbox had been brought when it attached."""
         self._usual: Process | None = None
         """Whom it asked last."""
         self._hang_up: Callable[[], object] = lambda: None
@@ -48,6 +50,7 @@ class Watcher:
         request = peer.WatchRequest(partition=partition, key=self.key, user_id="u")
         if self._cursor is not None:
             request.cursor.CopyFrom(self._cursor)
+        self._brought = dict(self._stage.chat_ledger.brought[self.key])
         fresh = True
         arrival = world.now
 
@@ -70,7 +73,7 @@ class Watcher:
         def check() -> None:
             # A process that has died says nothing: whoever watches it notices that the connection is gone.
             if stream == self._stream:
-                if target.loop.dead or target.ended:
+                if target.loop.dead or target.ended or world.faults.happens("watcher_leaves"):
                     self._again()
                 else:
                     world.soon(*PATIENCE, check, self._random)
@@ -132,11 +135,11 @@ class Watcher:
         self.state[b"head"] = b"%d" % max(head, last)
 
     def _merge(self, text: bytes, *, reset: bool) -> None:
-        lines = dict(line.split(b"=", 1) for line in text.split(b"\n") if line)
+        lines = lines_of(text)
         if reset:
-            behind = [name for name, value in self.state.items() if lines.get(name, b"") < value]
-            if behind:
-                raise Violation(f"a watcher of {self.key} is reset to {lines}, behind {self.state}")
+            for known in (self.state, self._brought):
+                if any(lines.get(name, b"") < value for name, value in known.items()):
+                    raise Violation(f"a watcher of {self.key} is reset to {lines}, behind {known}")
             self.state = lines
         for name, value in lines.items():
             self.state[name] = max(value, self.state.get(name, b""))
