@@ -315,3 +315,19 @@ def test_a_log_cut_and_grown_again_to_where_its_owner_stands_is_noticed(told: st
     rig.read()
     assert "was cut" in rig.alarm
     assert rig.reason(ticket) == "REASON_OUTCOME_UNKNOWN"
+
+
+def test_claims_and_blocks_that_are_sent_again_take_a_new_producer_and_no_others_do() -> None:
+    """What an earlier producer still holds must not land behind them; a new one for each block would cost time."""
+    rig = Rig()
+    rig.start()
+    rig.read()
+    assert rig.appends[0].fresh_producer
+    rig.finish_taking_over()
+    rig.send(add("a"))
+    rig.load_all()
+    rig.flush()
+    assert not rig.appends[0].fresh_producer
+    rig.fail_append(certain=True)
+    rig.tick()
+    assert rig.appends[0].fresh_producer

@@ -12,7 +12,7 @@ from chapar_sourcing.creations import CreationMark, Judgement, judge
 from chapar_sourcing.owner import Command
 from chapar_sourcing.owner.blocks import Answer
 from chapar_sourcing.positions import Position
-from chapar_sourcing.requests import make_request_id, parse_request_id, request_time_ms
+from chapar_sourcing.requests import answers_since_ms, make_request_id, parse_request_id, request_time_ms
 
 CONTENT, OTHER = b"1" * 32, b"2" * 32
 
@@ -62,3 +62,8 @@ def test_an_id_of_another_variant_is_refused() -> None:
     assert parse_request_id("".join(text)) == good.bytes
     text[19] = "c"
     assert parse_request_id("".join(text)) is None
+
+
+def test_answers_are_kept_for_31_days_of_the_logs_clock_or_for_ever() -> None:
+    assert answers_since_ms(1_700_000_000_000, keeps_answers=False) == 1_700_000_000_000 - 2_678_400_000
+    assert answers_since_ms(1_700_000_000_000, keeps_answers=True) is None
