@@ -336,3 +336,35 @@ def test_a_lapse_while_a_block_is_sought_leads_to_a_claim_after_it_is_found() ->
     assert rig.owner.phase is not OwnerPhase.OWNING
     rig.finish_taking_over()
     assert rig.owner.epoch == epoch + 1
+
+
+def test_an_acknowledgement_that_comes_while_the_log_is_read_on_changes_nothing() -> None:
+    """Its block is in what is read: it counts once, when it is folded."""
+    rig = owning()
+    ticket = rig.send(add("a"))
+    rig.load_all()
+    rig.flush()
+    rig.give(HeartbeatLapsed())
+    rig.tick()
+    assert rig.owner.phase is OwnerPhase.READING
+    rig.land()
+    assert ticket not in rig.replies
+    rig.finish_taking_over()
+    assert (rig.reason(ticket), rig.count("a"), rig.alarm) == ("", 1, "")
+
+
+def test_a_failure_that_is_told_while_the_log_is_read_on_changes_nothing() -> None:
+    rig = owning()
+    ticket = rig.send(add("a"))
+    rig.load_all()
+    rig.flush()
+    rig.give(HeartbeatLapsed())
+    rig.tick()
+    rig.fail_append(certain=True)
+    rig.tick()
+    assert rig.owner.phase is OwnerPhase.READING
+    assert not rig.appends, "whether it is in the log is not known before the next claim is folded"
+    rig.finish_taking_over()
+    rig.flush()
+    rig.land()
+    assert (rig.reason(ticket), rig.count("a"), rig.alarm) == ("", 1, "")
