@@ -167,3 +167,20 @@ async def test_revocations_are_forgotten_once_no_token_can_be_that_old() -> None
     await rig.clock.advance(1)
     await until(lambda: not revocations.is_revoked("s"))
     task.cancel()
+
+
+async def test_revocations_are_not_forgotten_because_the_machines_clock_is_set() -> None:
+    rig = Rig()
+    await rig.revoke(ARASH, "s")
+    await rig.beat()
+    revocations = Revocations(MemoryStream(rig.topics), PARTITIONS, rig.clock)
+    task = asyncio.create_task(revocations.run())
+    await revocations.wait_loaded()
+    rig.clock.jump(2 * KEPT_MS)
+    for later in ("t", "u"):
+        # Whoever knows the second of them has looked for what may be forgotten after the first.
+        await rig.revoke(ARASH, later)
+        await until(lambda later=later: revocations.is_revoked(later))
+    rig.clock.jump(-2 * KEPT_MS)
+    assert revocations.is_revoked("s")
+    task.cancel()

@@ -54,7 +54,8 @@ class Revocations:
         self._on_revoked = on_revoked
         self._tails: dict[int, _Tail] = {}
         self._revoked: dict[str, int] = {}
-        """Session id to the time at which it may be forgotten, oldest first."""
+        """Session id to when it may be forgotten by our monotonic clock, oldest first: a clock that is set right must
+        not let a token in that was revoked."""
         self._ready = asyncio.Event()
 
     @property
@@ -122,21 +123,22 @@ class Revocations:
             for entry in entries:
                 record = journal.StreamRecord.FromString(entry.data)
                 if record.event:
-                    self._note(identity.Event.FromString(record.event), record.time_ms)
+                    self._note(identity.Event.FromString(record.event))
                 tail.source_time_ms = max(tail.source_time_ms, record.time_ms)
                 tail.next_offset = entry.offset + 1
             tail.arrived_ms = milliseconds(self._clock)
             tail.heard = True
 
-    def _note(self, event: identity.Event, time_ms: int) -> None:
+    def _note(self, event: identity.Event) -> None:
         if event.WhichOneof("kind") != "session_revoked":
             return
         session_id = event.session_revoked.session_id
-        self._revoked[session_id] = time_ms + KEPT_MS
+        self._revoked.pop(session_id, None)
+        self._revoked[session_id] = milliseconds(self._clock) + KEPT_MS
         self._on_revoked(session_id)
 
     def _forget_old(self) -> None:
-        now_ms = self._clock.now_ms()
+        now_ms = milliseconds(self._clock)
         while self._revoked:
             session_id, until_ms = next(iter(self._revoked.items()))
             if until_ms > now_ms:
