@@ -60,7 +60,7 @@ class Archive:
 
         Raises `LogDamaged` where the log does not follow, `SegmentRefused`, `Unavailable`.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         end, written = self.end(partition), 0
         await self._check_same(log, partition, end)
         while records := await self._gathered(log, partition, end.fold.offset + 1):

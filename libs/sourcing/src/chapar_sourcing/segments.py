@@ -89,7 +89,7 @@ def write_segment(folder: Path, place: Place, before: SegmentEnd, records: Seque
     )
     path = folder / segment_name(place.partition, records[0].offset, records[-1].offset)
     partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with open(partial, "wb", opener=_private) as file:
         digest = _write(file, header, records, pb.SegmentTrailer(fold_after=_packed(after)))
         file.flush()
         os.fsync(file.fileno())
@@ -117,6 +117,11 @@ def _write(file: BinaryIO, header: Message, records: Sequence[JournalRecord], tr
 
 def _frame(content: bytes) -> bytes:
     return len(content).to_bytes(_LENGTH_BYTES, "big") + content
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens a file for this user alone, as journals are."""
+    return os.open(path, flags, 0o600)
 
 
 def _sync_folder(folder: Path) -> None:

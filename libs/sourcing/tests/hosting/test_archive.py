@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -222,3 +223,10 @@ async def test_what_is_no_journal_is_not_read_as_one(tmp_path: Path) -> None:
 def test_names_sort_in_the_order_of_records() -> None:
     names = [segment_name(3, first, first + 9) for first in (0, 10, 99_990, 10**12)]
     assert sorted(names) == names
+
+
+async def test_segments_are_for_their_user_alone_as_journals_are(tmp_path: Path) -> None:
+    journal, folder = MemoryJournal((await lived(lives=1)).log), tmp_path / "archive"
+    await archive_of(journal, folder).continue_from(journal, 0)
+    [segment] = folder.iterdir()
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, segment)] == [0o700, 0o600]
