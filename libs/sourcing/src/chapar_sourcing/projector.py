@@ -114,8 +114,8 @@ class Projector:
                 self._live = self._store.at((await self._store.editions(self._shell.partition)).live)
             await self._live.write_documents(self._shell.partition, batch.documents)
             await self._live.write_checkpoint(self._shell.partition, batch.checkpoint)
-        except Unavailable:
-            self.problem = f"the store cannot be written at offset {batch.checkpoint.fold.offset}"
+        except Unavailable as error:
+            self.problem = f"the store cannot be written at offset {batch.checkpoint.fold.offset}: {error}"
             self._measures.count("projections_failed")
             return False
         except ValueError:

@@ -70,12 +70,13 @@ async def test_what_was_not_projected_is_folded_again_after_a_restart() -> None:
 
     def store_is_away(step: str, partition: int) -> None:
         if step == "write_documents":
-            raise Unavailable("away")
+            raise Unavailable("the disk is full")
 
     async with running(world, ports=world.ports(store_fault=store_is_away)) as process:
         await process.write(book_at(2), "before")
         await eventually(lambda: process.measures.counters["projections_failed"] > 0)
         assert not process.host.ready
+        assert process.host.health()[2].problem.endswith(": the disk is full")
         await process.crash()
     assert await stored_documents(MemoryStore(world.tables), 2) == {}
     async with running(world) as successor:
