@@ -1,7 +1,7 @@
 """Sealing with data keys of subjects, kept wrapped in a KeyStore.
 
 Flows in: subjects, contents. Flows out: `Sealed` content, and fingerprint keys. A data key is random, belongs to one
-subject and one period (a calendar month of the owner's clock, or one that an erasure forced), and is wrapped by the
+subject and one period (a calendar month of the machine's clock, or one that an erasure forced), and is wrapped by the
 master key bound to all three of its names. A key opens for at most 60 s without the KeyStore being asked again, and
 seals for at most 2 s: that is what makes destroying one work.
 """
@@ -20,7 +20,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
-from chapar_sourcing.clock import Clock, OwnerClock
+from chapar_sourcing.clock import Clock
 from chapar_sourcing.erasures import LAST_PERIOD_MS
 from chapar_sourcing.ports import KeyRow, KeyStore
 
@@ -63,7 +63,6 @@ class Keyring:
         self._store = store
         self._master = AESGCM(master_key)
         self._clock = clock
-        self._now = OwnerClock(clock)
         self._randomness = randomness
         self._keys_max = keys_max
         self._by_id: OrderedDict[str, _Cached] = OrderedDict()
@@ -127,7 +126,7 @@ class Keyring:
             del self._by_id[key_id]
 
     async def _key_of(self, subject: str, seconds_max: float) -> _Cached:
-        period = period_of(self._now.now_ms())
+        period = period_of(self._clock.now_ms())
         cached = self._newest.get(subject)
         if cached is not None and cached.period >= period and self._is_young(cached, seconds_max):
             return cached

@@ -195,3 +195,13 @@ async def test_fingerprints_ask_the_key_store_once_a_minute_and_sealing_every_tw
     await clock.advance(int(CACHE_SECONDS_MAX * 1000))
     await ring.content_key("user")
     assert asked == ["current", "current"]
+
+
+async def test_a_jump_of_the_machines_clock_makes_no_keys_of_the_future_once_it_is_over() -> None:
+    keys, clock = MemoryKeys(), ManualClock(NOVEMBER_MS)
+    ring = keyring(keys, clock)
+    clock.jump(400 * 24 * 3_600_000)
+    await ring.seal("during", "a", b"x")
+    clock.jump(-400 * 24 * 3_600_000)
+    await ring.seal("after", "a", b"x")
+    assert [row.period for row in keys.rows.values() if row.subject == "after"] == [period_of(NOVEMBER_MS)]
