@@ -60,7 +60,6 @@ RETRY_SECONDS = 0.2
 COMPARE_CLOCKS_MS = 1_000
 _NOBODY = 0
 """A ticket that nobody has."""
-_ENDED = frozenset({OwnerPhase.DEPOSED, OwnerPhase.ALARMED, OwnerPhase.OUTDATED})
 
 
 class OwnerShell:
@@ -115,7 +114,7 @@ class OwnerShell:
     @property
     def ended(self) -> bool:
         """Whether this owner will never decide again."""
-        return self.owner.phase in _ENDED or self._stopped
+        return self.owner.ended or self._stopped
 
     @property
     def confirmed_by_heartbeat(self) -> bool:
@@ -268,7 +267,7 @@ class OwnerShell:
                 await self.phase_changed.until(lambda: self.owning or self.ended)
         except TimeoutError:
             raise EngineRefused(UNAVAILABLE) from None
-        if self.owner.phase in _ENDED:
+        if self.owner.ended:
             raise EngineRefused(LOG_DAMAGED if self.owner.phase is OwnerPhase.ALARMED else NOT_OWNER)
         if self._stopped:
             raise EngineRefused(UNAVAILABLE)

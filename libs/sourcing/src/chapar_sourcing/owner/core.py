@@ -54,8 +54,6 @@ from chapar_sourcing.owner.state import OwnerState
 from chapar_sourcing.refusing import LOG_DAMAGED, NOT_OWNER, OVERLOADED
 from chapar_sourcing.timers import TIMER_KIND
 
-_ENDED = frozenset({OwnerPhase.DEPOSED, OwnerPhase.ALARMED, OwnerPhase.OUTDATED})
-
 
 class Owner(OwnerState):
     """One partition's owner."""
@@ -139,7 +137,7 @@ class Owner(OwnerState):
     def _receive(self, given: CommandReceived) -> None:
         full = self._full
         self._unanswered += 1
-        if self.phase in _ENDED:
+        if self.ended:
             self._say(refused(given.command, LOG_DAMAGED if self.phase is OwnerPhase.ALARMED else NOT_OWNER))
         elif full:
             self._say(refused(given.command, OVERLOADED))
@@ -276,7 +274,7 @@ class Owner(OwnerState):
         self._reading.ask(self.fold, up_to, later=later)
 
     def _records(self, given: RecordsRead) -> None:
-        records = None if self.phase in _ENDED else self._reading.answered(given, self.fold)
+        records = None if self.ended else self._reading.answered(given, self.fold)
         if records is not None:
             self._replay.take(records, given.at_end)
             self._go_on_replaying()
@@ -317,7 +315,7 @@ class Owner(OwnerState):
                 self.fold = state
                 if record.WhichOneof("kind") == "claim":
                     self._claimed(record.claim, valid=verdict is Verdict.CLAIM)
-                if self.phase in _ENDED:
+                if self.ended:
                     return
         self._replay_done()
 

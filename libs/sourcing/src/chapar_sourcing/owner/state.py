@@ -81,6 +81,11 @@ class OwnerState:
         return self._claims.epoch
 
     @property
+    def ended(self) -> bool:
+        """Whether it will never decide again."""
+        return self.phase in (OwnerPhase.DEPOSED, OwnerPhase.ALARMED, OwnerPhase.OUTDATED)
+
+    @property
     def outdated(self) -> str:
         """Why this binary must leave the log alone; empty when it knows the log's schema level."""
         return self._schema.problem_of(self.fold.schema_level)
