@@ -63,8 +63,6 @@ class Reactor:
         clock: Clock, measures: Measures,
     ) -> None:  # fmt: skip
         self.name = f"reactor/{reaction.name}"
-        self.problem = ""
-        """What stops it; empty while it moves."""
         self._reaction = reaction
         self._service = service
         self._partition = partition
@@ -130,13 +128,13 @@ class Reactor:
                 outgoing = await self._read(lambda view: self._reaction.react(event, source, view))
                 _check_creations(outgoing, self._partitions)
             except (Unavailable, EngineRefused) as error:
-                self.problem = f"waits at {source.position}: {error}"
-            except Exception as error:
-                self.problem = f"fails at {source.position}: {type(error).__name__}"
+                self._measures.count("reactor_waits", reactor=self.name)
+                if backoff == BACKOFF_SECONDS_MAX:
+                    log.warning("%s waits at %s/%s: %s", self.name, source.topic, source.position, error)
+            except Exception:
                 self._measures.count("reactor_failures", reactor=self.name)
                 log.exception("%s fails at %s/%s", self.name, source.topic, source.position)
             else:
-                self.problem = ""
                 return outgoing
             await self._clock.sleep(backoff)
             backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar_sourcing.adapters.memory import MemoryStore
+from chapar_sourcing.clock import SystemClock
 from chapar_sourcing.creations import HOLE_REASON
 from chapar_sourcing.domain import Documents, Refused
 from chapar_sourcing.hosting import HostPorts, HostRules, Topic
@@ -33,13 +36,14 @@ class Forwarding:
     event_type: Any = Event
     seen: list[str] = field(default_factory=list)
     fails: int = 0
+    failure: type[Exception] = ConnectionError
     looks: bool = False
     rows: bool = True
 
     async def react(self, event: Any, source: Source, view: Any) -> Sequence[Outgoing]:
         if self.fails > 0:
             self.fails -= 1
-            raise ConnectionError("an external service is away")
+            raise self.failure("an external service is away")
         self.seen.append(event.text)
         if self.looks:
             assert len(await view.scan("note", event.book, limit=1)) == 1
@@ -48,6 +52,13 @@ class Forwarding:
         row = Advance(event.forward, event.book, {"head": event.number.to_bytes(8)}, event.text.encode())
         command = Submit(event.forward, Command(book=event.forward, text=event.text), self.creation)
         return [command, row] if self.rows else [command]
+
+
+class HurriedClock(SystemClock):
+    """Waits a hundredth of what it is asked to."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds / 100)
 
 
 def rules(*reactions: Forwarding) -> HostRules:
@@ -346,6 +357,16 @@ async def test_what_goes_to_a_partition_that_was_lost_goes_to_whoever_took_it_ov
         assert (await process.write(book_at(1), "finds out")).reason == NOT_OWNER
         await process.write(book_at(0), "on its way", forward=book_at(1))
         await eventually(lambda: gate.rows.get(1) == [book_at(0)] and len(gate.commands.get(1, [])) == 1)
+
+
+async def test_a_reaction_that_waits_for_what_is_away_is_counted_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    clock = HurriedClock()
+    reaction = Forwarding(fails=10, failure=Unavailable)
+    async with running(World(), rules=rules(reaction), clock=clock) as process:
+        await process.write(book_at(0), "once")
+        await eventually(lambda: reaction.seen == ["once"])
+        assert process.measures.counters["reactor_waits"] == 10
+    assert "reactor/forwarding waits at notebook/" in caplog.text
 
 
 class Flawed(Notebook):
