@@ -56,9 +56,6 @@ class DocumentsView:
     ) -> Sequence[tuple[Key, Document]]:  # fmt: skip
         raise NotImplementedError
 
-    async def parents(self, kind: str, *, after: str = "", limit: int = 1000) -> Sequence[str]:
-        raise NotImplementedError
-
     async def rows(self, key: str) -> Mapping[str, Mapping[str, bytes]]:
         raise NotImplementedError
 

@@ -112,9 +112,6 @@ class MemoryView:
         ]
         return sorted(found, key=lambda pair: pair[0], reverse=descending)[:limit]
 
-    async def parents(self, kind: str, *, after: str = "", limit: int = 1000) -> Sequence[str]:
-        return sorted({key.parent for key in self.documents if key.kind == kind and key.parent > after})[:limit]
-
     async def rows(self, key: str) -> Mapping[str, Mapping[str, bytes]]:
         return self.advanced.get(key, {})
 

@@ -29,10 +29,6 @@ class MemoryView:
         keys.sort(key=lambda k: k.id, reverse=descending)
         return [(key, self._documents[key]) for key in keys[:limit]]
 
-    async def parents(self, kind: str, *, after: str = "", limit: int = 1000) -> Sequence[str]:
-        """Groups of a kind."""
-        return sorted({k.parent for k in self._documents if k.kind == kind and k.parent > after})[:limit]
-
     async def rows(self, key: str) -> Mapping[str, Mapping[str, bytes]]:
         """Payments keeps no rows."""
         return {}

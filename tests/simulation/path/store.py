@@ -271,25 +271,6 @@ class PathStore:
 
         return await self._read(found)
 
-    async def parents(
-        self, partition: int, kind: str, *, at_least: int, after: str = "", limit: int = 1000
-    ) -> Sequence[str]:
-        """Distinct parents of live documents."""
-        table = self._table(partition)
-
-        def found(number: int) -> Sequence[str]:
-            self._check_fresh(table, number, at_least)
-            documents = table.documents
-            return sorted(
-                {
-                    key.parent
-                    for key, versions in documents.items()
-                    if key.kind == kind and key.parent > after and (s := at(versions, number)) and s.data is not None
-                }
-            )[:limit]
-
-        return await self._read(found)
-
     async def documents(
         self, partition: int, *, at_least: int, after: Key | None, limit: int = 1000
     ) -> Sequence[tuple[Key, Stored]]:

@@ -28,9 +28,6 @@ class View(Protocol):
     ) -> Sequence[tuple[Key, Document]]:  # fmt: skip
         """Documents of one group with `after` < id < `before`, in order of ids, at most `limit`."""
 
-    async def parents(self, kind: str, *, after: str = "", limit: int = 1000) -> Sequence[str]:
-        """Distinct parents that have documents of a kind, in order, above `after`."""
-
     async def rows(self, key: str) -> Mapping[str, Mapping[str, bytes]]:
         """The rows of a key: row name to its merged fields."""
 

@@ -102,26 +102,6 @@ class PartitionView:
                 return merged[::-1][:limit] if descending else merged[:limit]
         return []
 
-    async def parents(self, kind: str, *, after: str = "", limit: int = 1000) -> Sequence[str]:
-        """Distinct parents that have documents of a kind, in order, above `after`."""
-        self.used = True
-        with self._owner.pinned():
-            return await self._parents(kind, after, limit)
-
-    async def _parents(self, kind: str, after: str, limit: int) -> Sequence[str]:
-        found: list[str] = []
-        while len(found) < limit:
-            stored = await self._store_parents(kind, after, limit)
-            last = stored[-1] if len(stored) == limit else None
-            held = {p for p in self._owner.parents(kind) if p > after and (last is None or p <= last)}
-            for parent in sorted(held.union(stored)):
-                if parent not in held or await self.scan(kind, parent, limit=1):
-                    found.append(parent)
-            if last is None:
-                break
-            after = last
-        return found[:limit]
-
     async def rows(self, key: str) -> Mapping[str, Mapping[str, bytes]]:
         """The rows of a key: row name to its merged fields."""
         self.used = True
@@ -170,13 +150,6 @@ class PartitionView:
                 after=after, before=before, descending=descending, limit=limit,
             )
         )  # fmt: skip
-
-    async def _store_parents(self, kind: str, after: str, limit: int) -> Sequence[str]:
-        return await patiently(
-            lambda: self._store.parents(
-                self._partition, kind, at_least=self._owner.confirmed_checkpoint, after=after, limit=limit
-            )
-        )
 
 
 @dataclass(frozen=True, slots=True)

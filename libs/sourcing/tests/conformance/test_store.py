@@ -111,15 +111,6 @@ async def test_scans_skip_tombstones_and_other_groups(store: Store) -> None:
     assert await ids(store, limit=1, after="a") == []
 
 
-async def test_parents_are_those_of_live_documents_in_order(store: Store) -> None:
-    writes = [write(key(id_, parent=parent), 1) for parent in reversed(IDS) for id_ in ("1", "2")]
-    dead = [write(key("1", parent="dead"), 1, 0, None), write(key("1", parent="other", kind="l"), 1)]
-    await store.write_documents(0, [*writes, *dead])
-    assert list(await store.parents(0, "k", at_least=-1)) == IDS[1:]
-    assert list(await store.parents(0, "k", at_least=-1, after="b", limit=2)) == IDS[4:6]
-    assert list(await store.parents(0, "none", at_least=-1)) == []
-
-
 async def test_all_documents_come_once_in_order_page_by_page(store: Store) -> None:
     keys = [Key(kind, parent, id_) for kind in ("k", "l", "م") for parent in ("p", "ی") for id_ in IDS]
     await store.write_documents(0, [write(at, 1, 0, None if at.id == "a" else b"x") for at in reversed(keys)])

@@ -67,7 +67,6 @@ async def test_a_switch_is_seen_by_every_later_call(store: Store) -> None:
     assert await store.editions(0) == Editions(2, 1, Stage.KEPT)
     assert await data_of(store, at_least=1) == b"built"
     assert await store.read_checkpoint(0) == checkpoint(1)
-    assert list(await store.parents(0, "k", at_least=-1)) == ["p"]
     await store.write_documents(0, [write(4, b"on")])
     assert (await data_of(store.at(2)), await data_of(store.at(1))) == (b"on", b"live")
 

@@ -108,11 +108,6 @@ class Store(Protocol):
         """Live documents (no tombstones) of one group with `after` < id < `before`, in order of ids by code points,
         ascending or descending, at most `limit`. `before` None means no upper bound."""
 
-    async def parents(
-        self, partition: int, kind: str, *, at_least: int, after: str = "", limit: int = 1000
-    ) -> Sequence[str]:
-        """Distinct parents that have live documents of a kind, in order, above `after`. `at_least` as for `load`."""
-
     async def documents(
         self, partition: int, *, at_least: int, after: Key | None, limit: int = 1000
     ) -> Sequence[tuple[Key, Stored]]:

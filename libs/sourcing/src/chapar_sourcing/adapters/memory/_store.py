@@ -104,15 +104,6 @@ class MemoryStore(Faulty):
         ]
         return sorted(found, key=lambda pair: pair[0].id, reverse=descending)[:limit]
 
-    async def parents(
-        self, partition: int, kind: str, *, at_least: int, after: str = "", limit: int = 1000
-    ) -> Sequence[str]:
-        """Distinct parents of live documents."""
-        await self._step("parents", partition)
-        documents = self._fresh(partition, at_least).documents
-        live = {key.parent for key, stored in documents.items() if key.kind == kind and stored.data is not None}
-        return sorted(parent for parent in live if parent > after)[:limit]
-
     async def documents(
         self, partition: int, *, at_least: int, after: Key | None, limit: int = 1000
     ) -> Sequence[tuple[Key, Stored]]:

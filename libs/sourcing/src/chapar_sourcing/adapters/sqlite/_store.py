@@ -74,8 +74,6 @@ _WRITE_CURSOR = """INSERT INTO cursors
     last_offset = excluded.last_offset, last_event_index = excluded.last_event_index, sum = excluded.sum
     WHERE (offset, event_index) < (excluded.offset, excluded.event_index)"""
 
-_NEXT_PARENT = """SELECT parent FROM documents WHERE partition = ? AND kind = ? AND parent > ? AND data IS NOT NULL
-    ORDER BY parent LIMIT 1"""
 _DELETE_DOCUMENT = "DELETE FROM documents WHERE partition = ? AND kind = ? AND parent = ? AND id = ?"
 _NEXT_ROW_KEY = "SELECT key FROM rows WHERE partition = ? AND key > ? ORDER BY key LIMIT 1"
 
@@ -155,17 +153,6 @@ class SqliteStore:
             return read_group(
                 connection, shelf, kind, parent, after=after, before=before, descending=descending, limit=limit
             )
-
-        return await self._database.read(query)
-
-    async def parents(
-        self, partition: int, kind: str, *, at_least: int, after: str = "", limit: int = 1000
-    ) -> Sequence[str]:
-        """Distinct parents of live documents: one step into the index for each."""
-
-        def query(connection: sqlite3.Connection) -> list[str]:
-            shelf = self._fresh(connection, partition, at_least)
-            return _distinct(connection, _NEXT_PARENT, (shelf, kind), after, limit)
 
         return await self._database.read(query)
 
