@@ -219,6 +219,19 @@ def test_a_file_is_no_data_folder(tmp_path: Path) -> None:
         pass
 
 
+async def test_a_rebuild_cut_short_is_told_to_go_on(terminal: Terminal, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    token = data / "secrets" / "payments" / "peer.token"
+    token.parent.mkdir(parents=True)
+    token.write_text("ab" * 32)
+    (data / "up.json").write_text(json.dumps({"services": {"payments": {"address": "127.0.0.1:1"}}}))
+    result = await terminal.run("rebuild", "payments", "--data", str(data))
+    assert result.exit_code == 4
+    told = " ".join(result.stderr.split())
+    assert "what was built is kept, and the same command goes on with it" in told
+    assert "nothing was done" not in told
+
+
 async def test_a_lost_answer_is_said_to_be_unknown_and_settled_later(terminal: Terminal) -> None:
     terminal.gateway.answers["Transfer"] = answers(Refusal(grpc.StatusCode.UNAVAILABLE))
     result = await terminal.run("pay", FRIEND, "1", "--timeout", "0.5")

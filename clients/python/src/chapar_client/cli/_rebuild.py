@@ -14,11 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar_client.cli._output import Output
-from chapar_client.cli._reasons import REFUSED
+from chapar_client.cli._reasons import REFUSED, UNAVAILABLE
 from chapar_client.cli._running import Json, run_plain
 from chapar_client.home import data_folder
 from chapar_client.owners import addresses, peer_token, rebuild
-from chapar_client.sdk import InvalidInput
+from chapar_client.sdk import InvalidInput, Unavailable
 
 _OWNERS = ("identity", "messaging", "presence", "payments")
 _PROGRESS = (peer.REBUILD_PHASE_DOCUMENTS, peer.REBUILD_PHASE_ROWS, peer.REBUILD_PHASE_COMPARING)
@@ -45,9 +45,16 @@ def rebuild_store(
             raise InvalidInput(f"no such service: {service!r} (one of {', '.join(_OWNERS)})")
         address, token = addresses(folder)[service], peer_token(folder, service)
         with Shown(output) as shown:
-            async with aclosing(rebuild(address, token, _step(switch_back, drop), partition or ())) as responses:
-                async for response in responses:
-                    shown.take(response)
+            try:
+                async with aclosing(rebuild(address, token, _step(switch_back, drop), partition or ())) as responses:
+                    async for response in responses:
+                        shown.take(response)
+            except Unavailable as error:
+                output.fail(
+                    f"{error}: what was built is kept, and the same command goes on with it. Is `chapar up` running?",
+                    error="unavailable",
+                )
+                raise typer.Exit(UNAVAILABLE) from None
         if shown.idle and not (switch_back or drop):
             output.note(
                 "The edition before is still kept: --switch-back serves it again, --drop makes room for another."
