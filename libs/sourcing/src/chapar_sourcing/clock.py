@@ -91,7 +91,8 @@ class OwnerClock:
 
     A time of the journal that contradicts it by more than two seconds is not believed, and neither is a machine's clock
     so far off the journal's: then `off_ms` says how far, nothing is decided, and nothing expires. It ends with the
-    first append at which all agree again; a clock that was wrong for good needs a new process.
+    first append at which all agree again, or as soon as the machine's clock is right where that alone was wrong; a
+    clock that was wrong for good needs a new process.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -103,8 +104,16 @@ class OwnerClock:
         """Monotonic time of that."""
         self._round_trip_ms = 0.0
         """How much more it may have been."""
-        self.off_ms = 0
+        self._off_ms = 0
+        self._machine_is_off = False
+        """The machine's clock alone is: the journal's time was as expected."""
+
+    @property
+    def off_ms(self) -> int:
         """How far the clocks are apart where that is too far; 0 when all is well."""
+        if self._machine_is_off and abs(self.now_ms() - self._clock.now_ms()) <= OFF_MS_MAX:
+            self._off_ms, self._machine_is_off = 0, False
+        return self._off_ms
 
     def now_ms(self) -> int:
         """Milliseconds since 1970, never less than before."""
@@ -128,9 +137,10 @@ class OwnerClock:
         of_owner = _outside(journal_ms, sent.owner_ms, now.owner_ms)
         of_wall = _outside(journal_ms, sent.wall_ms, now.wall_ms)
         if abs(of_owner) > allowed_ms or abs(of_wall) > OFF_MS_MAX:
-            self.off_ms = of_owner if abs(of_owner) > allowed_ms else of_wall
+            self._machine_is_off = abs(of_owner) <= allowed_ms
+            self._off_ms = of_wall if self._machine_is_off else of_owner
             return
-        self.off_ms = 0
+        self._off_ms, self._machine_is_off = 0, False
         round_trip_ms = (now.monotonic - sent.monotonic) * 1000
         if self._ahead_ms is None or round_trip_ms <= max(ROUND_TRIP_MS_MAX, self._round_trip_ms):
             self._ahead_ms = journal_ms - now.monotonic * 1000

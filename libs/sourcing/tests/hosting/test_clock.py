@@ -9,6 +9,7 @@ from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.adapters.memory import MemoryJournal
 from chapar_sourcing.clock import ManualClock, OwnerClock, SystemClock
 from chapar_sourcing.hosting import HostPorts
+from chapar_sourcing.ports import AppendUnknown
 from chapar_sourcing.refusing import UNAVAILABLE
 
 from .notebook import Command
@@ -125,8 +126,10 @@ async def test_an_owner_whose_clock_is_off_decides_nothing_until_it_is_right_aga
 class FastClock(SystemClock):
     """A machine's clock that is an hour ahead."""
 
+    ahead_ms = HOUR_MS
+
     def now_ms(self) -> int:
-        return super().now_ms() + HOUR_MS
+        return super().now_ms() + self.ahead_ms
 
 
 def blocks_of(world: World, partition: int) -> Sequence[journal.Block]:
@@ -147,3 +150,24 @@ async def test_a_machine_that_starts_an_hour_fast_decides_nothing_and_leaves_the
         assert [len(block.entries) for block in blocks] == [0] * len(blocks), "they only compare the clocks"
         assert max(block.time_ms for block in blocks) <= SystemClock().now_ms()
         early.cancel()
+
+
+async def test_a_machines_clock_that_is_right_again_is_noticed_where_no_append_can_tell() -> None:
+    world, clock, away = World(), FastClock(), False
+
+    def fault(step: str, _partition: int) -> None:
+        if away and step == "append":
+            raise AppendUnknown("no answer")
+
+    clock.ahead_ms = 0
+    ports = world.ports()
+    journal_port = MemoryJournal(world.log, fault=fault, now_ms=SystemClock().now_ms)
+    ports = HostPorts(journal_port, ports.store, ports.members, ports.stream)
+    async with running(world, ports=ports, clock=clock) as process:
+        clock.ahead_ms = HOUR_MS
+        await process.write(book_at(0), "its acknowledgement shows that the clock is off")
+        away = True
+        await eventually(lambda: not any(health.phase == "owning" for health in process.host.health()))
+        clock.ahead_ms, away = 0, False
+        await eventually(lambda: process.host.ready)
+        await process.write(book_at(0), "again")
