@@ -177,6 +177,21 @@ def test_a_rows_sum_is_that_of_the_engine(numbers: Sequence[int], expected: int)
     assert row_sum(b"record", *numbers) == expected
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM metadata WHERE name = 'journal_id'",
+        "DELETE FROM metadata WHERE name = 'partitions'",
+        "UPDATE metadata SET value = 'two' WHERE name = 'partitions'",
+        "UPDATE metadata SET value = '1000000000000' WHERE name = 'partitions'",
+    ],
+)
+def test_a_file_that_does_not_say_which_journal_it_is_is_refused(log: Log, tmp_path: Path, change: str) -> None:
+    log.execute(change)
+    with pytest.raises(ValueError, match="does not say which journal it is"):
+        verify_folder(tmp_path)
+
+
 def test_money_on_its_way_is_counted_and_is_no_finding(log: Log, tmp_path: Path) -> None:
     log.block(0, log.entry(cash_in(1000)), log.entry(sent(400, balance=600)))
     report = verified(tmp_path)

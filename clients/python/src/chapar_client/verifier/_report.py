@@ -13,6 +13,8 @@ from chapar_client.verifier._rows import Rows
 from chapar_client.verifier._segments import Segments
 from chapar_client.verifier._voids import Void
 
+SLOTS = 16_384
+"""A journal has at most as many partitions."""
 SERVICES = ("identity", "messaging", "presence", "payments")
 
 
@@ -89,12 +91,12 @@ def _verify(
         report = ServiceReport(service, metadata["journal_id"])
         ledger = Ledger() if service == "payments" else None
         rows = Rows(connection)
-        for partition in range(int(metadata["partitions"])):
+        for partition in range(int(partitions)):
             progress(service, partition)
             chain = _partition(rows, partition, report, ledger)
             if segments is not None:
                 archived = Segments(
-                    segments / service, report.journal_id, partition, int(metadata["partitions"])
+                    segments / service, report.journal_id, partition, int(partitions)
                 )  # fmt: skip
                 _archive(archived, chain, report)
         rows.close()
