@@ -101,6 +101,8 @@ def test_cash_in_is_accepted_or_refused_by_the_first_rule_that_fails(
         (1, "omid", True, "a\x00", "REASON_MEMO_INVALID"),
         (1, "omid", True, "a\nb", "REASON_MEMO_INVALID"),
         (1, "omid", True, "\x9b2J", "REASON_MEMO_INVALID"),
+        (1, "omid", True, "a\u2028b", "REASON_MEMO_INVALID"),
+        (1, "omid", True, "a\u2029b", "REASON_MEMO_INVALID"),
         (1, "omid", True, "نان\u200cها \u200fRTL", ""),
     ],
 )

@@ -23,6 +23,8 @@ MEMO_CHARACTERS_MAX = 128
 REFERENCE_CHARACTERS_MAX = 64
 CREDITS_MAX = 100
 """Credits a batch between two partitions."""
+_STEERING = ("Cc", "Zl", "Zp")
+"""Categories of control characters and of Unicode's own line and paragraph separators."""
 
 
 def amount_is_valid(amount_rials: int) -> bool:
@@ -31,8 +33,8 @@ def amount_is_valid(amount_rials: int) -> bool:
 
 
 def is_on_one_line(text: str) -> bool:
-    """Whether a text has no control characters, which would act on whatever shows it; line breaks are some, too."""
-    return not any(unicodedata.category(character) == "Cc" for character in text)
+    """Whether a text has no control characters, which would act on whatever shows it, and no line breaks."""
+    return not any(unicodedata.category(character) in _STEERING for character in text)
 
 
 def reference_is_valid(reference: str) -> bool:
