@@ -266,7 +266,7 @@ def public_event(event: Any, when: When) -> tuple[str, Message] | None:
 
 
 class Spreading:
-    """What follows from chat's own events."""
+    """What follows from chat's own events; the rows of inboxes follow from it alone."""
 
     name = "spreading"
     topic = None
@@ -274,6 +274,11 @@ class Spreading:
 
     def __init__(self, rooms: Sequence[str]) -> None:
         self._rooms = rooms
+
+    def settled(self, key: str, row: str, fields: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """A head means nothing to who has left."""
+        inside = fields.get("change", b"").endswith(b"+")
+        return {name: value for name, value in fields.items() if inside or name == "change"}
 
     async def react(self, event: Any, source: Source, view: View) -> Sequence[Outgoing]:
         """Rows for inboxes, titles for rooms, errands of reservations."""

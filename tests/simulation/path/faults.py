@@ -65,7 +65,8 @@ class Rates:
         return asdict(self)
 
 
-EFFECTS = ("watch_resumed", "watch_reset", "watch_gap", "stream_beats")
-"""Counted beside the faults: how watches began, frames that were dropped and said to be, beats that were judged."""
+EFFECTS = ("watch_resumed", "watch_reset", "watch_gap", "stream_beats", "editions_switched")
+"""Counted beside the faults: how watches began, frames that were dropped and said to be, beats that were judged, and
+stores that were built anew."""
 
 CALM = Rates(**{rate.name: 0.0 for rate in fields(Rates)})

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Container
+from typing import Any
 
 from chapar_sourcing.recent import BLOCKS_MAX
 from tests.simulation.path import checks
 from tests.simulation.path.clients import SKEWS_MS, Client
 from tests.simulation.path.faults import Rates
-from tests.simulation.path.process import Process
+from tests.simulation.path.process import Process, Service
+from tests.simulation.path.rebuilding import rebuild
 from tests.simulation.path.stage import MOMENT, Stage
 from tests.simulation.path.watchers import Watcher
 from tests.simulation.path.world import World
@@ -19,6 +21,8 @@ CLIENTS = 4
 WISHES = 12
 LIVE_SECONDS_MAX = 60.0
 REST_SECONDS_MAX = 90.0
+REBUILDS = 0.25
+"""How often the stores are built anew at the end, and go on from there."""
 
 
 def play(seed: int, suppressed: Container[int] = frozenset(), rates: Rates | None = None) -> Played:
@@ -59,7 +63,12 @@ class _Run:
             Watcher(stage, key, number)
             for number, key in enumerate((*stage.rooms[:1] * 2, *stage.users[:1] * 2, *stage.users[1:2]))
         ]
+        self._bank = Client(stage, "bank", 0, 0)
         self._living = True
+
+    @property
+    def _everybody(self) -> list[Client]:
+        return [*self._clients, self._bank]
 
     def play(self) -> None:
         """All of it."""
@@ -74,28 +83,27 @@ class _Run:
         for service in stage.services:
             stage.start(service, range(service.partitions))
         self._disturb()
-        bank = Client(stage, "bank", 0, 0)
-        self._clients.append(bank)
         for watcher in self._watchers:
             world.soon(0.0, 0.5, watcher.begin, stage.random)
-        self._fund(bank)
-        world.run(lambda: bank.done, limit=LIVE_SECONDS_MAX)
-        for client in self._clients[:-1]:
+        self._have_asked([(stage.money, command) for command in stage.funds()])
+        for client in self._clients:
             world.soon(0.0, 0.3, client.next, stage.random)
         world.run(lambda: all(client.done for client in self._clients), limit=LIVE_SECONDS_MAX)
 
-    def _fund(self, bank: Client) -> None:
-        """Gives every account what it begins with, one after the other."""
-        commands = self._stage.funds()
+    def _have_asked(self, commands: list[tuple[Service, Any]]) -> None:
+        """The bank asks one thing after the other, the last one first."""
+        bank = self._bank
+        bank.done = False
 
         def following() -> None:
             if not commands:
                 bank.done = True
                 return
-            bank.ask(self._stage.money, commands.pop())
+            bank.ask(*commands.pop())
 
         bank.then = following
         following()
+        self._world.run(lambda: bank.done, limit=LIVE_SECONDS_MAX)
 
     def _disturb(self) -> None:
         if not self._living:
@@ -117,6 +125,17 @@ class _Run:
             raise Violation(f"no end: {[p.name for s in stage.services for p in s.processes]} still drain")
         # A digest needs a ring that reaches back to the checkpoint, which follows empty blocks from afar.
         owners = {s.name: stage.start(s, range(s.partitions), rings=(BLOCKS_MAX,)) for s in stage.services}
+        self._rest(owners)
+        if stage.random.random() < REBUILDS:
+            rebuild(stage, owners)
+            self._have_asked(stage.something_more())
+            self._rest(owners)
+        world.run(lambda: False, limit=4.0)  # watchers attach again and are shown what they lack
+        return owners
+
+    def _rest(self, owners: dict[str, Process]) -> None:
+        """Waits until nothing is left to do."""
+        world = self._world
         next_look = 0.0
 
         def rest() -> bool:
@@ -128,14 +147,12 @@ class _Run:
 
         if not world.run(rest, limit=REST_SECONDS_MAX):
             raise Violation(f"no rest: {self._unfinished(owners)}")
-        world.run(lambda: False, limit=4.0)  # watchers attach again and are shown what they lack
-        return owners
 
     def _at_rest(self, owners: dict[str, Process]) -> bool:
-        return all(client.done for client in self._clients) and not self._unfinished(owners)
+        return all(client.done for client in self._everybody) and not self._unfinished(owners)
 
     def _unfinished(self, owners: dict[str, Process]) -> list[str]:
-        found = [f"{c.name} waits for {c.wishes[-1].body}" for c in self._clients if not c.done and c.wishes]
+        found = [f"{c.name} waits for {c.wishes[-1].body}" for c in self._everybody if not c.done and c.wishes]
         for owner in owners.values():
             found += [f"{owner.name}/{h.partition}: {h.problem}" for h in owner.host.health() if h.problem]
             found += [f"{owner.name} projects" for shell in owner.shells if shell.owner.backlog]
@@ -143,7 +160,7 @@ class _Run:
 
     def _judge(self, owners: dict[str, Process]) -> None:
         stage = self._stage
-        checks.check_answers(stage, self._clients)
+        checks.check_answers(stage, self._everybody)
         checks.check_streams(stage)
         checks.check_inboxes(stage)
         checks.check_names(stage)

@@ -256,6 +256,11 @@ class Stage:
         """The same as a watcher knows it: b"row field" -> value."""
         return lines_of(text_of(self.inbox(user)))
 
+    def something_more(self) -> list[tuple[Service, Command]]:
+        """Something to decide for every partition."""
+        said = [(self.chat, Command(kind="say", key=room, text="something more")) for room in self.rooms]
+        return said + [(self.money, Command(kind="fund", key=account, amount=1)) for account in self.accounts]
+
     def funds(self) -> list[Command]:
         """What every account begins with."""
         return [Command(kind="fund", key=account, amount=60) for account in self.accounts]
