@@ -88,6 +88,9 @@ def _verify(
             raise ValueError(
                 f"{path} is the journal of {named}: put the files of each service back into its own folder"
             )
+        partitions = metadata.get("partitions", "")
+        if "journal_id" not in metadata or not partitions.isdecimal() or not 1 <= int(partitions) <= SLOTS:
+            raise ValueError(f"{path} does not say which journal it is, or how many partitions it has")
         report = ServiceReport(service, metadata["journal_id"])
         ledger = Ledger() if service == "payments" else None
         rows = Rows(connection)
