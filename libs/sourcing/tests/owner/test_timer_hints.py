@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from chapar_sourcing.owner import Bounds, Effect, LoadTimers, Outcome, TimersLoaded
 from chapar_sourcing.owner.memory import Memory, Slot
 from chapar_sourcing.owner.timers import RETRY_MS_MAX, RETRY_MS_MIN, Timers
@@ -129,3 +131,55 @@ def test_a_timer_under_way_is_not_fired_twice() -> None:
     hinted.timers.note([timer_key(NOW_MS, "a")])
     hinted.timers.note([timer_key(NOW_MS, "a")])
     assert len(hinted.timers.due(NOW_MS)) == 1
+
+
+@pytest.mark.parametrize("asked_again", [False, True])
+def test_a_page_that_was_asked_for_before_it_began_anew_is_passed_over(asked_again: bool) -> None:
+    """It tells of later timers alone: taken in, it would seem that all before it are known."""
+    hinted = Hinted(*(NOW_MS + n for n in range(10)))
+    hinted.read()
+    assert len(hinted.timers.due(NOW_MS + 2)) == 3
+    hinted.timers.read_ahead(0)
+    stale = hinted.said.pop()
+    assert isinstance(stale, LoadTimers)
+    assert stale.after == hinted.stored[3]
+    hinted.timers.begin()
+    assert hinted.timers.reading_since is None
+    if asked_again:
+        hinted.timers.read_ahead(0)
+    hinted.timers.loaded(TimersLoaded(stale.load_id, hinted.stored[4:8]))
+    if asked_again:
+        asked = hinted.said.pop()
+        assert isinstance(asked, LoadTimers)
+        hinted.timers.loaded(TimersLoaded(asked.load_id, hinted.stored[:4]))
+    hinted.read()
+    assert hinted.timers.due(NOW_MS + 3)[0].timer == hinted.stored[3]
+
+
+def test_a_page_that_failed_is_read_again_unless_nobody_waits_for_it_any_more() -> None:
+    hinted = Hinted(NOW_MS)
+    hinted.timers.read_ahead(0)
+    stale = hinted.said.pop()
+    assert isinstance(stale, LoadTimers)
+    hinted.timers.begin()
+    hinted.timers.load_failed(stale.load_id)
+    hinted.timers.read_ahead(0)
+    asked = hinted.said.pop()
+    assert isinstance(asked, LoadTimers)
+    hinted.timers.load_failed(stale.load_id)
+    hinted.timers.read_ahead(0)
+    assert not hinted.said
+    hinted.timers.load_failed(asked.load_id)
+    hinted.timers.read_ahead(7)
+    again = hinted.said.pop()
+    assert isinstance(again, LoadTimers)
+    assert (again.after, again.at_least) == (asked.after, 7)
+
+
+def test_a_timer_that_is_set_among_those_that_were_read_is_hinted_at_once() -> None:
+    """No page would find it: the next one begins after them."""
+    hinted = Hinted(*(NOW_MS + 10 * n for n in range(8)))
+    assert hinted.read() == [""]
+    hinted.timers.note([reminder_key("b", NOW_MS + 15)])
+    found = [command.timer for command in hinted.timers.due(NOW_MS + 20)]
+    assert found == [hinted.stored[0], hinted.stored[1], reminder_key("b", NOW_MS + 15).id, hinted.stored[2]]
