@@ -170,17 +170,17 @@ def sampled(found: Sequence[Mutant], most: int) -> list[Mutant]:
 
 
 def try_file(tree: Tree, file: str, most: int, again: bool) -> None:
-    """Tries mutants of a file, `most` at most; `again`: those that survived an earlier run, too."""
+    """Tries mutants of a file, `most` at most; `again`: those alone that survived an earlier run."""
     text = tree.text(file)
     state = STATE / (file.replace("/", "-") + ".json")
     known = json.loads(state.read_text()) if state.exists() else {}
     digest = hashlib.sha256(text.encode()).hexdigest()
     found = list(mutants(text))
-    if known.get("sha256") != digest:
+    if known.get("sha256") != digest and not (again and known):
         known = {"file": file, "sha256": digest, "there": len(found), "verdicts": {}}
-    if again:
-        known["verdicts"] = {name: how for name, how in known["verdicts"].items() if how != SURVIVED}
-    chosen = sampled(found, most)
+    survived = {name for name, how in known["verdicts"].items() if how == SURVIVED} if again else set()
+    known["verdicts"] = {name: how for name, how in known["verdicts"].items() if name not in survived}
+    chosen = [one for one in found if one.name in survived] if survived else sampled(found, most)
     for at, mutant in enumerate(chosen):
         if mutant.name not in known["verdicts"]:
             known["verdicts"][mutant.name] = verdict(tree, file, mutant)
@@ -200,7 +200,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make mutants of the engine and show what no test notices.")
     parser.add_argument("files", nargs="*", help="files below chapar_sourcing, such as fold.py owner/claims.py")
     parser.add_argument("--most", type=int, default=0, help="try a sample of so many mutants a file; 0: all")
-    parser.add_argument("--again", action="store_true", help="try survivors of an earlier run again")
+    parser.add_argument("--again", action="store_true", help="try survivors of an earlier run again, and no others")
     parser.add_argument("--report", action="store_true", help="write docs/mutants.md")
     given = parser.parse_args()
     if given.files:
