@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from bench.rig import RICH_RIALS as RICH_RIALS
 from bench.rig import request
 from chapar.payments.journal.v1 import journal_pb2 as payments
 from chapar_payments.domain import PaymentsDomain

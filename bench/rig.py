@@ -39,6 +39,16 @@ def transfer(number: int, payer: int, payee: int) -> payments.Command:
     )
 
 
+def spread(first: int, count: int, wallets: int) -> list[payments.Command]:
+    """Transfers from each of `wallets` to each other one in turn, numbered from `first`."""
+    return [transfer(first + n, n % wallets, (n + 1 + n // wallets) % wallets) for n in range(count)]
+
+
+def to_one(first: int, count: int, wallets: int) -> list[payments.Command]:
+    """Transfers to the first of `wallets` from all others in turn."""
+    return [transfer(first + n, 1 + n % (wallets - 1), 0) for n in range(count)]
+
+
 def request(body: payments.Command) -> Request:
     """A command as an API handler would make it."""
     now_ms = time.time_ns() // 1_000_000

@@ -49,8 +49,9 @@ class Answer(msgspec.Struct):
     def stored(self) -> bytes:
         """The document's bytes."""
         assert self.position is not None, "only durable answers are stored"
-        place = journal.SourcePosition(offset=self.position.offset, index=self.position.event_index)
-        return journal.Answer(entry=self.entry, position=place, time_ms=self.time_ms).SerializeToString()
+        answer = journal.Answer(entry=self.entry, time_ms=self.time_ms)
+        answer.position.offset, answer.position.index = self.position
+        return answer.SerializeToString()
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
