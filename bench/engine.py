@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.figures import Figure, percentile
 from bench.progress import Bars
 from bench.pure import PureOwner
-from bench.rig import AT_ONCE, all_records, book, cash_in, owning, spread, to_one
+from bench.rig import AT_ONCE, all_records, book, cash_in, owning, spread, stored, to_one
 from chapar.payments.journal.v1 import journal_pb2 as payments
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_payments.domain import PaymentsDomain
@@ -36,6 +36,7 @@ async def owner_figures(bars: Bars) -> list[Figure]:
             with bars.step(f"owner: transfers between {WALLETS:,} wallets", TRANSFERS) as advance:
                 booked = await book(host, spread(0, TRANSFERS, WALLETS), advance)
                 figures += _booked("between 1,000 wallets", *booked)
+            await stored(host)
             with bars.step("owner: transfers to one wallet", TRANSFERS) as advance:
                 booked = await book(host, to_one(TRANSFERS, TRANSFERS, WALLETS), advance)
                 figures += _booked("to one hot wallet", *booked)
