@@ -19,6 +19,7 @@ class Rates:
     append_offset_gap: float = 0.03
     append_no_offset: float = 0.02
     journal_read_fails: float = 0.02
+    journal_read_slow: float = 0.03
     journal_loses_flight: float = 0.006
     store_unavailable: float = 0.03
     store_slow: float = 0.04
@@ -28,6 +29,8 @@ class Rates:
     store_ack_lost: float = 0.02
     store_fails_over: float = 0.01
     rows_stall: float = 0.08
+    cut_off_at_stall: float = 0.4
+    """Of merges that stall: the process reaches no member either."""
     publish_halves: float = 0.03
     publish_ack_lost: float = 0.03
     publish_doubled: float = 0.03
@@ -54,7 +57,7 @@ class Rates:
     """Of links that break."""
     crash: float = 0.007
     pause: float = 0.007
-    pause_at_claim: float = 0.04
+    pause_at_claim: float = 0.06
     take_over: float = 0.01
     drain: float = 0.004
     crooked_clock: float = 0.5

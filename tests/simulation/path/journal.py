@@ -17,7 +17,7 @@ from chapar_sourcing.ports import (
     OffsetOutOfRange,
     Unavailable,
 )
-from tests.simulation.path.line import Line
+from tests.simulation.path.line import NEAR_SECONDS, Line
 from tests.simulation.path.world import World
 
 ACK_TIMEOUT = 0.2
@@ -165,7 +165,8 @@ class PathJournal:
                 first -= 1
             return held.records[first : first + min(records_max, self._line.random.choice((3, 500)))]
 
-        return await self._line.ask(found)
+        least, most = SLOW_SECONDS if self._world.faults.happens("journal_read_slow") else NEAR_SECONDS
+        return await self._line.ask(found, least=least, most=most)
 
     async def end_offset(self, partition: int) -> int:
         """The offset after the last record."""

@@ -184,6 +184,10 @@ class ChatLedger:
                 name = f"{one.room} {one.field}".encode()
                 held[name] = max(one.value, held.get(name, b""))
 
+    def head(self, room: str, talks: int) -> int:
+        """How many messages there had been in a room after so many talks."""
+        return sum(text is not None for _, text in self.talks[room][:talks])
+
     def page(self, room: str, talks: int, page: Page) -> list[str]:
         """The messages of a page of a room as it was after so many talks."""
         texts: dict[str, str | None] = {}

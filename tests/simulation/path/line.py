@@ -25,6 +25,8 @@ class Line:
         self.world = world
         self.loop = loop
         self.random = world.stream(f"line {name}")
+        self.breaks: Callable[[], None] = lambda: None
+        """What else happens when this line stalls."""
 
     async def ask(self, act: Callable[[], T], *, least: float = NEAR_SECONDS[0], most: float = NEAR_SECONDS[1]) -> T:
         """Has `act` done at a random time between `least` and `most` seconds from now; returns or raises as it does."""

@@ -33,6 +33,8 @@ SKEW_MS_MAX = 1_500
 DRIFT_MAX = 0.02
 PEER_DEADLINE = 2.0
 TICK_MS = 100
+BROKEN_SECONDS = (2.0, 5.0)
+"""How long a process reaches no member when its line stalls."""
 READ_SECONDS = (0.05, 1.0)
 """How long a slow reader of a watch takes for a frame."""
 
@@ -97,6 +99,7 @@ class Process:
         self.ended = False
         line = Line(world, self.loop, name)
         self.members = PathMembers(directory, line, service.name, name)
+        line.breaks = lambda: self.members.cut_off(draw.uniform(*BROKEN_SECONDS), after=0.0)
         self.measures = HeldMeasures()
         self.host = self.loop.call_now(lambda: OwnerHost(
             HostConfig(

@@ -182,7 +182,10 @@ class PathStore:
             if row.fields and fields != held_now:
                 self._servers.push(versions, fields)
 
-        stalls = STALL_SECONDS if self._world.faults.happens("rows_stall") else None
+        happens = self._world.faults.happens
+        stalls = STALL_SECONDS if happens("rows_stall") else None
+        if stalls and happens("cut_off_at_stall"):
+            self._line.breaks()
         await self._write([lambda row=row: write(row) for row in rows], stalls)  # type: ignore[misc]
 
     async def write_cursor(self, partition: int, name: str, cursor: Cursor) -> None:

@@ -33,6 +33,8 @@ class Watcher:
         """Number of the current stream; frames of others are not for us."""
         self._brought: dict[bytes, bytes] = {}
         """What the inbox had been brought when it attached."""
+        self._told = 0
+        """The room's head that somebody knew when it attached."""
         self._usual: Process | None = None
         """Whom it asked last."""
         self._hang_up: Callable[[], object] = lambda: None
@@ -51,6 +53,7 @@ class Watcher:
         if self._cursor is not None:
             request.cursor.CopyFrom(self._cursor)
         self._brought = dict(self._stage.chat_ledger.brought[self.key])
+        self._told = self._stage.chat_ledger.head(self.key, self._stage.told.get(self.key, 0))
         fresh = True
         arrival = world.now
 
@@ -128,8 +131,8 @@ class Watcher:
         head = int(text)
         if head > len(self._stage.chat_ledger.said[self.key]):
             raise Violation(f"a watcher of {self.key} is shown {head}, which is not in the log")
-        if reset and head < last:
-            raise Violation(f"a watcher of {self.key} saw {last} and is reset to {head}")
+        if reset and head < max(last, self._told):
+            raise Violation(f"a watcher of {self.key} saw {last}, others {self._told}, and is reset to {head}")
         if not reset and head > last + 1:
             raise Violation(f"a watcher of {self.key} saw {last} and is shown {head}")
         self.state[b"head"] = b"%d" % max(head, last)
