@@ -50,7 +50,7 @@ _NEAREST = {
     "fold.py": ["test_fold.py", "test_taking_over.py"],
     "creations.py": ["test_small_rules.py"],
     "requests.py": ["test_small_rules.py", "test_request_ids.py"],
-    "timers.py": ["test_timers.py"],
+    "timers.py": ["test_small_rules.py", "test_timers.py"],
     "owner/answers.py": ["test_answers.py", "test_eviction.py"],
     "owner/blocks.py": ["test_small_rules.py", "test_committing.py", "test_bounds_and_refusals.py"],
     "owner/claims.py": ["test_taking_over.py"],

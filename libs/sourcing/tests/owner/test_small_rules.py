@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import uuid
 
 import pytest
@@ -12,7 +13,15 @@ from chapar_sourcing.creations import CreationMark, Judgement, judge
 from chapar_sourcing.owner import Command
 from chapar_sourcing.owner.blocks import Answer
 from chapar_sourcing.positions import Position
-from chapar_sourcing.requests import answers_since_ms, make_request_id, parse_request_id, request_time_ms
+from chapar_sourcing.requests import (
+    answers_since_ms,
+    content_hash,
+    make_request_id,
+    parse_request_id,
+    request_time_ms,
+    scope_of,
+)
+from chapar_sourcing.timers import Timer
 
 CONTENT, OTHER = b"1" * 32, b"2" * 32
 
@@ -48,12 +57,12 @@ def test_the_last_creation_once_more_is_a_repetition() -> None:
 
 
 def test_a_made_id_is_a_uuid_of_version_7_with_its_time_and_chance() -> None:
-    made = make_request_id(1_700_000_000_123, bytes(range(0xF0, 0xFA)) + b"more")
+    made = make_request_id(1_700_000_000_123, bytes(range(0xF3, 0xFD)) + b"more")
     parsed = uuid.UUID(bytes=made)
     assert (parsed.version, parsed.variant, len(made)) == (7, uuid.RFC_4122, 16)
     assert request_time_ms(made) == 1_700_000_000_123
-    assert (made[6] & 0x0F, made[7], made[8] & 0x3F) == (0xF0 & 0x0F, 0xF1, 0xF2 & 0x3F)
-    assert made[9:] == bytes(range(0xF3, 0xFA))
+    assert (made[6] & 0x0F, made[7], made[8] & 0x3F) == (0xF3 & 0x0F, 0xF4, 0xF5 & 0x3F)
+    assert made[9:] == bytes(range(0xF6, 0xFD))
 
 
 def test_an_id_of_another_variant_is_refused() -> None:
@@ -67,3 +76,20 @@ def test_an_id_of_another_variant_is_refused() -> None:
 def test_answers_are_kept_for_31_days_of_the_logs_clock_or_for_ever() -> None:
     assert answers_since_ms(1_700_000_000_000, keeps_answers=False) == 1_700_000_000_000 - 2_678_400_000
     assert answers_since_ms(1_700_000_000_000, keeps_answers=True) is None
+
+
+def test_nobody_has_no_scope() -> None:
+    with pytest.raises(ValueError, match="must say who it is"):
+        scope_of(journal.Actor())
+
+
+def test_what_was_asked_is_told_apart_by_key_method_and_content() -> None:
+    asked_for = [(b"k", "Send", b"x"), (b"l", "Send", b"x"), (b"k", "Sendx", b""), (b"k", "Send", b"y")]
+    assert len({content_hash(*one) for one in asked_for}) == len(asked_for)
+    assert content_hash(*asked_for[0]) == hmac.digest(b"k", b"Send\0x", "sha256")
+
+
+def test_a_timers_payload_has_at_most_a_kibibyte() -> None:
+    assert len(Timer(b"x" * 1_024).payload) == 1_024
+    with pytest.raises(ValueError, match="more than 1024"):
+        Timer(b"x" * 1_025)

@@ -368,3 +368,19 @@ def test_a_failure_that_is_told_while_the_log_is_read_on_changes_nothing() -> No
     rig.flush()
     rig.land()
     assert (rig.reason(ticket), rig.count("a"), rig.alarm) == ("", 1, "")
+
+
+def test_an_entry_of_nobody_is_an_alarm() -> None:
+    first = owning()
+    first.send(add("a"))
+    first.load_all()
+    first.flush()
+    record = journal.Record.FromString(first.appends.pop().data)
+    record.block.entries[0].ClearField("actor")
+    first.log.append(record.SerializeToString())
+    second = successor(first)
+    second.start()
+    second.read()
+    second.load_all()
+    assert second.owner.phase is OwnerPhase.ALARMED
+    assert "must say who it is" in second.alarm
