@@ -226,10 +226,7 @@ BUGS: tuple[Bug, ...] = (
     SkipsTheSecondEventOfABlock,
     ReachesForTheNewestFold,
     PinsOnlyTheLatestReader,
-)
-UNCAUGHT: tuple[Bug, ...] = (
     TakesYoungIdsIntoOlderBlocks,
     NamesTimersByTheirTimeAlone,
     TrimsWithoutMovingTheMark,
 )
-"""Bugs like the others that the simulator does not notice yet."""

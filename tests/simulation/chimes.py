@@ -22,11 +22,22 @@ class Chimes:
     waiting: set[Chime] = field(default_factory=set)
     fired: int = 0
     cancelled: int = 0
+    again: int = 0
+    """How many were set for a time at which one of the same register had been done before."""
+    most: int = 0
+    """How many waited at once, at most."""
+    _past: set[tuple[str, int]] = field(default_factory=set)
+    """(register, when it was due) of those that were done."""
 
     @property
     def last_due_ms(self) -> int:
         """When the last of those that wait is due; 0 when none waits."""
         return max((due_ms for _, due_ms, _ in self.waiting), default=0)
+
+    def _set(self, chime: Chime) -> None:
+        self.waiting.add(chime)
+        self.most = max(self.most, len(self.waiting))
+        self.again += chime[:2] in self._past
 
     def _take(self, done: dict[str, object], what: str, time_ms: int) -> None:
         chime = _chime(done, what)
@@ -37,6 +48,7 @@ class Chimes:
             self.cancelled += 1
             return
         self.fired += 1
+        self._past.add(chime[:2])
         if time_ms < chime[1]:
             raise Violation(f"chime {chime} fired at {time_ms}, before it was due")
 
@@ -57,7 +69,7 @@ def chimes_of(blocks: Sequence[Counted]) -> Chimes:
                     if what in done:
                         chimes._take(done, what, counted.block.time_ms)
                 if "chimes" in done:
-                    chimes.waiting.add(_chime(done, "chimes"))
+                    chimes._set(_chime(done, "chimes"))
     return chimes
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Document, Key
-from chapar_sourcing.owner import Command, Outcome
-from chapar_sourcing.requests import make_request_id
+from chapar_sourcing.owner import Command, Outcome, OwnerPhase
+from chapar_sourcing.requests import FUTURE_MS_MAX, make_request_id
 from tests.simulation.node import Node
 from tests.simulation.playing import Violation
 from tests.simulation.toy import Register, mark, put
@@ -17,6 +17,11 @@ from tests.simulation.world import World
 
 REGISTERS = ("a", "b", "c")
 TRY_MS = 400
+PATIENT_MS = 4_000
+"""How long a try waits, and one of somebody patient."""
+DOUBLES_MS = (40, 300)
+REPEATS_MS = (1_500, 20_000)
+"""How late the double of a try, and the repetition of what was answered, may be."""
 NUMBER_MAX = 14
 """Marks are of items up to this number."""
 REACTOR_SKEWS_MS = (0, -40 * 24 * 3_600_000, 3_600_000)
@@ -113,14 +118,18 @@ class Client:
         self._try(wish)
 
     def _new_id(self) -> bytes:
-        return make_request_id(self.world.now_ms + self._skew_ms, self.random.randbytes(10))
+        made_ms = self.world.now_ms + self._skew_ms
+        clocks_ms = [node.decision_ms for node in self._nodes if node.up and node.owner.phase is OwnerPhase.OWNING]
+        if clocks_ms and self._actor.HasField("user") and self.world.faults.happens("youngest_id"):
+            made_ms = self.random.choice(clocks_ms) + FUTURE_MS_MAX
+        return make_request_id(made_ms, self.random.randbytes(10))
 
     def _try(self, wish: Put) -> None:
         if wish.done:
             return
         self._send(wish, wish.tag)
         if self.world.faults.happens("duplicate_try"):
-            self.world.soon(0, 40, lambda: self._send(wish, wish.tag), self.random)
+            self.world.soon(0, self.random.choice(DOUBLES_MS), lambda: self._send(wish, wish.tag), self.random)
         self.world.soon(TRY_MS, TRY_MS * 3, lambda: self._try(wish), self.random)
 
     def _send(self, wish: Put, tag: str) -> None:
@@ -134,6 +143,7 @@ class Client:
         else:
             body = mark(wish.register, wish.marks, tag)
         request_id = wish.request_id
+        waits_ms = PATIENT_MS if self.world.faults.happens("patient_try") else TRY_MS
 
         def command(ticket: int, now_ms: int) -> Command:
             return Command(
@@ -143,7 +153,7 @@ class Client:
                 hashlib.sha256(body.SerializeToString()).digest(),
                 "key",
                 body,
-                now_ms + TRY_MS,
+                now_ms + waits_ms,
             )
 
         if tag == wish.tag:
@@ -154,6 +164,8 @@ class Client:
     def _told(self, wish: Put, request_id: bytes, outcome: Outcome) -> None:
         self.world.note(f"{self.name} told {outcome.reason or outcome.position} {outcome.replayed}")
         if request_id != wish.request_id or wish.given_up or outcome.reason in RETRIED:
+            return
+        if self.world.faults.happens("answer_lost"):
             return
         if outcome.reason == "REASON_REQUEST_ID_IN_FUTURE" and wish.actor.HasField("user"):
             assert outcome.detail is not None, "the server's time comes with it"
@@ -168,7 +180,7 @@ class Client:
             if outcome.entry is not None and self.world.faults.happens("reused_id"):
                 self._send(wish, wish.tag + "!")
             if self.world.faults.happens("late_repeat"):
-                self.world.soon(100, 20_000, lambda: self._send(wish, wish.tag), self.random)
+                self.world.soon(100, self.random.choice(REPEATS_MS), lambda: self._send(wish, wish.tag), self.random)
             self.world.soon(0, 200, self.next, self.random)
 
     def _sent_too_early(self, wish: Put) -> None:

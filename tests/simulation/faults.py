@@ -11,6 +11,9 @@ from typing import NamedTuple
 KINDS_MAX = 64
 """How many kinds of faults a simulator has at most, wishes included."""
 WISH = "wish"
+SHARES = (0.1, 0.5, 1.0, 2.0)
+"""How much of its rate a fault may have in a seed."""
+RATE_MAX = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Rates:
     offset_gap: float = 0.05
     read_fails: float = 0.03
     load_fails: float = 0.05
-    load_stalls: float = 0.15
+    load_stalls: float = 0.2
     server_behind: float = 0.2
     confirmed_late: float = 0.1
     fail_over: float = 0.004
@@ -46,14 +49,35 @@ class Rates:
     projector_rests: float = 0.4
     duplicate_try: float = 0.15
     reused_id: float = 0.02
-    late_repeat: float = 0.1
+    late_repeat: float = 0.15
+    youngest_id: float = 0.2
+    """As far ahead of an owner's clock as it may be."""
+    answer_lost: float = 0.1
+    """On its way to the client, who tries again."""
+    patient_try: float = 0.4
+    """A try that waits while others of the same wish follow."""
 
     def by_name(self) -> Mapping[str, float]:
         """The probabilities, each from 0 to 1, by the fault's name."""
         return asdict(self)
 
+    def of(self, seed: int) -> Rates:
+        """Those of one seed: some faults are rarer there and some more frequent, so that seeds differ in what comes
+        together."""
+        chance = random.Random(f"{seed}/rates")
+        return Rates(**{name: min(RATE_MAX, rate * chance.choice(SHARES)) for name, rate in self.by_name().items()})
 
-EFFECTS = ("torn_tail", "unconfirmed_lost", "documents_evicted", "answers_evicted", "chimes_fired", "chimes_cancelled")
+
+EFFECTS = (
+    "torn_tail",
+    "unconfirmed_lost",
+    "documents_evicted",
+    "answers_evicted",
+    "chimes_fired",
+    "chimes_cancelled",
+    "chimes_again",
+    "chimes_crowded",
+)
 """Counted beside the faults: records on their way that a crash of the journal took, writes that a fail-over took, what
 left an owner's memory, what timers did."""
 

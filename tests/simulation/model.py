@@ -185,7 +185,7 @@ class Model:
                 raise Violation(f"{event['tag']} is item {number} of {key.parent}, which has {count}")
             return Register(number, time_ms, _chimes(before, event))
         if key.kind == TIMER_KIND:
-            return _timer(key, number)
+            return _timer(key, event)
         return Item(str(event["tag"])) if key.id.lstrip("0") == str(number) else None
 
     def _note(self, key: Key, place: Place, value: object) -> None:
@@ -210,6 +210,7 @@ def _chimes(before: object, event: Mapping[str, Any]) -> tuple[tuple[int, int], 
     return tuple((waiting[number], number) for number in sorted(waiting))
 
 
-def _timer(key: Key, set_by: int) -> Timer | None:
-    register, _, number = key.id.partition(".")[2].partition("/")
-    return Timer(json.dumps([register, int(number)]).encode()) if set_by == int(number) else None
+def _timer(key: Key, event: Mapping[str, Any]) -> Timer | None:
+    due, _, register = key.id.partition(".")
+    due_ms, number = event.get("chimes", (None, 0))
+    return Timer(json.dumps([register, number]).encode()) if due_ms == int(due) else None

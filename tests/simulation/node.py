@@ -52,11 +52,13 @@ READ_RECORDS_MAX = 7
 SKEWS_MS = (-20_000, -1_500, 1_500, 20_000)
 HEARTBEAT_FRESH_MS = 5_000
 CUT_OFF_MS = 7_000
-BOUNDS = Bounds(timers_page=2, timers_under_way_max=2, documents_max=4)
-"""So small that pages, and turns, matter, and that documents leave memory all the time."""
+BOUNDS = Bounds(timers_under_way_max=2, documents_max=4)
+"""So small that turns matter, and that documents leave memory all the time."""
+TIMERS_PAGE = (1, 2)
+"""So small that pages matter, and that not all timers are remembered."""
 ANSWERS_MAX = (0, 20)
 ENTRIES_MAX = (1, 1_000)
-STALLS_MS = (100, 300, 1_000, 3_000)
+STALLS_MS = (100, 1_000, 3_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,11 @@ class Node(Process):
         """What this process takes for the time."""
         return self.world.now_ms + self._skew_ms
 
+    @property
+    def decision_ms(self) -> int:
+        """The clock that its owner decides by."""
+        return max(self.now_ms, self.owner.fold.time_ms)
+
     # ---- life
 
     def start(self) -> None:
@@ -130,6 +137,7 @@ class Node(Process):
             new_writer=lambda: self.random.randbytes(16),
             bounds=replace(
                 BOUNDS,
+                timers_page=self.random.choice(TIMERS_PAGE),
                 answers_max=self.random.choice(ANSWERS_MAX),
                 entries_max=self.random.choice(ENTRIES_MAX),
             ),

@@ -13,6 +13,8 @@ from tests.simulation.world import World
 PERIOD_MS = 40
 RESTS_MS = (100, 1_500)
 STOPS_MS = 500
+EAGER = 0.5
+"""Of all lives: those in which it never rests, so that little is kept in memory for its sake."""
 
 
 class Storing(Protocol):
@@ -41,6 +43,7 @@ class Projector:
         self._busy = False
         self._term = 0
         """The store's when the batch was begun: writes are of one term, or the batch begins anew."""
+        self._eager = process.random.random() < EAGER
         self._rests_until_ms = 0
 
     def begin(self) -> None:
@@ -54,7 +57,7 @@ class Projector:
             return
         if self._rests_until_ms > self.world.now_ms:
             return
-        if self.world.faults.happens("projector_rests"):
+        if not self._eager and self.world.faults.happens("projector_rests"):
             self._rests_until_ms = self.world.now_ms + self.process.random.randint(*RESTS_MS)
             return
         batch = self.process.owner.take_projection(self.process.random.choice((3, 1_000)))

@@ -11,16 +11,18 @@ from tests.simulation.checks import check_history, check_state
 from tests.simulation.chimes import check_chimes, chimes_of
 from tests.simulation.clients import Client
 from tests.simulation.faults import Rates
-from tests.simulation.node import Node
+from tests.simulation.node import TIMERS_PAGE, Node
 from tests.simulation.playing import Played, Violation
 from tests.simulation.toy import Registers
 from tests.simulation.world import World
 
 NODES = 3
-CLIENTS = 4
-WISHES = 14
+CLIENTS = 8
+WISHES = 7
 REST_MS_MAX = 10_000
 """How long an owner to whom nothing happens any more may take to come to rest."""
+CROWD = 4 * min(TIMERS_PAGE)
+"""More chimes than that wait at once: more than the owner with the smallest pages remembers."""
 CHIMES_LATE_MS = 4_000
 """How late a chime may be once all is well: an answer of the store that stalled before is still under way."""
 
@@ -33,7 +35,7 @@ def play(
     node_class: type[Node] = Node,
 ) -> Played:
     """Plays one seed to its end and judges it."""
-    world = World(seed, Rates(), suppressed)
+    world = World(seed, Rates().of(seed), suppressed)
     domain = Registers(journals_refusals=seed % 2 == 0)
     nodes = [node_class(world, f"n{i}", domain, owner_class) for i in range(NODES)]
     clients = [Client(world, f"c{i}", nodes, WISHES, reactor=i == CLIENTS - 1) for i in range(CLIENTS)]
@@ -79,7 +81,14 @@ def disturbed(world: World, nodes: list[Node], clients: list[Client], limit_ms: 
     disturb()
     for client in clients:
         world.soon(0, 500, client.next, client.random)
-    world.run(lambda: all(client.done for client in clients), limit_ms=limit_ms)
+    busy = list(clients)
+
+    def done() -> bool:
+        while busy and busy[-1].done:
+            busy.pop()
+        return not busy
+
+    world.run(done, limit_ms=limit_ms)
 
 
 def _settle(world: World, nodes: list[Node], clients: list[Client], domain: Registers) -> None:
@@ -103,7 +112,12 @@ def _settle(world: World, nodes: list[Node], clients: list[Client], domain: Regi
         raise Violation(f"no rest: {[node.owner.phase.value for node in nodes]}, unanswered {waiting}")
     _wait_for_chimes(world, lambda: owning()[0] if quiet() else None)
     chimes = check_chimes(world.model.blocks)
-    world.faults.fired.update(chimes_fired=chimes.fired, chimes_cancelled=chimes.cancelled)
+    world.faults.fired.update(
+        chimes_fired=chimes.fired,
+        chimes_cancelled=chimes.cancelled,
+        chimes_again=chimes.again,
+        chimes_crowded=chimes.most > CROWD,
+    )
     check_history(world, clients)
     check_state(world, owning()[0], domain)
     owning()[0].steps.rested()

@@ -11,8 +11,11 @@ from google.protobuf.wrappers_pb2 import StringValue
 from chapar_sourcing.domain import Document, Documents, Key, Refused, When, ordered
 from chapar_sourcing.timers import TIMER_KIND, DueTimer, Timer, timer_key
 
-CHIME_MS = (0, 300, 2_500, 9_000)
+CHIME_MS = (2_500, 9_000)
 """How long after its setting a chime is due."""
+STROKE_MS = 10_000
+"""A chime may also be for the stroke that was last, a multiple of this: it is due at once, and once it is done, another
+one of the same name may be set."""
 
 
 class Register(Document, frozen=True, array_like=True):
@@ -45,7 +48,8 @@ class Registers:
     """Puts are numbered densely; a put may demand that the register is even; every third item deletes the second.
 
     An item is created, and deleted, by events of commands that do not need it; a mark needs the item alone. Every
-    fifth item sets a chime: a timer that puts an item of its own later, unless every seventh item has cancelled it.
+    third and every fourth item sets a chime: a timer that puts an item of its own later, unless every seventh item has
+    cancelled it. Of a register one chime is due at a time.
     """
 
     service = "toy"
@@ -83,7 +87,7 @@ class Registers:
 
     def due(self, timer: DueTimer) -> StringValue:
         register, number = json.loads(timer.payload)
-        wish = {"register": register, "tag": f"chime/{timer.subject}", "even": False}
+        wish = {"register": register, "tag": f"chime/{register}/{number}", "even": False}
         return StringValue(value=json.dumps({**wish, "chimed": [timer.due_ms, number]}))
 
     def touches(self, event: StringValue) -> Sequence[Key]:
@@ -122,16 +126,23 @@ def _chimes(register: Document | None, now_ms: int, chimed: Sequence[int] | None
     others = [list(chime) for chime in chimes if list(chime) != chimed]
     number = count + 1
     changes: dict[str, Any] = {}
-    if number % 5 == 0:
-        changes["chimes"] = [now_ms + CHIME_MS[number % len(CHIME_MS)], number]
+    due_ms = _chime_due_ms(number, now_ms)
+    if due_ms is not None and all(due_ms != waits for waits, _ in chimes):
+        changes["chimes"] = [due_ms, number]
     if number % 7 == 0 and others:
         changes["cancels"] = others[0]
     return changes
 
 
+def _chime_due_ms(number: int, now_ms: int) -> int | None:
+    if number % 4 == 0:
+        return now_ms - now_ms % STROKE_MS
+    return now_ms + CHIME_MS[number % len(CHIME_MS)] if number % 3 == 0 else None
+
+
 def _timer(register: str, chime: Sequence[int]) -> Key:
-    due_ms, number = chime
-    return timer_key(due_ms, f"{register}/{number}")
+    due_ms, _ = chime
+    return timer_key(due_ms, register)
 
 
 def _is_set(key: Key, done: Mapping[str, Any]) -> bool:
