@@ -84,6 +84,8 @@ class Followers:
                 self._shell.raise_alarm(f"{name}: {damage}")
                 return
             except (Unavailable, ChainBroken):
+                if _being_ended():
+                    raise asyncio.CancelledError from None
                 self._measures.count("followers_restarted", follower=name)
             if self._clock.monotonic() - started > BACKOFF_SECONDS_MAX:
                 backoff = BACKOFF_SECONDS_MIN
@@ -126,3 +128,9 @@ class Followers:
             hole_ms_max=self._config.stream_hole_ms_max,
         )  # fmt: skip
         return StreamSource(stream_reader, reaction.topic, partition, reaction.event_type)
+
+
+def _being_ended() -> bool:
+    """Whether this task was cancelled: a group of tasks that fails at the same moment tells of its failure alone."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -348,6 +348,21 @@ async def test_a_stream_that_cannot_be_read_for_a_while_loses_nothing() -> None:
         assert process.measures.counters["followers_restarted"] >= 3
 
 
+async def test_a_reactor_that_is_ended_in_the_middle_of_a_failure_ends() -> None:
+    world, ended = World(), list[asyncio.Task[Any]]()
+
+    def fault(step: str, partition: int) -> None:
+        if step == "partitions":
+            task = asyncio.current_task()
+            assert task is not None, "a reactor asks"
+            ended.append(task)
+            asyncio.get_running_loop().call_soon(task.cancel)
+            raise Unavailable("away, and nobody waits for it any more")
+
+    async with running(world, rules=rules(Forwarding(topic=TOPIC)), ports=world.ports(stream_fault=fault)):
+        await eventually(lambda: bool(ended) and all(task.done() for task in ended))
+
+
 async def test_what_goes_to_a_partition_that_was_lost_goes_to_whoever_took_it_over() -> None:
     world, gate = World(), Gate()
     async with (
