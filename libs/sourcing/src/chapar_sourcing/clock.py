@@ -72,10 +72,6 @@ OFF_MS_MAX = 2_000
 """An owner whose clock is further off the journal's neither claims nor decides."""
 DRIFT_MS_A_SECOND = 0.2
 """How fast the monotonic clock and the journal's may drift apart: between two appends they are not compared."""
-ROUND_TRIP_MS_MAX = 500
-"""The time of an append that took longer says less than what is known already."""
-
-
 @dataclass(frozen=True, slots=True)
 class Stamp:
     """When something was sent: what an acknowledgement's time is compared with."""
@@ -89,6 +85,9 @@ class OwnerClock:
     """The clock of decisions: the journal's time at the last append and the monotonic time since; before the first
     append, and where the journal reports no time, the machine's. It never goes back.
 
+    An append says that the journal's time lay between its sending and its acknowledgement. What is known is moved into
+    that interval and no further: an append that took long says little, and must not leave the clock behind.
+
     A time of the journal that contradicts it by more than two seconds is not believed, and neither is a machine's clock
     so far off the journal's: then `off_ms` says how far, nothing is decided, and nothing expires. It ends with the
     first append at which all agree again, or as soon as the machine's clock is right where that alone was wrong; a
@@ -99,11 +98,11 @@ class OwnerClock:
         self._clock = clock
         self._last_ms = 0
         self._ahead_ms: float | None = None
-        """How far the journal's clock was ahead of the monotonic one, at least; None: not known."""
+        """How far the journal's clock was ahead of the monotonic one; None: not known."""
         self._heard = 0.0
         """Monotonic time of that."""
-        self._round_trip_ms = 0.0
-        """How much more it may have been."""
+        self._unsure_ms = 0.0
+        """By how much that may be wrong."""
         self._off_ms = 0
         self._machine_is_off = False
         """The machine's clock alone is: the journal's time was as expected."""
@@ -131,7 +130,7 @@ class OwnerClock:
     def heard(self, journal_ms: int, sent: Stamp) -> None:
         """An append that was sent at `sent` is acknowledged; the journal's clock said `journal_ms` in between."""
         now = self.stamp()
-        allowed_ms = OFF_MS_MAX + self._round_trip_ms + (now.monotonic - self._heard) * DRIFT_MS_A_SECOND
+        allowed_ms = OFF_MS_MAX + self._unsure_ms + (now.monotonic - self._heard) * DRIFT_MS_A_SECOND
         if self._ahead_ms is None:
             allowed_ms = OFF_MS_MAX
         of_owner = _outside(journal_ms, sent.owner_ms, now.owner_ms)
@@ -141,10 +140,11 @@ class OwnerClock:
             self._off_ms = of_wall if self._machine_is_off else of_owner
             return
         self._off_ms, self._machine_is_off = 0, False
-        round_trip_ms = (now.monotonic - sent.monotonic) * 1000
-        if self._ahead_ms is None or round_trip_ms <= max(ROUND_TRIP_MS_MAX, self._round_trip_ms):
-            self._ahead_ms = journal_ms - now.monotonic * 1000
-            self._heard, self._round_trip_ms = now.monotonic, round_trip_ms
+        least_ms, most_ms = journal_ms - now.monotonic * 1000, journal_ms - sent.monotonic * 1000
+        known_ms = now.wall_ms - now.monotonic * 1000 if self._ahead_ms is None else self._ahead_ms
+        if self._ahead_ms is None or most_ms - least_ms <= self._unsure_ms or not least_ms <= known_ms <= most_ms:
+            self._heard, self._unsure_ms = now.monotonic, most_ms - least_ms
+        self._ahead_ms = min(max(known_ms, least_ms), most_ms)
 
 
 def _outside(journal_ms: int, from_ms: int, to_ms: int) -> int:

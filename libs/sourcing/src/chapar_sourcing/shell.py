@@ -229,12 +229,19 @@ class OwnerShell:
                 if not await self._read_is_durable():
                     return False
                 await self._heartbeat.wait_fresh()
-                if not self._claimed_since_lapse:
-                    await self.tell(HeartbeatLapsed())
-                    await self.phase_changed.until(lambda: self.ended or self._claimed_since_lapse)
+                while not (self.ended or self._claimed_since_lapse):
+                    changed = self.phase_changed.wait()
+                    self.claim_after_lapse()
+                    await changed
                 return self.owning and self.owner.epoch == epoch
         except TimeoutError:
             raise EngineRefused(UNAVAILABLE) from None
+
+    def claim_after_lapse(self) -> None:
+        """Has an owner claim anew whose heartbeat is fresh again and lapsed since its claim. Asked for by whoever needs
+        it confirmed: partitions that nobody needs let the lapse be."""
+        if self.owning and self._heartbeat.is_fresh and not self._claimed_since_lapse:
+            self._put(HeartbeatLapsed())
 
     async def confirm_durable(self, deadline_ms: int) -> bool:
         """Whether everything read so far is durable, whoever owns by now; False: it was undone.

@@ -93,6 +93,18 @@ async def test_an_acknowledgement_that_was_long_under_way_is_no_disagreement() -
     assert (owner.off_ms, owner.now_ms()) == (0, NOW_MS + 30_000)
 
 
+async def test_an_append_that_took_long_does_not_leave_the_clock_behind() -> None:
+    clock = ManualClock(NOW_MS)
+    owner = OwnerClock(clock)
+    for number in range(3):
+        await appended(owner, clock, NOW_MS + number * 1_500, took_ms=1_500)
+        assert owner.now_ms() == clock.now_ms(), "nothing says that it is any other time"
+    await appended(owner, clock, clock.now_ms() - 400)
+    assert owner.now_ms() == clock.now_ms(), "it never goes back"
+    await clock.advance(400)
+    assert owner.now_ms() == clock.now_ms() - 400, "now it is known better"
+
+
 async def test_clocks_that_drift_apart_while_nothing_is_appended_are_no_disagreement() -> None:
     clock = ManualClock(NOW_MS)
     owner = OwnerClock(clock)

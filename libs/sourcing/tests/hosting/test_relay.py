@@ -227,3 +227,6 @@ async def test_beats_say_that_everything_durable_is_published() -> None:
         lost = process.measures.counters["heartbeats_lost"]
         await eventually(lambda: process.measures.counters["heartbeats_lost"] > lost + 10)
         assert await beat_count() <= silent_from + 1
+        cut_off = False
+        reached = await beat_count()
+        await eventually(more_beats)
