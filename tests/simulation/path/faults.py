@@ -68,7 +68,7 @@ class Rates:
         return asdict(self)
 
 
-EFFECTS = ("watch_resumed", "watch_reset", "watch_gap", "stream_beats", "editions_switched")
+EFFECTS = ("watch_resumed", "watch_reset", "watch_gap", "stream_beats", "editions_switched", "last_owner_sleeps")
 """Counted beside the faults: how watches began, frames that were dropped and said to be, beats that were judged, and
 stores that were built anew."""
 

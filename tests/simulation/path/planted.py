@@ -292,6 +292,19 @@ class AnswersWhatIsNotDurable(_OnThePath):
         return confirm
 
 
+class BeatsOnlyForReaders(_OnThePath):
+    """An owner whose heartbeat lapsed claims anew when somebody reads, and not for its stream's beats."""
+
+    target = "chapar_sourcing.followers:Followers.may_beat"
+
+    @staticmethod
+    def planted(sound: Any) -> Any:
+        def may_beat(self: Any, topic: str) -> bool:
+            return bool(self._shell.confirmed_by_heartbeat and sound(self, topic))
+
+        return may_beat
+
+
 BUGS: tuple[type[Patch], ...] = (
     PublishesBeforeDurable,
     RepeatsWithoutPrevious,
@@ -312,4 +325,5 @@ BUGS: tuple[type[Patch], ...] = (
     ForgetsMergedRows,
     ReadsTheStoreFirst,
     AnswersWhatIsNotDurable,
+    BeatsOnlyForReaders,
 )

@@ -7,7 +7,7 @@ from collections.abc import Container
 from typing import Any
 
 from chapar_sourcing.recent import BLOCKS_MAX
-from tests.simulation.path import checks
+from tests.simulation.path import chat, checks
 from tests.simulation.path.clients import SKEWS_MS, Client
 from tests.simulation.path.faults import Rates
 from tests.simulation.path.process import Process, Service
@@ -21,6 +21,11 @@ CLIENTS = 4
 WISHES = 12
 LIVE_SECONDS_MAX = 60.0
 REST_SECONDS_MAX = 90.0
+SLEEPS = 0.5
+"""How often the last owners sleep until their heartbeats have lapsed, with nobody who asks them anything."""
+SLEEP_SECONDS = 2.5
+SILENCE_SECONDS_MAX = 3.0
+"""For how long a stream that beats may be silent at rest."""
 REBUILDS = 0.25
 """How often the stores are built anew at the end, and go on from there."""
 
@@ -126,6 +131,11 @@ class _Run:
         # A digest needs a ring that reaches back to the checkpoint, which follows empty blocks from afar.
         owners = {s.name: stage.start(s, range(s.partitions), rings=(BLOCKS_MAX,)) for s in stage.services}
         self._rest(owners)
+        if stage.random.random() < SLEEPS:
+            world.faults.fired["last_owner_sleeps"] += 1
+            owners["chat"].pause(SLEEP_SECONDS)
+            world.run(lambda: False, limit=SLEEP_SECONDS + SILENCE_SECONDS_MAX)
+            self._rest(owners)
         if stage.random.random() < REBUILDS:
             rebuild(stage, owners)
             self._have_asked(stage.something_more())
@@ -152,11 +162,17 @@ class _Run:
         return all(client.done for client in self._everybody) and not self._unfinished(owners)
 
     def _unfinished(self, owners: dict[str, Process]) -> list[str]:
+        stage, world = self._stage, self._world
         found = [f"{c.name} waits for {c.wishes[-1].body}" for c in self._everybody if not c.done and c.wishes]
         for owner in owners.values():
             found += [f"{owner.name}/{h.partition}: {h.problem}" for h in owner.host.health() if h.problem]
             found += [f"{owner.name} projects" for shell in owner.shells if shell.owner.backlog]
-        return found + [what for book in self._stage.books.values() for what in book.undone()]
+        found += [
+            f"{topic}/{partition} does not beat"
+            for (topic, partition), heard in stage.topics.heard.items()
+            if topic == chat.TOPIC and world.now > heard + SILENCE_SECONDS_MAX
+        ]
+        return found + [what for book in stage.books.values() for what in book.undone()]
 
     def _judge(self, owners: dict[str, Process]) -> None:
         stage = self._stage

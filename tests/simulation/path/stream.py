@@ -32,10 +32,13 @@ class Topics:
         self.count = partitions
         self.logs = {(topic, number): StreamPartition() for topic in topics for number in range(partitions)}
         self.on_published: OnPublished = lambda topic, partition, entry, sent: None
+        self.heard = dict.fromkeys(self.logs, 0.0)
+        """True time of the last record, beats included."""
 
     def append(self, topic: str, partition: int, records: Sequence[bytes], sent: float) -> None:
         """Adds records at the end and wakes who waits."""
         log = self.logs[topic, partition]
+        self.heard[topic, partition] = self.world.now
         for data in records:
             log.entries.append(StreamEntry(len(log.entries), data))
             self.on_published(topic, partition, log.entries[-1], sent)
