@@ -72,6 +72,8 @@ OFF_MS_MAX = 2_000
 """An owner whose clock is further off the journal's neither claims nor decides."""
 DRIFT_MS_A_SECOND = 0.2
 """How fast the monotonic clock and the journal's may drift apart: between two appends they are not compared."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stamp:
     """When something was sent: what an acknowledgement's time is compared with."""

@@ -50,8 +50,8 @@ class Followers:
         self.eraser = None if rules.keys is None else self._made_eraser(rules.keys, read)
 
     def may_beat(self, topic: str) -> bool:
-        """Whether everything durable of a topic is published, by an owner that is confirmed. One that is not is asked to
-        claim anew: who waits for beats may ask for nothing else before they come."""
+        """Whether everything durable of a topic is published, by an owner that is confirmed. One that is not is asked
+        to claim anew: who waits for beats may ask for nothing else before they come."""
         if self._shell.alarm:
             return False
         if not self._shell.confirmed_by_heartbeat:
