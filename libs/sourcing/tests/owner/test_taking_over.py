@@ -6,6 +6,7 @@ from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Stored
 from chapar_sourcing.owner import Append, AppendSucceeded, Applied, DocumentsLoaded, HeartbeatLapsed, OwnerPhase, Read
 from chapar_sourcing.positions import Position
+from chapar_sourcing.refusing import NOT_OWNER
 
 from .accounts import account_key, add
 from .rig import Rig, owning, successor
@@ -288,6 +289,39 @@ def test_an_alarmed_owner_follows_the_log_no_further() -> None:
     assert not rig.seen(Applied)
     assert not rig.loads
     assert not rig.owner.undurable
+
+
+# ---- a store that knows more
+
+
+def test_an_owner_that_loads_what_another_wrote_decides_nothing_from_it() -> None:
+    sleeper = owning()
+    other = successor(sleeper)
+    other.take_over()
+    other.done(add("a"))
+    assert other.project()
+    ticket = sleeper.send(add("a"))
+    sleeper.load()
+    assert sleeper.owner.phase is OwnerPhase.DOUBTFUL
+    sleeper.flush()
+    assert not sleeper.appends
+    sleeper.tick()
+    sleeper.read()
+    assert sleeper.owner.phase is OwnerPhase.DEPOSED
+    assert sleeper.reason(ticket) == NOT_OWNER
+
+
+def test_a_store_that_knows_of_more_than_the_log_has_is_an_alarm() -> None:
+    rig = owning()
+    rig.send(add("a"))
+    rig.load(stored={account_key("a"): Stored(Position(1_000, 0), None)})
+    assert rig.owner.phase is OwnerPhase.DOUBTFUL
+    rig.tick()
+    rig.read()
+    rig.land()
+    rig.read()
+    assert rig.owner.phase is OwnerPhase.ALARMED
+    assert "offset 1000" in rig.alarm
 
 
 # ---- after a lapse of the heartbeat

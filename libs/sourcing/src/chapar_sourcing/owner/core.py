@@ -280,6 +280,14 @@ class Owner(OwnerState):
             self._go_on_replaying()
 
     def _loaded(self, given: DocumentsLoaded) -> None:
+        ahead = max((stored.position.offset for stored in given.documents.values()), default=-1)
+        if self.phase is OwnerPhase.OWNING and ahead > self.fold.offset:
+            # Only another owner can have written that. Nothing is decided from a mixture of two times.
+            self._stored_up_to = max(self._stored_up_to, ahead)
+            self._intake.load_failed(given.load_id)
+            self._lapsed = True
+            self._claim_after_lapse()
+            return
         try:
             self._intake.loaded(given.load_id, given.documents)
         except Exception as error:
@@ -365,6 +373,10 @@ class Owner(OwnerState):
     def _settle(self) -> None:
         """Folded up to the own claim: state is complete, and the fate of what was in flight is known."""
         assert self._commits.in_flight is None, "its fate is known"
+        if self._stored_up_to > self.fold.offset:
+            raise LogDamaged(
+                f"the store knows of offset {self._stored_up_to}, beyond {self.fold.offset}: the log was cut"
+            )
         self._enter(OwnerPhase.OWNING)
         self._timers.begin()
         self._intake.begin(self.fold.schema_level)

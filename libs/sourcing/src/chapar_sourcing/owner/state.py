@@ -69,6 +69,8 @@ class OwnerState:
         self._claim_waits = False
         """Everything is folded, and the clock is off."""
         self._lapsed = False
+        self._stored_up_to = -1
+        """An offset that the store was seen to know of while this owner did not."""
         self._next_id = 1
         self._here_ms = 0
         """The own clock: deadlines and heartbeats are of it."""
