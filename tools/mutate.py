@@ -69,8 +69,8 @@ _NEAREST = {
 """The tests of the owner that are asked first, before all others of it."""
 _HOSTING = {
     "lanes.py": ["test_lanes.py", "test_reactor.py"],
-    "reactor.py": ["test_lanes.py", "test_reactor.py"],
-    "relay.py": ["test_relay.py"],
+    "reactor.py": ["test_reactor_alone.py", "test_lanes.py", "test_reactor.py"],
+    "relay.py": ["test_relay_alone.py", "test_relay.py"],
 }
 """What is asked about files beside the owner."""
 Check = tuple[str, Callable[[], int]]

@@ -21,7 +21,7 @@ from chapar_sourcing.adapters.memory import (
     MemoryTables,
     MemoryTopics,
 )
-from chapar_sourcing.clock import Clock, SystemClock
+from chapar_sourcing.clock import Clock, ManualClock, SystemClock
 from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, Request
 from chapar_sourcing.measures import HeldMeasures
@@ -49,6 +49,18 @@ async def eventually(holds: Callable[[], bool | Awaitable[bool]]) -> None:
 def book_at(partition: int, partitions: int = PARTITIONS) -> str:
     """A book's name that lives in a partition."""
     return next(n for i in itertools.count() if partition_of_id(n := f"book-{i}", partitions) == partition)
+
+
+class Impatient(ManualClock):
+    """A clock whose sleepers wake at once; how long they meant to sleep is kept."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
 
 
 @dataclass

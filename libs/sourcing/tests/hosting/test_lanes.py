@@ -8,26 +8,13 @@ from collections.abc import Sequence
 import pytest
 
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
-from chapar_sourcing.clock import ManualClock
 from chapar_sourcing.creations import HOLE_REASON
 from chapar_sourcing.lanes import ADVANCES_MAX, SUBMIT_COMMANDS_MAX, ChainBroken, Item, Lane
 from chapar_sourcing.measures import HeldMeasures
 from chapar_sourcing.ports import Unavailable
 from chapar_sourcing.refusing import NOT_OWNER, EngineRefused
 
-from .rig import eventually
-
-
-class Impatient(ManualClock):
-    """A clock whose sleepers wake at once; how long they meant to sleep is kept."""
-
-    def __init__(self) -> None:
-        super().__init__(0)
-        self.slept: list[float] = []
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        await asyncio.sleep(0)
+from .rig import Impatient, eventually
 
 
 class Ends:
@@ -120,11 +107,25 @@ async def test_it_waits_ever_longer_and_not_too_long_and_begins_anew_once_someth
     assert sent.done == ["a", "b"]
 
 
-async def test_a_refusal_for_good_is_passed_and_counted() -> None:
+async def test_a_refusal_for_good_is_passed_counted_and_said(caplog: pytest.LogCaptureFixture) -> None:
     sent = Sent(Ends(["REASON_NO", ""]), *map(command, "ab"))
     await sent.through()
     assert sent.done == ["a", "b"]
+    assert [message for message in caplog.messages if "REASON_NO" in message] == caplog.messages != []
     assert (sent.measures.counters["reactor_refusals"], sent.measures.counters["reactor_retries"]) == (1, 0)
+
+
+@pytest.mark.parametrize("parcel", [command("a"), row("a")])
+async def test_a_fault_of_the_target_is_counted_said_with_its_trace_and_waited_for(
+    parcel: peer.SubmittedCommand | peer.Advance, caplog: pytest.LogCaptureFixture
+) -> None:
+    fault = ZeroDivisionError("a bug")
+    sent = Sent(Ends(fault, fault), parcel)
+    await sent.through()
+    assert sent.ends.calls == [["a"]] * 3
+    assert sent.clock.slept == [0.05, 0.1]
+    assert sent.measures.counters["reactor_failures"] == 2
+    assert [record.exc_info and record.exc_info[1] for record in caplog.records] == [fault, fault]
 
 
 async def test_a_hole_breaks_the_chain_and_nothing_is_done_with() -> None:
