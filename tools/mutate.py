@@ -68,9 +68,12 @@ _NEAREST = {
 }
 """The tests of the owner that are asked first, before all others of it."""
 _HOSTING = {
+    "followers.py": ["test_followers.py", "test_reactor.py", "test_relay.py", "test_erasing.py"],
     "lanes.py": ["test_lanes.py", "test_reactor.py"],
     "reactor.py": ["test_reactor_alone.py", "test_lanes.py", "test_reactor.py"],
     "relay.py": ["test_relay_alone.py", "test_relay.py"],
+    "rows.py": ["test_rows.py", "test_watch.py"],
+    "views.py": ["test_views.py", "test_host.py"],
 }
 """What is asked about files beside the owner."""
 Check = tuple[str, Callable[[], int]]
