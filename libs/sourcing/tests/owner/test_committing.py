@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from chapar_sourcing.owner import AppendFailed, AppendSucceeded, Bounds, OwnerPhase
+from chapar_sourcing.owner import AppendFailed, AppendSucceeded, Bounds, CommandReceived, OwnerPhase
 
 from .accounts import add, need_all, refuse
 from .rig import NOW_MS, Rig, owning, successor
@@ -45,6 +46,17 @@ def test_nothing_is_told_before_its_block_is_durable() -> None:
     assert reply.outcome.position is not None
     assert reply.outcome.position.offset == offset
     assert not reply.outcome.replayed
+
+
+def test_every_ticket_that_is_not_below_zero_is_told() -> None:
+    """Those below are the owner's own."""
+    rig = owning()
+    command = replace(rig.command(add("a")), ticket=0)
+    rig.give(CommandReceived(command))
+    rig.load_all()
+    rig.flush()
+    rig.land()
+    assert rig.reason(0) == ""
 
 
 def test_each_command_is_told_where_its_first_event_stands() -> None:
@@ -276,9 +288,10 @@ def test_a_block_that_landed_twice_counts_once() -> None:
     assert rig.owner.phase is OwnerPhase.OWNING
 
 
-def test_answers_to_appends_long_gone_change_nothing() -> None:
+@pytest.mark.parametrize("answer", [AppendSucceeded(999, 0), AppendFailed(999, certain=False)])
+def test_answers_to_appends_long_gone_change_nothing(answer: AppendSucceeded | AppendFailed) -> None:
     rig = owning()
-    rig.give(AppendSucceeded(999, 0))
+    rig.give(answer)
     assert rig.owner.phase is OwnerPhase.OWNING
     assert not rig.alarm
 

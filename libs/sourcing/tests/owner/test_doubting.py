@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
-from chapar_sourcing.owner import Append, OwnerPhase
+from chapar_sourcing.owner import Append, AppendFailed, HeartbeatLapsed, OwnerPhase
 
 from .accounts import add, note_key
 from .rig import NOW_MS, Rig, owning, successor
@@ -241,6 +241,28 @@ def test_an_own_claim_of_before_the_last_one_deposes_nobody() -> None:
     rig.tick()
     rig.finish_taking_over()
     assert rig.owner.epoch == 3
+
+
+def test_a_failure_of_the_block_that_is_told_while_the_next_claim_is_on_its_way_changes_nothing() -> None:
+    rig = owning()
+    (ticket,) = sent(rig, "a")
+    rig.give(HeartbeatLapsed())
+    rig.tick()
+    rig.read()
+    assert rig.owner.phase is OwnerPhase.CLAIMING
+    rig.fail_append(certain=False)
+    assert rig.owner.phase is OwnerPhase.CLAIMING, "the claim still comes, and another would be void or make it so"
+    rig.finish_taking_over()
+    rig.flush()
+    rig.land()
+    assert (rig.reason(ticket), rig.owner.epoch) == ("", 2)
+
+
+def test_a_failure_of_a_claim_that_was_acknowledged_changes_nothing() -> None:
+    rig = owning()
+    claim = rig.seen(Append)[0]
+    rig.give(AppendFailed(claim.append_id, certain=False))
+    assert rig.owner.phase is OwnerPhase.OWNING
 
 
 # ---- undo

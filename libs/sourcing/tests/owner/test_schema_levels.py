@@ -6,7 +6,7 @@ import pytest
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.fold import FoldState, fold
-from chapar_sourcing.owner import OwnerPhase
+from chapar_sourcing.owner import Applied, DocumentsLoaded, OwnerPhase
 from chapar_sourcing.schema import schema_of
 
 from .levels import Count, Counts, NewEvent, OldEvent, count_key, new_release, old_release, wish
@@ -134,6 +134,18 @@ def test_an_old_release_leaves_a_raised_log_alone_that_its_checkpoint_tells_of()
         pass
     old = run_too_old(old_release(), after=new)
     assert old.reads == []
+
+
+def test_an_old_release_refuses_who_waited_and_follows_a_raised_log_no_further() -> None:
+    new = run(new_release(), level=2)
+    new.done(wish("added", "a"))
+    old = successor(new, domain=old_release())
+    old.start()
+    waiting = old.send(wish("added", "a"))
+    old.read()
+    assert (old.owner.phase, old.reason(waiting)) == (OwnerPhase.OUTDATED, "REASON_NOT_OWNER")
+    old.give(DocumentsLoaded(99, {}))
+    assert (old.loads, old.seen(Applied)) == ([], [])
 
 
 def test_an_old_owner_is_deposed_by_the_one_that_raises_and_never_claims_again() -> None:

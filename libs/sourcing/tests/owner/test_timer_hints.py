@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chapar_sourcing.owner import Bounds, Effect, LoadTimers, Outcome, TimersLoaded
+from chapar_sourcing.owner import Bounds, Effect, LoadTimers, Outcome, TimerFailed, TimersLoaded
 from chapar_sourcing.owner.memory import Memory, Slot
 from chapar_sourcing.owner.timers import RETRY_MS_MAX, RETRY_MS_MIN, Timers
 from chapar_sourcing.positions import Position
@@ -70,6 +70,17 @@ def test_what_fails_is_tried_less_often_up_to_a_bound_and_often_again_after_a_re
     now_ms += 2 * RETRY_MS_MAX + 1
     hinted.fail(now_ms)
     assert waits(hinted, now_ms) == RETRY_MS_MIN
+
+
+def test_a_timer_that_is_still_there_though_it_was_done_rests_before_it_is_tried_again() -> None:
+    """Its rules wrote an answer and left it in place: it would be done over and over."""
+    hinted = Hinted(NOW_MS)
+    hinted.memory.hold(reminder_key("a", NOW_MS), Slot(Timer(), Position(1, 0)))
+    hinted.read()
+    (command,) = hinted.timers.due(NOW_MS)
+    hinted.timers.answered(command.ticket, Outcome(replayed=True), NOW_MS)
+    assert [type(said) for said in hinted.said] == [TimerFailed]
+    assert waits(hinted, NOW_MS) == RETRY_MS_MIN
 
 
 def test_those_that_fail_together_are_tried_again_together() -> None:
@@ -183,3 +194,59 @@ def test_a_timer_that_is_set_among_those_that_were_read_is_hinted_at_once() -> N
     hinted.timers.note([reminder_key("b", NOW_MS + 15)])
     found = [command.timer for command in hinted.timers.due(NOW_MS + 20)]
     assert found == [hinted.stored[0], hinted.stored[1], reminder_key("b", NOW_MS + 15).id, hinted.stored[2]]
+
+
+def test_a_timer_that_is_set_after_it_began_anew_is_not_behind_those_hinted_before() -> None:
+    """What is hinted is forgotten: as long as it were enough to do, no page would be read that finds the new one."""
+    hinted = Hinted(*(NOW_MS + 10 * n for n in range(1, 9)))
+    hinted.read()
+    hinted.timers.begin()
+    hinted.memory.hold(reminder_key("b", NOW_MS), Slot(Timer(), Position(1, 0)))
+    hinted.timers.note([reminder_key("b", NOW_MS)])
+    hinted.read()
+    (first,) = hinted.timers.due(NOW_MS)
+    assert first.timer == reminder_key("b", NOW_MS).id
+
+
+def test_the_last_timer_of_a_page_is_hinted_when_it_is_set_again() -> None:
+    hinted = Hinted(*(NOW_MS + n for n in range(4)))
+    hinted.read()
+    for command in hinted.timers.due(NOW_MS + 3):
+        hinted.timers.answered(command.ticket, Outcome(reason="TIMER_GONE"), NOW_MS + 3)
+    hinted.timers.note([reminder_key("a", NOW_MS + 3)])
+    assert [command.timer for command in hinted.timers.due(NOW_MS + 3)] == [hinted.stored[3]]
+
+
+@pytest.mark.parametrize(("noted", "kept"), [(16, 16), (17, 8)])
+def test_more_timers_than_are_remembered_are_left_to_pages(noted: int, kept: int) -> None:
+    """Four pages are remembered; of more, two are kept."""
+    hinted = Hinted()
+    hinted.read()
+    keys = [reminder_key("a", NOW_MS + n) for n in range(noted)]
+    hinted.stored = [key.id for key in keys]
+    hinted.timers.note(reversed(keys))
+    first = [command.timer for command in hinted.timers.due(NOW_MS + noted)]
+    assert first == hinted.stored[:kept]
+    later = []
+    while hinted.read():
+        later += [command.timer for command in hinted.timers.due(NOW_MS + noted)]
+    assert [*first, *later] == hinted.stored
+
+
+def test_a_page_that_was_asked_for_before_hints_were_forgotten_is_passed_over() -> None:
+    """It begins behind those that were forgotten: taken in, it would seem that they are known."""
+    hinted = Hinted(*(NOW_MS + 100 * n for n in range(1, 9)))
+    hinted.read()
+    fired = [command.timer for command in hinted.timers.due(NOW_MS + 300)]
+    hinted.timers.read_ahead(0)
+    stale = hinted.said.pop()
+    assert isinstance(stale, LoadTimers)
+    keys = [reminder_key("b", NOW_MS + 301 + n) for n in range(17)]
+    hinted.timers.note(keys)
+    hinted.timers.loaded(TimersLoaded(stale.load_id, hinted.stored[4:8]))
+    hinted.stored = sorted([*hinted.stored, *(key.id for key in keys)])
+    commands = hinted.timers.due(NOW_MS + 1_000)
+    while hinted.read() or commands:
+        fired += [command.timer for command in commands]
+        commands = hinted.timers.due(NOW_MS + 1_000)
+    assert fired == hinted.stored

@@ -254,14 +254,16 @@ def test_a_timer_done_while_a_page_is_read_is_not_fired_again() -> None:
     assert fired(other) == []
 
 
-def test_a_page_that_cannot_be_read_is_asked_for_again() -> None:
+def test_a_page_that_cannot_be_read_is_asked_for_again_once() -> None:
     rig = owning(domain=Reminders())
     rig.tick()
     rig.fail_page()
     assert rig.pages == []
     assert rig.owner.next_timer_ms == 0
     rig.tick()
+    rig.tick()
     assert len(rig.pages) == 1
+    assert rig.owner.next_timer_ms is None, "there is nothing to do but wait for it"
 
 
 def test_an_answer_to_a_page_that_nobody_waits_for_is_ignored() -> None:
