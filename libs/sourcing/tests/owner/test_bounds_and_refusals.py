@@ -75,6 +75,22 @@ def test_commands_are_refused_while_the_store_is_too_far_behind() -> None:
     assert rig.done(add("a")).reason == ""
 
 
+def test_a_take_over_rests_while_the_store_is_as_far_behind_as_it_may_be() -> None:
+    first = owning()
+    first.done(add("a"))
+    first.done(add("b"))
+    rig = successor(first, bounds=Bounds(unprojected_max=2))
+    rig.start()
+    rig.read()
+    rig.load()
+    assert (rig.owner.backlog, rig.count("a"), rig.loads) == (2, 1, [])
+    rig.project()
+    rig.load()
+    rig.project()
+    rig.finish_taking_over()
+    assert (rig.count("b"), rig.owner.backlog) == (1, 0)
+
+
 def test_a_batch_on_its_way_counts_as_behind() -> None:
     rig = owning(bounds=Bounds(unprojected_max=2))
     rig.done(add("a"))
