@@ -70,6 +70,14 @@ _NEAREST = {
 _HOSTING = {
     "followers.py": ["test_followers.py", "test_reactor.py", "test_relay.py", "test_erasing.py"],
     "lanes.py": ["test_lanes.py", "test_reactor.py"],
+    "partition.py": [
+        "test_partition.py",
+        "test_watch.py",
+        "test_host.py",
+        "test_digest.py",
+        "test_clock.py",
+        "test_reactor.py",
+    ],
     "reactor.py": ["test_reactor_alone.py", "test_lanes.py", "test_reactor.py"],
     "relay.py": ["test_relay_alone.py", "test_relay.py"],
     "rows.py": ["test_rows.py", "test_watch.py"],

@@ -300,3 +300,4 @@ async def test_two_loads_of_a_key_both_see_what_is_merged_meanwhile() -> None:
         gates[0].set()
         assert await loads[0] == {"r": {"a": b"2"}}
         assert await rows.of("k") == {"r": {"a": b"2"}}
+        assert not rows._loading, "nothing is gathered for those who have read"
