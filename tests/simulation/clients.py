@@ -157,9 +157,9 @@ class Client:
             )
 
         if tag == wish.tag:
-            node.submit(command, lambda outcome: self._told(wish, request_id, outcome))
+            node.desk.submit(command, lambda outcome: self._told(wish, request_id, outcome))
         else:
-            node.submit(command, lambda outcome: self._told_of_reuse(outcome))
+            node.desk.submit(command, lambda outcome: self._told_of_reuse(outcome))
 
     def _told(self, wish: Put, request_id: bytes, outcome: Outcome) -> None:
         self.world.note(f"{self.name} told {outcome.reason or outcome.position} {outcome.replayed}")
@@ -221,5 +221,5 @@ class Client:
                 self._get(register, self.world.now_ms)
 
         if candidates:
-            self.random.choice(candidates).read(Key("register", register), told)
+            self.random.choice(candidates).desk.read(Key("register", register), told)
         self.world.soon(TRY_MS, TRY_MS * 3, again, self.random)

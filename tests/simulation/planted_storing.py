@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from chapar_sourcing.domain import Key, Stored
+from tests.simulation.loads import Loads
 from tests.simulation.node import Node
 from tests.simulation.projector import Projector
 
@@ -34,12 +35,16 @@ class TakesWrittenForConfirmed(Node):
     projector_class = _WaitsForNobody
 
 
+class _AsksThePrimary(Loads):
+    def stored(self, keys: Sequence[Key], at_least: int) -> Mapping[Key, Stored] | None:
+        documents = self._world.store.documents
+        return {key: documents[key] for key in keys if key in documents}
+
+
 class ReadsWhatIsNotConfirmed(Node):
     """Loads documents that a fail-over of the store may yet take away."""
 
-    def _stored(self, keys: Sequence[Key], at_least: int) -> Mapping[Key, Stored] | None:
-        documents = self.world.store.documents
-        return {key: documents[key] for key in keys if key in documents}
+    loads_class = _AsksThePrimary
 
 
 BUGS: tuple[type[Node], ...] = (WritesTheCheckpointFirst, TakesWrittenForConfirmed, ReadsWhatIsNotConfirmed)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from chapar_sourcing.owner import CheckpointConfirmed, Input, Owner, OwnerPhase
 from chapar_sourcing.ports import DocumentWrite
 from tests.simulation.world import World
+
+T = TypeVar("T")
 
 PERIOD_MS = 40
 RESTS_MS = (100, 1_500)
@@ -30,7 +32,7 @@ class Storing(Protocol):
     def in_this_life(self, delay_ms: int, act: Callable[[], None]) -> None:
         """Does something later, unless the process is gone by then."""
 
-    def of_this_life(self, act: Callable[[bool], None]) -> Callable[[bool], None]:
+    def of_this_life(self, act: Callable[[T], None]) -> Callable[[T], None]:
         """What others may call at any time."""
 
 
