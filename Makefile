@@ -6,7 +6,7 @@ ROUNDS ?= 1
 LANE ?= owner
 MINUTES ?= 60
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka test-kills soak-kills check verify proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench ci
+.PHONY: help setup run demo test test-kafka test-mongo test-kills soak-kills check verify proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench ci
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,11 +20,14 @@ run: setup ## start the five services on one data folder (ctrl-c ends them)
 demo: setup ## play Chapar with a handful of people on a temporary folder
 	@.venv/bin/chapar demo
 
-test: setup ## all tests that need no broker and no hours
-	@$(PY) -m pytest -n 2 --dist loadgroup -m "not kafka and not kills and not slow"
+test: setup ## all tests that need no broker, no database and no hours
+	@$(PY) -m pytest -n 2 --dist loadgroup -m "not kafka and not mongo and not kills and not slow"
 
 test-kafka: setup ## conformance and e2e tests against a real Kafka broker, which they obtain and start
 	@$(PY) -m pytest -m "kafka and not kills"
+
+test-mongo: setup ## conformance and faults against a real database of MongoDB's protocol, which they obtain and start
+	@$(PY) -m pytest -m "mongo and not kafka and not kills"
 
 test-kills: setup ## every service killed with -9 under load, on SQLite and on Kafka
 	@$(PY) -m pytest -m kills
@@ -75,4 +78,4 @@ laws: setup ## play the laws over random histories at length (in `make test` the
 bench: setup ## figures: fold, owner in process, recovery, end to end
 	@$(PY) -m bench.run
 
-ci: check verify test sim-ci demo test-kafka test-kills ## what CI runs
+ci: check verify test sim-ci demo test-kafka test-mongo test-kills ## what CI runs

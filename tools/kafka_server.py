@@ -3,7 +3,7 @@
 Its jars come from Maven Central (`tools/kafka/pom.xml`) into the user's cache, once. A broker is one process with its
 own controller (KRaft), listens on loopback only, and keeps everything in one folder: started again there, it goes on.
 
-    python tools/kafka_server.py run --dir FOLDER [--port PORT]
+    python -m tools.kafka_server run --dir FOLDER [--port PORT]
 
 prints one JSON line when it is ready and stops the broker on Ctrl-C. Tests use `KafkaServer` as a context manager.
 """
@@ -12,27 +12,23 @@ from __future__ import annotations
 
 import argparse
 import base64
-import contextlib
-import fcntl
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tools.server_process import ServerFailed, ServerProcess, answers, free_ports, locked
 
 VERSION = "4.4.0"
 HERE = Path(__file__).resolve().parent / "kafka"
 READY = "Kafka Server started"
 START_DEADLINE_S = 120.0
-STOP_DEADLINE_S = 30.0
 JAVA = (
     "java",
     "-Xmx512m",
@@ -42,19 +38,13 @@ JAVA = (
 )
 
 
-class KafkaFailed(RuntimeError):
-    """The broker did not start, or its jars cannot be had. The text holds the end of its log."""
-
-
 class KafkaServer:
     """One broker that keeps its data in `folder`; its address stays the same over restarts."""
 
     def __init__(self, folder: Path, *, port: int | None = None) -> None:
         self._folder = folder
-        self._port, self._controller_port = _ports(port)
-        self._process: subprocess.Popen[bytes] | None = None
-        # Linux ends a child with the thread that started it: one thread that stays starts them all.
-        self._spawner = ThreadPoolExecutor(1, thread_name_prefix="kafka")
+        self._port, self._controller_port = free_ports(port, None)
+        self._process = ServerProcess("the broker", folder / "broker.log")
 
     @property
     def bootstrap(self) -> str:
@@ -64,8 +54,6 @@ class KafkaServer:
     @property
     def pid(self) -> int:
         """The broker's process."""
-        if self._process is None:
-            raise KafkaFailed("the broker does not run")
         return self._process.pid
 
     def start(self) -> Self:
@@ -75,22 +63,21 @@ class KafkaServer:
         self._configure()
         if not (self._folder / "data" / "meta.properties").exists():
             self._format(java)
-        log = self._folder / "broker.log"
-        self._process = self._spawner.submit(self._spawn, java, log).result()
-        self._wait_until_ready(log)
+        self._process.start((*java, "kafka.Kafka", str(self._properties)))
+        self._wait_until_ready()
         return self
 
     def stop(self) -> None:
         """Ends the broker in good order."""
-        self._end(signal.SIGTERM)
+        self._process.end(signal.SIGTERM)
 
     def kill9(self) -> None:
         """Ends the broker at once, as a crash does."""
-        self._end(signal.SIGKILL)
+        self._process.end(signal.SIGKILL)
 
     def restart(self) -> None:
         """Starts the broker again on its folder and address, after `kill9` or a `stop` of its own."""
-        if self._process is not None:
+        if self._process.runs:
             self.stop()
         self.start()
 
@@ -100,15 +87,8 @@ class KafkaServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is not None:
+        if self._process.runs:
             self.stop()
-
-    def _spawn(self, java: tuple[str, ...], log: Path) -> subprocess.Popen[bytes]:
-        with log.open("wb") as out:
-            return subprocess.Popen(
-                (*_dying_with_us(), *java, "kafka.Kafka", str(self._properties)),
-                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
 
     @property
     def _properties(self) -> Path:
@@ -144,35 +124,22 @@ class KafkaServer:
             (*java, "kafka.tools.StorageTool", *arguments), capture_output=True, text=True, check=False
         )
         if done.returncode != 0:
-            raise KafkaFailed(f"the folder cannot be formatted: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+            raise ServerFailed(f"the folder cannot be formatted: {done.stdout[-2000:]}{done.stderr[-2000:]}")
 
-    def _wait_until_ready(self, log: Path) -> None:
+    def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_DEADLINE_S
-        while not (READY in log.read_text(errors="replace") and _answers(self._port)):
-            assert self._process is not None
-            if self._process.poll() is not None or time.monotonic() > deadline:
+        while not (READY in self._process.said and answers(self._port)):
+            if self._process.ended or time.monotonic() > deadline:
                 self.kill9()
-                raise KafkaFailed(f"the broker did not start: {log.read_text(errors='replace')[-4000:]}")
+                raise ServerFailed(f"the broker did not start: {self._process.said[-4000:]}")
             time.sleep(0.1)
-
-    def _end(self, how: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            raise KafkaFailed("the broker does not run")
-        process.send_signal(how)
-        try:
-            process.wait(STOP_DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def jars() -> Path:
     """The folder with the broker's jars; gets them through Maven the first time."""
     folder = Path.home() / ".cache" / f"kafka-jars-{VERSION}"
     if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_suffix(".lock")):
+        with locked(folder.with_suffix(".lock")):
             if not folder.is_dir():
                 _download(folder)
     return folder
@@ -185,35 +152,9 @@ def _download(folder: Path) -> None:
         subprocess.run((*command, f"-DoutputDirectory={partial}"), check=True)
         partial.rename(folder)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise KafkaFailed(f"the broker's jars cannot be had through Maven: {error}") from error
+        raise ServerFailed(f"the broker's jars cannot be had through Maven: {error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _ports(port: int | None) -> tuple[int, int]:
-    """The broker's and the controller's port; free ones, as far as can be known."""
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", port or 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _dying_with_us() -> tuple[str, ...]:
-    """What to put before a command so that it ends when this process dies, where the system has it."""
-    return ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 
 
 def _run(folder: Path, port: int | None) -> None:

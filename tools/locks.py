@@ -1,4 +1,5 @@
-"""Writes the hash-pinned locks: `requirements.lock` for development and one for each service.
+"""Writes the hash-pinned locks: `requirements.lock` for development, one for each service, and one for the database
+that tests run beside them.
 
 `uv.lock`, which they are made from, records registry addresses and is not committed; these files name none.
 """
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+MONGO = ROOT / "tools" / "mongo" / "requirements.in"
 HEADER = "# Made by `make locks` from pyproject.toml. Every package is pinned by version and hash.\n"
 SERVICES = sorted(p.parent.name for p in ROOT.glob("services/*/pyproject.toml"))
 
@@ -22,6 +24,14 @@ def export(*selection: str) -> str:
     return HEADER + done.stdout
 
 
+def compiled(requirements: Path) -> str:
+    """The pinned requirements of something that is no part of the workspace and runs in an environment of its own."""
+    uv = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--generate-hashes", "--universal"]
+    plain = ["--no-header", "--no-annotate", "--python-version", "3.11"]
+    done = subprocess.run([*uv, *plain, str(requirements)], cwd=ROOT, check=True, capture_output=True, text=True)
+    return HEADER + done.stdout
+
+
 def main() -> None:
     """Writes all locks."""
     subprocess.run([sys.executable, "-m", "uv", "lock", "--quiet"], cwd=ROOT, check=True)
@@ -29,7 +39,11 @@ def main() -> None:
     for service in SERVICES:
         lock = export("--package", f"chapar-{service}", "--no-dev")
         (ROOT / "services" / service / "requirements.lock").write_text(lock)
-    print(f"locks: wrote requirements.lock and one for each of {', '.join(SERVICES)}", file=sys.stderr)
+    MONGO.with_suffix(".lock").write_text(compiled(MONGO))
+    print(
+        f"locks: wrote tools/mongo/requirements.lock, requirements.lock and one for each of {', '.join(SERVICES)}",
+        file=sys.stderr,
+    )
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ import pytest
 
 from chapar_sourcing.adapters import memory, sqlite
 from chapar_sourcing.adapters.kafka import KafkaJournal, KafkaStream, create_topics
+from chapar_sourcing.adapters.mongo import MongoKeyStore, MongoStore, prepare
 from chapar_sourcing.ports import Journal, KeyStore, Members, Store, Stream
 
 T = TypeVar("T")
 KAFKA = pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.xdist_group("kafka")])
+MONGO = pytest.param("mongo", marks=[pytest.mark.mongo, pytest.mark.xdist_group("mongo")])
 
 
 class Adapters(Generic[T]):
@@ -127,15 +129,28 @@ async def streams(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     await adapters.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", MONGO])
 async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Adapters[Store]]:
     """Stores on one lasting thing."""
-    tables = memory.MemoryTables()
+    opening: Callable[[], Awaitable[Store]]
+    match request.param:
+        case "memory":
+            tables = memory.MemoryTables()
 
-    async def opening() -> Store:
-        if request.param == "memory":
-            return memory.MemoryStore(tables)
-        return await sqlite.SqliteStore.open(tmp_path / "store.db")
+            async def opening() -> Store:
+                return memory.MemoryStore(tables)
+
+        case "sqlite":
+
+            async def opening() -> Store:
+                return await sqlite.SqliteStore.open(tmp_path / "store.db")
+
+        case _:
+            uri, database = request.getfixturevalue("mongo_server").uri, f"s{secrets.token_hex(4)}"
+            await prepare(uri, database)
+
+            async def opening() -> Store:
+                return await MongoStore.open(uri, database)
 
     adapters = Adapters(opening)
     yield adapters
@@ -148,15 +163,28 @@ async def store(stores: Adapters[Store]) -> Store:
     return await stores.open()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", MONGO])
 async def key_stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Adapters[KeyStore]]:
     """Key stores on one lasting thing."""
-    keys = memory.MemoryKeys()
+    opening: Callable[[], Awaitable[KeyStore]]
+    match request.param:
+        case "memory":
+            keys = memory.MemoryKeys()
 
-    async def opening() -> KeyStore:
-        if request.param == "memory":
-            return memory.MemoryKeyStore(keys)
-        return await sqlite.SqliteKeyStore.open(tmp_path / "keys.db")
+            async def opening() -> KeyStore:
+                return memory.MemoryKeyStore(keys)
+
+        case "sqlite":
+
+            async def opening() -> KeyStore:
+                return await sqlite.SqliteKeyStore.open(tmp_path / "keys.db")
+
+        case _:
+            uri, database = request.getfixturevalue("mongo_server").uri, f"s{secrets.token_hex(4)}"
+            await prepare(uri, database)
+
+            async def opening() -> KeyStore:
+                return await MongoKeyStore.open(uri, database)
 
     adapters = Adapters(opening)
     yield adapters
