@@ -44,6 +44,8 @@ LATE_S_MAX = 5.0
 """A call that ends so much after its deadline hangs; room for a machine with other work."""
 PAUSE_S = 0.03
 """Between two calls of one worker."""
+SIGN_IN_S_MAX = 30.0
+"""A guest who cannot sign in for so long is a failure: longer than the longest stop and what follows it."""
 MORE_S_MAX = 60.0
 
 
@@ -229,11 +231,17 @@ class Arena:
         number = next(self._guests)
         if number >= GUESTS_MAX:
             return
-        try:
-            guest = await self.stage.person(f"guest {number}")
-            profile = await guest.client.identity.get_profile()
-        except (Unavailable, OutcomeUnknown):
-            return  # in the middle of a disturbance: the next guest tries
+        gives_up_s = time.monotonic() + SIGN_IN_S_MAX
+        while True:
+            try:
+                guest = await self.stage.person(f"guest {number}")
+                profile = await guest.client.identity.get_profile()
+                break
+            except (Unavailable, OutcomeUnknown) as error:  # in the middle of a disturbance, which must end
+                if time.monotonic() > gives_up_s:
+                    self.recorder.failures.append(f"guest {number} could not sign in: {error!r}")
+                    return
+            await asyncio.sleep(PAUSE_S)
         if profile.name != guest.name:
             self.recorder.failures.append(f"{guest.name} is called {profile.name}")
 
