@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
-from chapar_sourcing.owner import Append, AppendFailed, HeartbeatLapsed, OwnerPhase
+from chapar_sourcing.owner import Append, AppendFailed, AppendSucceeded, HeartbeatLapsed, OwnerPhase
 
 from .accounts import add, note_key
 from .rig import NOW_MS, Rig, owning, successor
@@ -258,11 +260,24 @@ def test_a_failure_of_the_block_that_is_told_while_the_next_claim_is_on_its_way_
     assert (rig.reason(ticket), rig.owner.epoch) == ("", 2)
 
 
-def test_a_failure_of_a_claim_that_was_acknowledged_changes_nothing() -> None:
+def test_an_acknowledgement_of_the_block_is_not_taken_for_that_of_the_next_claim() -> None:
     rig = owning()
-    claim = rig.seen(Append)[0]
-    rig.give(AppendFailed(claim.append_id, certain=False))
-    assert rig.owner.phase is OwnerPhase.OWNING
+    (ticket,) = sent(rig, "a")
+    rig.give(HeartbeatLapsed())
+    rig.tick()
+    rig.read()
+    rig.land()
+    assert rig.owner.phase is OwnerPhase.CLAIMING
+    rig.finish_taking_over()
+    assert (rig.reason(ticket), rig.owner.epoch, rig.alarm) == ("", 2, "")
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_only_the_first_answer_to_a_claim_counts(failed: bool) -> None:
+    rig = owning()
+    append_id = rig.seen(Append)[0].append_id
+    rig.give(AppendFailed(append_id, certain=False) if failed else AppendSucceeded(append_id, 0))
+    assert (rig.owner.phase, rig.alarm) == (OwnerPhase.OWNING, "")
 
 
 # ---- undo

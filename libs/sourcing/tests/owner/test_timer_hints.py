@@ -225,12 +225,24 @@ def test_more_timers_than_are_remembered_are_left_to_pages(noted: int, kept: int
     keys = [reminder_key("a", NOW_MS + n) for n in range(noted)]
     hinted.stored = [key.id for key in keys]
     hinted.timers.note(reversed(keys))
+    assert hinted.timers.next_ms() == NOW_MS, "there is nothing to do before"
     first = [command.timer for command in hinted.timers.due(NOW_MS + noted)]
     assert first == hinted.stored[:kept]
     later = []
     while hinted.read():
         later += [command.timer for command in hinted.timers.due(NOW_MS + noted)]
     assert [*first, *later] == hinted.stored
+
+
+def test_more_timers_of_memory_than_are_remembered_are_left_to_pages() -> None:
+    hinted, keys = Hinted(), [reminder_key("a", NOW_MS + n) for n in range(17)]
+    for key in keys:
+        hinted.memory.hold(key, Slot(Timer(), Position(1, 0)))
+    hinted.read()
+    commands = hinted.timers.due(NOW_MS + 17)
+    assert len(commands) == 8
+    hinted.read()
+    assert [command.timer for command in [*commands, *hinted.timers.due(NOW_MS + 17)]] == [key.id for key in keys]
 
 
 def test_a_page_that_was_asked_for_before_hints_were_forgotten_is_passed_over() -> None:

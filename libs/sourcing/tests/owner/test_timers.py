@@ -70,6 +70,7 @@ def test_a_timer_fires_at_its_time_and_not_before() -> None:
     assert (entry.actor.system, request_time_ms(entry.request_id)) == ("accounts", DUE_MS)
     assert rig.count("a") == 1
     assert rig.owner.peek(reminder_key("a", DUE_MS)) == (True, None)
+    assert min(rig.replies) > 0, "nobody but the owner waits for what a timer's command is told"
 
 
 def test_a_timer_waits_for_the_clock_of_the_block_that_fills() -> None:
