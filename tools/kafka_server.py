@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import ipaddress
 import json
 import os
 import shutil
@@ -19,9 +20,17 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from tools.server_process import ServerFailed, ServerProcess, answers, free_ports, locked
 
@@ -39,10 +48,15 @@ JAVA = (
 
 
 class KafkaServer:
-    """One broker that keeps its data in `folder`; its address stays the same over restarts."""
+    """One broker that keeps its data in `folder`; its address stays the same over restarts.
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+    With `users` (name -> password) it talks TLS only, to those users, and denies them everything that no rule allows;
+    the user "admin" may do everything. Clients believe it by the certificate in `ca`.
+    """
+
+    def __init__(self, folder: Path, *, port: int | None = None, users: Mapping[str, str] | None = None) -> None:
         self._folder = folder
+        self._users = dict(users or {})
         self._port, self._controller_port = free_ports(port, None)
         self._process = ServerProcess("the broker", folder / "broker.log")
 
@@ -50,6 +64,11 @@ class KafkaServer:
     def bootstrap(self) -> str:
         """ "host:port" for clients."""
         return f"127.0.0.1:{self._port}"
+
+    @property
+    def ca(self) -> Path:
+        """The PEM file of the broker's own certificate, made with its folder."""
+        return self._folder / "ca.pem"
 
     @property
     def pid(self) -> int:
@@ -60,6 +79,8 @@ class KafkaServer:
         """Formats the folder if it is new, starts the broker and returns once it serves."""
         self._folder.mkdir(parents=True, exist_ok=True)
         java = (*JAVA, "-cp", f"{jars()}/*")
+        if self._users and not self.ca.exists():
+            make_certificate(self._folder / "broker.pem", self.ca)
         self._configure()
         if not (self._folder / "data" / "meta.properties").exists():
             self._format(java)
@@ -95,12 +116,13 @@ class KafkaServer:
         return self._folder / "server.properties"
 
     def _configure(self) -> None:
+        protocol = "SASL_SSL" if self._users else "PLAINTEXT"
         single = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
         settings = {
             "process.roles": "broker,controller",
             "node.id": "1",
-            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{self._controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "listeners": f"{protocol}://{self.bootstrap},CONTROLLER://127.0.0.1:{self._controller_port}",
+            "advertised.listeners": f"{protocol}://{self.bootstrap}",
             "controller.listener.names": "CONTROLLER",
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{self._controller_port}",
             "log.dirs": str(self._folder / "data"),
@@ -112,14 +134,35 @@ class KafkaServer:
             "broker.session.timeout.ms": "3000",
             "broker.heartbeat.interval.ms": "500",
             "group.initial.rebalance.delay.ms": "0",
+            **(self._secured() if self._users else {}),
             **{f"{topic}.replication.factor": "1" for topic in single},
             **{f"{topic}.min.isr": "1" for topic in single[1:]},
         }
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
 
+    def _secured(self) -> dict[str, str]:
+        login = "org.apache.kafka.common.security.scram.ScramLoginModule"
+        return {
+            "security.inter.broker.protocol": "SASL_SSL",
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
+            "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": (
+                f'{login} required username="admin" password="{self._users["admin"]}";'
+            ),
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": str(self._folder / "broker.pem"),
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": str(self.ca),
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            # The controller's listener knows nobody; it is on loopback and of this process alone.
+            "super.users": "User:admin;User:ANONYMOUS",
+        }
+
     def _format(self, java: tuple[str, ...]) -> None:
         cluster_id = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=").replace("-", "A", 1)
-        arguments = ("format", "--standalone", "-t", cluster_id, "-c", str(self._properties))
+        scram = [f"SCRAM-SHA-512=[name={name},password={password}]" for name, password in self._users.items()]
+        users = [word for one in scram for word in ("--add-scram", one)]
+        arguments = ("format", "--standalone", "-t", cluster_id, "-c", str(self._properties), *users)
         done = subprocess.run(
             (*java, "kafka.tools.StorageTool", *arguments), capture_output=True, text=True, check=False
         )
@@ -133,6 +176,26 @@ class KafkaServer:
                 self.kill9()
                 raise ServerFailed(f"the broker did not start: {self._process.said[-4000:]}")
             time.sleep(0.1)
+
+
+def make_certificate(keys: Path, ca: Path) -> None:
+    """A key of its own and a certificate for loopback, signed by itself: both in `keys`, the certificate in `ca`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a broker for tests")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    ).public_bytes(Encoding.PEM)  # fmt: skip
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    descriptor = os.open(keys, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(private + certificate)
+    ca.write_bytes(certificate)
 
 
 def jars() -> Path:

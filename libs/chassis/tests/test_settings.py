@@ -32,7 +32,10 @@ def test_everything_can_be_set() -> None:
             **NEEDED,
             "CHAPAR_LISTEN": "[::1]:8000",
             "CHAPAR_METRICS_LISTEN": "localhost:0",
-            "CHAPAR_KAFKA": "broker:9092",
+            "CHAPAR_KAFKA": "broker-1:9092,broker-2:9092",
+            "CHAPAR_KAFKA_REPLICAS": "2",
+            "CHAPAR_KAFKA_USER": "chapar-shop",
+            "CHAPAR_KAFKA_CA": "/ca.pem",
             "CHAPAR_PARTITIONS": "256",
             "CHAPAR_LOG_LEVEL": "warning",
             "CHAPAR_DEVELOPMENT": "1",
@@ -41,7 +44,9 @@ def test_everything_can_be_set() -> None:
     )
     assert settings.listen == Address("::1", 8000)
     assert str(settings.listen) == "[::1]:8000"
-    assert (settings.kafka, settings.partitions, settings.parent_pid) == ("broker:9092", 256, 42)
+    assert (settings.partitions, settings.parent_pid) == (256, 42)
+    assert (settings.kafka, settings.kafka_replicas) == ("broker-1:9092,broker-2:9092", 2)
+    assert (settings.kafka_user, settings.kafka_ca) == ("chapar-shop", Path("/ca.pem"))
 
 
 def test_all_problems_are_told_at_once_and_no_value_is_repeated() -> None:
@@ -72,6 +77,18 @@ def test_a_service_has_settings_of_its_own() -> None:
 def test_fields_are_checked_against_each_other() -> None:
     with pytest.raises(SettingsInvalid, match="an open shop needs shelves"):
         ShopSettings.from_environ({**NEEDED, "SHOP_DOOR": "open", "SHOP_SHELVES": "1"})
+
+
+@pytest.mark.parametrize("kafka", ["broker:9092", "127.0.0.1:9092,10.1.2.3:9092", "[2001:db8::1]:9092"])
+def test_nothing_is_sent_in_the_clear_to_brokers_elsewhere(kafka: str) -> None:
+    with pytest.raises(SettingsInvalid, match="CHAPAR_KAFKA_USER must be set"):
+        CommonSettings.from_environ({**NEEDED, "CHAPAR_KAFKA": kafka})
+    assert CommonSettings.from_environ({**NEEDED, "CHAPAR_KAFKA": kafka, "CHAPAR_KAFKA_USER": "u"}).kafka == kafka
+
+
+@pytest.mark.parametrize("kafka", ["127.0.0.1:9092", "localhost:9092,[::1]:9093"])
+def test_brokers_of_this_machine_need_no_user(kafka: str) -> None:
+    assert CommonSettings.from_environ({**NEEDED, "CHAPAR_KAFKA": kafka}).kafka == kafka
 
 
 def test_an_empty_variable_is_an_unset_one() -> None:

@@ -5,12 +5,23 @@ Store, keys and members are files in both. The layout of the data folder is know
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from chapar_chassis.secrets import Secrets
 from chapar_chassis.settings import CommonSettings
-from chapar_sourcing.adapters.kafka import KafkaJournal, KafkaStream, create_topics
+from chapar_sourcing.adapters.kafka import (
+    Cluster,
+    Credentials,
+    Durability,
+    KafkaJournal,
+    KafkaStream,
+    TopicLayout,
+    check_topics,
+    journal_layout,
+)
 from chapar_sourcing.adapters.sqlite import (
     SqliteJournal,
     SqliteJournalReader,
@@ -45,10 +56,31 @@ def published_topics(service: str, beat_topics: Sequence[str]) -> Sequence[Publi
     return [PublishedTopic(f"{service}.events.v1"), *beaten]
 
 
+def cluster_of(settings: CommonSettings) -> Cluster:
+    """The Kafka installation of the settings. Raises `SecretsInvalid`, and `OSError` for certificates that cannot be
+    read."""
+    if not settings.kafka_user:
+        return Cluster(settings.kafka)
+    password = Secrets(settings.secrets_dir).password("kafka.password")
+    tls = ssl.create_default_context(cafile=settings.kafka_ca)
+    return Cluster(settings.kafka, Credentials(settings.kafka_user, password, tls))
+
+
+def durability_of(settings: CommonSettings) -> Durability:
+    """What an acknowledgement is to be worth."""
+    return Durability(settings.kafka_replicas)
+
+
+def topic_layouts(settings: CommonSettings, service: str, topics: Sequence[PublishedTopic]) -> Sequence[TopicLayout]:
+    """How the topics that a service writes must be laid out on Kafka."""
+    streams = [TopicLayout(topic.name, settings.partitions, topic.retention_ms) for topic in topics]
+    return [journal_layout(service, settings.partitions), *streams]
+
+
 async def open_journal(settings: CommonSettings, service: str) -> Journal:
     """The journal of a service. Raises `FileRefused`, `TopicRefused` or `Unavailable`."""
     if settings.kafka:
-        journal: Journal = await KafkaJournal.open(settings.kafka, service, partitions=settings.partitions)
+        journal: Journal = await KafkaJournal.open(cluster_of(settings), service, partitions=settings.partitions)
         return journal
     path = settings.data_dir / service / "journal.db"
     return await SqliteJournal.open(path, service=service, partitions=settings.partitions)
@@ -74,7 +106,7 @@ async def open_members(settings: CommonSettings) -> Members:
 async def open_reading_stream(settings: CommonSettings) -> Stream:
     """Reads the streams of all services. Raises `Unavailable`."""
     if settings.kafka:
-        stream: Stream = await KafkaStream.open(settings.kafka)
+        stream: Stream = await KafkaStream.open(cluster_of(settings))
         return stream
     return await SqliteStream.open(settings.data_dir / "streams", producers=TOPIC_PRODUCERS)
 
@@ -82,7 +114,7 @@ async def open_reading_stream(settings: CommonSettings) -> Stream:
 async def open_publishing_stream(settings: CommonSettings, service: str, topics: Sequence[PublishedTopic]) -> Stream:
     """Publishes a service's own topics and reads all others. Raises `FileRefused` or `Unavailable`."""
     if settings.kafka:
-        stream: Stream = await KafkaStream.open(settings.kafka)
+        stream: Stream = await KafkaStream.open(cluster_of(settings))
         return stream
     return await SqliteStream.open(
         settings.data_dir / "streams",
@@ -117,10 +149,13 @@ class OwnerPorts:
 async def open_owner_ports(
     settings: CommonSettings, service: str, topics: Sequence[PublishedTopic], closing: AsyncExitStack
 ) -> OwnerPorts:
-    """Opens all ports of an owner service; `closing` closes each of them, also when a later one fails."""
+    """Opens all ports of an owner service; `closing` closes each of them, also when a later one fails.
+
+    Topics are looked at and never changed: a process that decides needs no right to.
+    """
     if settings.kafka:
-        retention = {topic.name: topic.retention_ms for topic in topics}
-        await create_topics(settings.kafka, service, partitions=settings.partitions, topics=retention)
+        layouts = topic_layouts(settings, service, topics)
+        await check_topics(cluster_of(settings), layouts, durability_of(settings))
     journal = await open_journal(settings, service)
     closing.push_async_callback(journal.close)
     keys = await open_keys(settings, service)

@@ -34,6 +34,7 @@ from chapar_chassis.rpc_server import RpcServer
 from chapar_chassis.secrets import Secrets
 from chapar_chassis.settings import Address, CommonSettings, SettingsInvalid
 from chapar_chassis.telemetry import Metrics, MetricsServer, Tracing, make_logger
+from chapar_chassis.topics_command import run_topics
 from chapar_chassis.user_ids import UserIds
 from chapar_sourcing.clock import SystemClock
 from chapar_sourcing.domain import Domain, When
@@ -95,12 +96,13 @@ def run_owner_service(service: OwnerService, arguments: Sequence[str], environ: 
     """Runs the service until SIGTERM or SIGINT, or one of its sub-commands; returns the exit status.
 
     No arguments: serve. `digest`: refold the journal from zero, compare with the store, print JSON a partition.
-    `archive FOLDER`: continue the archive of the journal.
+    `archive FOLDER`: continue the archive of the journal. `topics apply`, `topics check`: its topics on Kafka.
     """
     commands: Mapping[str, Command] = {
         "": partial(_serve, service, environ),
         "digest": partial(_digest, service, environ),
         "archive FOLDER": partial(_archive, service, environ),
+        "topics ACTION": partial(_topics, service, environ),
     }
     return run_command(service.domain.service, arguments, commands)
 
@@ -112,6 +114,12 @@ async def _digest(service: OwnerService, environ: Mapping[str, str]) -> int:
 async def _archive(service: OwnerService, environ: Mapping[str, str], folder: str) -> int:
     settings = service.settings.from_environ(environ)
     return await write_archive(service.domain.service, settings, Path(folder), sys.stdout)
+
+
+async def _topics(service: OwnerService, environ: Mapping[str, str], action: str) -> int:
+    settings = service.settings.from_environ(environ)
+    topics = published_topics(service.domain.service, service.beat_topics)
+    return await run_topics(service.domain.service, settings, topics, action, sys.stdout)
 
 
 async def _serve(service: OwnerService, environ: Mapping[str, str]) -> int:

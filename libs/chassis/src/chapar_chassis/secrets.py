@@ -21,6 +21,8 @@ from chapar_chassis.tokens import AccessTokenSigner
 _T = TypeVar("_T")
 
 KEY_BYTES = 32
+PASSWORD_MIN = 12
+PASSWORD_MAX = 256
 OWNERS = ("identity", "messaging", "presence", "payments")
 SERVICES = (*OWNERS, "gateway")
 SHARED = {"peer.token": SERVICES, "position.key": SERVICES, "user_ids.key": SERVICES}
@@ -63,6 +65,15 @@ class Secrets:
             value = b""
         if len(value) != KEY_BYTES:
             raise SecretsInvalid(f"{self._directory / name} must hold {2 * KEY_BYTES} hexadecimal digits")
+        return value
+
+    def password(self, name: str) -> str:
+        """The one line of a file such as "kafka.password". Raises `SecretsInvalid`."""
+        value = self._text(name)
+        if not PASSWORD_MIN <= len(value) <= PASSWORD_MAX or not value.isprintable():
+            raise SecretsInvalid(
+                f"{self._directory / name} must hold one line of {PASSWORD_MIN} to {PASSWORD_MAX} ASCII characters"
+            )
         return value
 
     def has(self, name: str) -> bool:

@@ -14,6 +14,7 @@ Only `__main__` passes `os.environ`. Secrets are not settings: they are files (`
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,10 +99,15 @@ def flag(value: str) -> bool:
     return value == "1"
 
 
-def broker(value: str) -> str:
-    """The address of a Kafka broker; a port of 0 makes no sense there."""
-    if address(value).port == 0:
-        raise ValueError('"host:port"')
+def brokers(value: str) -> str:
+    """Addresses of Kafka brokers, separated by commas; a port of 0 makes no sense there."""
+    for one in value.split(","):
+        try:
+            port = address(one).port
+        except ValueError:
+            port = 0
+        if port == 0:
+            raise ValueError('"host:port", or several of them separated by commas')
     return value
 
 
@@ -117,8 +123,15 @@ class CommonSettings:
     """This service's own folder of secrets."""
     listen: Annotated[Address, Variable("CHAPAR_LISTEN", address)] = ANY_LOOPBACK_PORT
     metrics_listen: Annotated[Address, Variable("CHAPAR_METRICS_LISTEN", address)] = ANY_LOOPBACK_PORT
-    kafka: Annotated[str, Variable("CHAPAR_KAFKA", broker)] = ""
+    kafka: Annotated[str, Variable("CHAPAR_KAFKA", brokers)] = ""
     """Empty: journals and streams are SQLite files of the data folder."""
+    kafka_replicas: Annotated[int, Variable("CHAPAR_KAFKA_REPLICAS", whole_number(1, 9))] = 3
+    """How many copies the topics must have, all but one of them in sync; fewer are refused at the start."""
+    kafka_user: Annotated[str, Variable("CHAPAR_KAFKA_USER", text)] = ""
+    """Who this process is to the brokers, over TLS by SCRAM with the secret `kafka.password`; empty: nobody, and
+    nothing is encrypted, for brokers of this machine."""
+    kafka_ca: Annotated[Path | None, Variable("CHAPAR_KAFKA_CA", path)] = None
+    """A PEM file of the certificates that brokers' own must be signed by; without it those of the system."""
     partitions: Annotated[int, Variable("CHAPAR_PARTITIONS", whole_number(1, SLOTS))] = 16
     schema_level: Annotated[int, Variable("CHAPAR_SCHEMA_LEVEL", whole_number(1, 1_000_000))] = 1
     """The level that an operator has raised this service's logs to; they are never lowered. Owners alone use it."""
@@ -152,7 +165,17 @@ class CommonSettings:
 
     def problems(self) -> list[str]:
         """What is wrong between several fields; extended by services, with what `super()` says in front."""
+        if self.kafka and not self.kafka_user and not all(map(_is_here, self.kafka.split(","))):
+            return ["CHAPAR_KAFKA_USER must be set for brokers of other machines: nothing is sent to them in the clear"]
         return []
+
+
+def _is_here(broker: str) -> bool:
+    host = address(broker).host
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _variables(cls: type[CommonSettings]) -> dict[str, Variable]:

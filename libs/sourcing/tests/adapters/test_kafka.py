@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin import RecordsToDelete
 
-from chapar_sourcing.adapters.kafka import KafkaJournal, KafkaStream, TopicRefused, create_topics
+from chapar_sourcing.adapters.kafka import Cluster, KafkaJournal, KafkaStream, TopicRefused
 from chapar_sourcing.ports import Appended, AppendRejected, AppendUnknown, OffsetOutOfRange, Unavailable
 from tools.kafka_server import KafkaServer
+
+from ..brokers import administer, configure, create_topics
 
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka")]
 DEADLINE_S = 60
@@ -35,15 +36,6 @@ async def eventually(call: Callable[[], Awaitable[Any]]) -> Any:
                 await asyncio.sleep(0.05)
 
 
-async def administer(bootstrap: str, work: Callable[[Any], Awaitable[Any]]) -> Any:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        return await work(admin)
-    finally:
-        await admin.close()
-
-
 async def everything(journal: KafkaJournal, partition: int) -> list[bytes]:
     found: list[bytes] = []
     offset = 0
@@ -53,54 +45,24 @@ async def everything(journal: KafkaJournal, partition: int) -> list[bytes]:
     return found
 
 
-async def test_creating_topics_again_changes_nothing(kafka_server: KafkaServer, service: str) -> None:
-    topics = {f"{service}.events.v1": None}
-    await create_topics(kafka_server.bootstrap, service, partitions=3, topics=topics)
-    journal = await KafkaJournal.open(kafka_server.bootstrap, service, partitions=3)
-    await journal.append(0, b"kept")
-    await create_topics(kafka_server.bootstrap, service, partitions=3, topics=topics)
-    assert await everything(journal, 0) == [b"kept"]
-    await journal.close()
-    with pytest.raises(TopicRefused, match="has 3 partitions, not 4"):
-        await create_topics(kafka_server.bootstrap, service, partitions=4, topics=topics)
-
-
-async def test_topics_are_kept_as_they_should_be(kafka_server: KafkaServer, service: str) -> None:
-    topics = {f"{service}.events.v1": None, f"{service}.revocations.v1": 3_600_000}
-    await create_topics(kafka_server.bootstrap, service, partitions=1, topics=topics)
-    names = [f"{service}.journal", *topics]
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-    answers = await administer(kafka_server.bootstrap, lambda admin: admin.describe_configs(resources))
-    configs = {
-        resource[3]: {entry[0]: entry[1] for entry in resource[4]}
-        for answer in answers
-        for resource in answer.resources
-    }
-    for name, retention_ms in ((names[0], "-1"), (names[1], "-1"), (names[2], "3600000")):
-        assert configs[name]["retention.ms"] == retention_ms
-        assert configs[name]["retention.bytes"] == "-1"
-        assert configs[name]["cleanup.policy"] == "delete"
-        assert configs[name]["message.timestamp.type"] == "LogAppendTime"
-
-
 async def test_a_journal_without_its_topic_is_refused(kafka_server: KafkaServer, service: str) -> None:
-    with pytest.raises(TopicRefused, match="must be created first"):
-        await KafkaJournal.open(kafka_server.bootstrap, service, partitions=4)
+    with pytest.raises(TopicRefused, match="there is no topic"):
+        await KafkaJournal.open(Cluster(kafka_server.bootstrap), service, partitions=4)
 
 
 async def test_journals_of_two_services_have_two_ids(kafka_server: KafkaServer, service: str) -> None:
     journals = []
     for name in (service, f"{service}x"):
-        await create_topics(kafka_server.bootstrap, name, partitions=1)
-        journals.append(await KafkaJournal.open(kafka_server.bootstrap, name, partitions=1))
+        await create_topics(Cluster(kafka_server.bootstrap), name, partitions=1)
+        journals.append(await KafkaJournal.open(Cluster(kafka_server.bootstrap), name, partitions=1))
     assert journals[0].journal_id != journals[1].journal_id
     for journal in journals:
         await journal.close()
 
 
 async def test_an_append_tells_the_brokers_time(kafka_server: KafkaServer, service: str) -> None:
-    await create_topics(kafka_server.bootstrap, service, partitions=1)
-    journal = await KafkaJournal.open(kafka_server.bootstrap, service, partitions=1)
+    await create_topics(Cluster(kafka_server.bootstrap), service, partitions=1)
+    journal = await KafkaJournal.open(Cluster(kafka_server.bootstrap), service, partitions=1)
     assert ((await journal.append(0, b"x")).time_ms or 0) > 1_600_000_000_000
     await journal.close()
 
@@ -109,14 +71,14 @@ async def test_a_journal_cut_at_its_beginning_is_out_of_range_and_a_stream_goes_
     kafka_server: KafkaServer, service: str
 ) -> None:
     topic = f"{service}.events.v1"
-    await create_topics(kafka_server.bootstrap, service, partitions=1, topics={topic: None})
-    journal = await KafkaJournal.open(kafka_server.bootstrap, service, partitions=1)
-    stream = await KafkaStream.open(kafka_server.bootstrap)
+    await create_topics(Cluster(kafka_server.bootstrap), service, partitions=1, topics={topic: None})
+    journal = await KafkaJournal.open(Cluster(kafka_server.bootstrap), service, partitions=1)
+    stream = await KafkaStream.open(Cluster(kafka_server.bootstrap))
     for number in range(4):
         await journal.append(0, b"%d" % number)
         await stream.publish(topic, 0, [b"%d" % number])
     cut = {TopicPartition(name, 0): RecordsToDelete(before_offset=2) for name in (f"{service}.journal", topic)}
-    await administer(kafka_server.bootstrap, lambda admin: admin.delete_records(cut))
+    await administer(Cluster(kafka_server.bootstrap), lambda admin: admin.delete_records(cut))
 
     with pytest.raises(OffsetOutOfRange):
         await journal.read(0, 0)
@@ -128,10 +90,9 @@ async def test_a_journal_cut_at_its_beginning_is_out_of_range_and_a_stream_goes_
 
 
 async def test_a_poisoned_partition_disturbs_no_other_and_not_itself(kafka_server: KafkaServer, service: str) -> None:
-    small = NewTopic(f"{service}.journal", 2, 1, topic_configs={"max.message.bytes": "10000"})
-    await administer(kafka_server.bootstrap, lambda admin: admin.create_topics([small]))
-    await create_topics(kafka_server.bootstrap, service, partitions=2)
-    journal = await KafkaJournal.open(kafka_server.bootstrap, service, partitions=2, producers=1)
+    await create_topics(Cluster(kafka_server.bootstrap), service, partitions=2)
+    await configure(Cluster(kafka_server.bootstrap), f"{service}.journal", {"max.message.bytes": "10000"})
+    journal = await KafkaJournal.open(Cluster(kafka_server.bootstrap), service, partitions=2, producers=1)
     await journal.append(0, b"before")
     refused, other = await asyncio.gather(
         journal.append(0, bytes(50_000)), journal.append(1, b"other"), return_exceptions=True

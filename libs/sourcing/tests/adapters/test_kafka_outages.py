@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from chapar_sourcing.adapters.kafka import KafkaJournal, KafkaStream, create_topics
+from chapar_sourcing.adapters.kafka import Cluster, KafkaJournal, KafkaStream
 from chapar_sourcing.ports import Appended, AppendRejected, AppendUnknown, Unavailable
 from tools.kafka_server import KafkaServer
 
+from ..brokers import create_topics
 from .test_kafka import eventually, everything
 
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka"), pytest.mark.timeout(240)]
@@ -27,16 +28,16 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
 
 @pytest.fixture
 async def journal(broker: KafkaServer) -> AsyncIterator[KafkaJournal]:
-    await create_topics(broker.bootstrap, "messaging", partitions=PARTITIONS, topics={TOPIC: None})
+    await create_topics(Cluster(broker.bootstrap), "messaging", partitions=PARTITIONS, topics={TOPIC: None})
     journal = await KafkaJournal.open(
-        broker.bootstrap, "messaging", partitions=PARTITIONS, append_deadline_ms=1_500, producers=2
+        Cluster(broker.bootstrap), "messaging", partitions=PARTITIONS, append_deadline_ms=1_500, producers=2
     )
     yield journal
     await journal.close()
 
 
 async def test_everything_recovers_after_the_broker_was_away(broker: KafkaServer, journal: KafkaJournal) -> None:
-    stream = await KafkaStream.open(broker.bootstrap, publish_deadline_ms=1_500)
+    stream = await KafkaStream.open(Cluster(broker.bootstrap), publish_deadline_ms=1_500)
     kept = await journal.append(0, b"kept")
     assert kept.offset is not None
     await stream.publish(TOPIC, 0, [b"kept"])
@@ -55,7 +56,7 @@ async def test_everything_recovers_after_the_broker_was_away(broker: KafkaServer
         with pytest.raises(Unavailable):
             await stream.publish(TOPIC, 0, [b"during"])
         with pytest.raises(Unavailable):
-            await KafkaJournal.open(broker.bootstrap, "messaging", partitions=PARTITIONS)
+            await KafkaJournal.open(Cluster(broker.bootstrap), "messaging", partitions=PARTITIONS)
         waiting = asyncio.create_task(journal.wait(0, kept.offset + 1, 120_000))
     finally:
         await asyncio.to_thread(broker.restart)
@@ -115,7 +116,9 @@ async def test_acknowledged_records_survive_a_kill_once_and_in_order(
 
 
 async def test_closing_ends_although_the_broker_is_away(broker: KafkaServer) -> None:
-    journal = await KafkaJournal.open(broker.bootstrap, "messaging", partitions=PARTITIONS, append_deadline_ms=60_000)
+    journal = await KafkaJournal.open(
+        Cluster(broker.bootstrap), "messaging", partitions=PARTITIONS, append_deadline_ms=60_000
+    )
     assert isinstance(await journal.append(0, b"x"), Appended)
     broker.kill9()
     try:

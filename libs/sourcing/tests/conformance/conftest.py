@@ -11,9 +11,11 @@ from typing import Any, Generic, TypeVar
 import pytest
 
 from chapar_sourcing.adapters import memory, sqlite
-from chapar_sourcing.adapters.kafka import KafkaJournal, KafkaStream, create_topics
+from chapar_sourcing.adapters.kafka import Cluster, KafkaJournal, KafkaStream
 from chapar_sourcing.adapters.mongo import MongoKeyStore, MongoStore, prepare
 from chapar_sourcing.ports import Journal, KeyStore, Members, Store, Stream
+
+from ..brokers import create_topics
 
 T = TypeVar("T")
 KAFKA = pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.xdist_group("kafka")])
@@ -56,12 +58,12 @@ async def journals(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
                 return await sqlite.SqliteJournal.open(tmp_path / "messaging" / "journal.db", partitions=partitions)
 
         case _:
-            bootstrap = request.getfixturevalue("kafka_server").bootstrap
+            cluster = Cluster(request.getfixturevalue("kafka_server").bootstrap)
             service = f"s{secrets.token_hex(4)}"
-            await create_topics(bootstrap, service, partitions=4)
+            await create_topics(cluster, service, partitions=4)
 
             async def opening(partitions: int = 4) -> Journal:
-                return await KafkaJournal.open(bootstrap, service, partitions=partitions)
+                return await KafkaJournal.open(cluster, service, partitions=partitions)
 
     adapters = Adapters(opening)
     yield adapters
@@ -115,14 +117,14 @@ async def streams(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
                 return await sqlite.SqliteStream.open(tmp_path)
 
         case _:
-            bootstrap = request.getfixturevalue("kafka_server").bootstrap
+            cluster = Cluster(request.getfixturevalue("kafka_server").bootstrap)
 
             async def publisher() -> Stream:
-                await create_topics(bootstrap, service, partitions=4, topics=topics)
-                return await KafkaStream.open(bootstrap)
+                await create_topics(cluster, service, partitions=4, topics=topics)
+                return await KafkaStream.open(cluster)
 
             async def reader() -> Stream:
-                return await KafkaStream.open(bootstrap)
+                return await KafkaStream.open(cluster)
 
     adapters = Streams(service, publisher, reader)
     yield adapters

@@ -19,6 +19,7 @@ from chapar_client.cli import (
     _sign_in,
     _status,
     _talk,
+    _topics,
     _up,
     _verify,
 )
@@ -55,6 +56,7 @@ app.command()(_status.status)
 app.command("verify-log")(_verify.verify_log)
 app.command()(_archive.archive)
 app.command("rebuild")(_rebuild.rebuild_store)
+app.add_typer(_topics.topics, name="topics")
 app.command()(_sign_in.login)
 app.command()(_sign_in.whoami)
 app.add_typer(_sign_in.sessions, name="sessions")

@@ -7,7 +7,10 @@ from chapar_client.up._child import Addresses, LogLine, ServiceFailed
 from chapar_client.up._codes import SignInCodes
 from chapar_client.up._installation import ANY_PORT, GATEWAY, OWNERS, SERVICES, Installation
 from chapar_client.up._lock import FolderInUse, FolderUnusable, locked_folder
-from chapar_client.up._supervisor import Supervisor, run_to_end
+from chapar_client.up._running import run_to_end
+from chapar_client.up._supervisor import Supervisor
+from chapar_client.up._topics import Action as TopicAction
+from chapar_client.up._topics import topics
 
 __all__ = [
     "ANY_PORT",
@@ -22,6 +25,8 @@ __all__ = [
     "ServiceFailed",
     "SignInCodes",
     "Supervisor",
+    "TopicAction",
     "locked_folder",
     "run_to_end",
+    "topics",
 ]

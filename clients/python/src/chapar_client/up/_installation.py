@@ -23,6 +23,8 @@ class Installation:
     data_dir: Path
     kafka: str = ""
     """ "host:port" of a broker; empty for SQLite journals and streams."""
+    kafka_replicas: int = 1
+    """Copies of each topic; one broker can hold one."""
     listen: str = ANY_PORT
     """Where clients call."""
     operator_listen: str = ANY_PORT
@@ -44,6 +46,7 @@ class Installation:
             "CHAPAR_LISTEN": listen,
             "CHAPAR_METRICS_LISTEN": metrics_listen,
             "CHAPAR_KAFKA": self.kafka,
+            "CHAPAR_KAFKA_REPLICAS": str(self.kafka_replicas),
             "CHAPAR_PARTITIONS": str(self.partitions),
             "CHAPAR_LOG_LEVEL": "info",
             "CHAPAR_PARENT_PID": str(os.getpid()),

@@ -12,8 +12,7 @@ import os
 import signal
 import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from types import TracebackType
@@ -21,6 +20,8 @@ from types import TracebackType
 from chapar_client.up._child import Addresses, Child, LogLine, OnLine, ServiceFailed
 from chapar_client.up._installation import ANY_PORT, GATEWAY, OWNERS, SERVICES, Installation
 from chapar_client.up._lock import locked_folder
+from chapar_client.up._running import run_to_end
+from chapar_client.up._topics import topics
 
 READY_S_MAX = 60.0
 GATEWAY_END_S_MAX = 12.0
@@ -56,6 +57,8 @@ class Supervisor:
         self._held.enter_context(locked_folder(self.installation.data_dir))
         try:
             await self._create_secrets()
+            if self.installation.kafka:
+                await topics(self.installation, "apply")
             await asyncio.gather(*(self._start(service) for service in OWNERS))
             await self._start(GATEWAY)
         except BaseException:
@@ -189,19 +192,3 @@ class Supervisor:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(content, file)
         temporary.replace(path)
-
-
-async def run_to_end(command: list[str], environment: Mapping[str, str], timeout_s: float = 120.0) -> tuple[int, str]:
-    """Runs a command; answers its exit status and what it wrote to both outputs."""
-    process = await asyncio.create_subprocess_exec(
-        *command, env=dict(environment), stdin=DEVNULL, stdout=PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    try:
-        async with asyncio.timeout(timeout_s):
-            output, _ = await process.communicate()
-    except BaseException:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        raise
-    return process.returncode or 0, output.decode("utf-8", "replace")

@@ -2,11 +2,26 @@
 
 No consumer groups, no transactions, no positions kept by the broker: records are appended by idempotent producers and
 fetched by offset. `_producers` keeps one poisoned partition from unsettling the others, `_link` is one connection that
-fetches, `_tail` knows how far partitions have grown, `_topics` says how topics are laid out.
+fetches, `_tail` knows how far partitions have grown. `_layouts` says how topics are laid out, `_topics` makes them so,
+`_cluster` says where the brokers are and who we are to them.
 """
 
+from chapar_sourcing.adapters.kafka._cluster import Cluster, Credentials
 from chapar_sourcing.adapters.kafka._journal import KafkaJournal
+from chapar_sourcing.adapters.kafka._layouts import Durability, TopicLayout, TopicRefused, journal_layout
 from chapar_sourcing.adapters.kafka._stream import KafkaStream
-from chapar_sourcing.adapters.kafka._topics import TopicRefused, create_topics
+from chapar_sourcing.adapters.kafka._topics import TopicChange, apply_topics, check_topics
 
-__all__ = ["KafkaJournal", "KafkaStream", "TopicRefused", "create_topics"]
+__all__ = [
+    "Cluster",
+    "Credentials",
+    "Durability",
+    "KafkaJournal",
+    "KafkaStream",
+    "TopicChange",
+    "TopicLayout",
+    "TopicRefused",
+    "apply_topics",
+    "check_topics",
+    "journal_layout",
+]

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Self
 
+from chapar_sourcing.adapters.kafka._cluster import Cluster
+from chapar_sourcing.adapters.kafka._layouts import journal_topic
 from chapar_sourcing.adapters.kafka._producers import NotAcknowledged, NotSent, Producers
 from chapar_sourcing.adapters.kafka._reader import Reader
-from chapar_sourcing.adapters.kafka._topics import check_partitions, journal_topic
+from chapar_sourcing.adapters.kafka._topics import check_partitions
 from chapar_sourcing.partitions import SLOTS
 from chapar_sourcing.ports import Appended, AppendRejected, AppendUnknown, JournalRecord
 from chapar_sourcing.ports.journal import RECORD_BYTES_MAX
@@ -32,7 +34,7 @@ class KafkaJournal:
 
     @classmethod
     async def open(
-        cls, bootstrap: str, service: str, *, partitions: int = 16, append_deadline_ms: int = 10_000,
+        cls, cluster: Cluster, service: str, *, partitions: int = 16, append_deadline_ms: int = 10_000,
         producers: int = 2, linger_ms: int = 0,
     ) -> Self:  # fmt: skip
         """Connects to the topic `<service>.journal`, which must exist.
@@ -45,14 +47,14 @@ class KafkaJournal:
         if not 1 <= partitions <= SLOTS:
             raise ValueError(f"a journal has 1 to {SLOTS} partitions, not {partitions}")
         topic = journal_topic(service)
-        reader = await Reader.open(bootstrap)
+        reader = await Reader.open(cluster)
         try:
             await check_partitions(reader.link, topic, partitions)
             journal_id = f"{await reader.link.cluster_id()}/{topic}"
         except BaseException:
             await reader.close()
             raise
-        pool = Producers(bootstrap, size=min(producers, partitions), linger_ms=linger_ms)
+        pool = Producers(cluster, size=min(producers, partitions), linger_ms=linger_ms)
         return cls(reader, pool, topic, partitions, journal_id, append_deadline_ms)
 
     @property

@@ -21,6 +21,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.memory_records import MemoryRecords
 
+from chapar_sourcing.adapters.kafka._cluster import Cluster
 from chapar_sourcing.ports import Unavailable
 
 LATEST = -1
@@ -52,9 +53,9 @@ class Link:
         self._closed = False
 
     @classmethod
-    async def open(cls, bootstrap: str, *, deadline_ms: int = 5_000) -> Self:
+    async def open(cls, cluster: Cluster, *, deadline_ms: int = 5_000) -> Self:
         """Connects. Raises `Unavailable`."""
-        client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=deadline_ms, metadata_max_age_ms=60_000)
+        client = AIOKafkaClient(request_timeout_ms=deadline_ms, metadata_max_age_ms=60_000, **cluster.client_options())
         link = cls(client, deadline_ms)
         try:
             async with link._reaching("the brokers"):

@@ -14,6 +14,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from chapar_sourcing.adapters.kafka._cluster import Cluster
 from chapar_sourcing.ports.journal import RECORD_BYTES_MAX
 
 REQUEST_BYTES_MAX = RECORD_BYTES_MAX + 64 * 1024
@@ -41,8 +42,8 @@ class _Producer:
 class Producers:
     """A pool of `size`; a partition always uses the same place in it."""
 
-    def __init__(self, bootstrap: str, *, size: int, linger_ms: int) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, cluster: Cluster, *, size: int, linger_ms: int) -> None:
+        self._cluster = cluster
         self._linger_ms = linger_ms
         self._places: list[_Producer | None] = [None] * size
         self._locks = [asyncio.Lock() for _ in range(size)]
@@ -110,13 +111,13 @@ class Producers:
 
     async def _start(self) -> Any:
         kafka = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
             enable_idempotence=True,
             acks="all",
             linger_ms=self._linger_ms,
             max_batch_size=REQUEST_BYTES_MAX,
             max_request_size=REQUEST_BYTES_MAX,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
+            **self._cluster.client_options(),
         )
         try:
             await kafka.start()

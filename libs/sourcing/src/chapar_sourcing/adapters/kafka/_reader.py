@@ -8,6 +8,7 @@ from typing import Self
 
 from aiokafka import TopicPartition
 
+from chapar_sourcing.adapters.kafka._cluster import Cluster
 from chapar_sourcing.adapters.kafka._link import EARLIEST, LATEST, Link, OutOfRange
 from chapar_sourcing.adapters.kafka._tail import Tail
 from chapar_sourcing.ports import OffsetOutOfRange, Unavailable
@@ -26,11 +27,11 @@ class Reader:
         self._partitions: dict[str, int] = {}
 
     @classmethod
-    async def open(cls, bootstrap: str) -> Self:
+    async def open(cls, cluster: Cluster) -> Self:
         """Connects. Raises `Unavailable`."""
-        link = await Link.open(bootstrap)
+        link = await Link.open(cluster)
         try:
-            return cls(link, Tail(await Link.open(bootstrap)))
+            return cls(link, Tail(await Link.open(cluster)))
         except BaseException:
             await link.close()
             raise

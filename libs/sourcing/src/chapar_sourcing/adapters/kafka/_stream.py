@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Self
 
 from chapar_sourcing.adapters._sizes import check_sizes
+from chapar_sourcing.adapters.kafka._cluster import Cluster
 from chapar_sourcing.adapters.kafka._producers import NotAcknowledged, NotSent, Producers
 from chapar_sourcing.adapters.kafka._reader import Reader
 from chapar_sourcing.ports import StreamEntry, Unavailable
@@ -21,11 +22,11 @@ class KafkaStream:
 
     @classmethod
     async def open(
-        cls, bootstrap: str, *, publish_deadline_ms: int = 10_000, producers: int = 2, linger_ms: int = 0
+        cls, cluster: Cluster, *, publish_deadline_ms: int = 10_000, producers: int = 2, linger_ms: int = 0
     ) -> Self:
         """Connects. Raises `Unavailable`."""
-        reader = await Reader.open(bootstrap)
-        return cls(reader, Producers(bootstrap, size=producers, linger_ms=linger_ms), publish_deadline_ms)
+        reader = await Reader.open(cluster)
+        return cls(reader, Producers(cluster, size=producers, linger_ms=linger_ms), publish_deadline_ms)
 
     async def publish(self, topic: str, partition: int, records: Sequence[bytes]) -> None:
         """Appends records in order."""

@@ -1,101 +1,203 @@
-"""How topics are laid out on Kafka, and their creation for development and tests."""
+"""Topics at the brokers: made and set right by an operator (`apply_topics`), looked at by every process that starts
+(`check_topics`)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
+from chapar_sourcing.adapters.kafka._cluster import Cluster
+from chapar_sourcing.adapters.kafka._layouts import (
+    Durability,
+    FoundTopic,
+    TopicLayout,
+    TopicRefused,
+    fixed_problems_of,
+    problems_of,
+    wanted_config,
+    wrong_settings,
+)
 from chapar_sourcing.adapters.kafka._link import LATEST, Link
 from chapar_sourcing.ports import Unavailable
-from chapar_sourcing.ports.journal import RECORD_BYTES_MAX
 
-FOR_EVER = "-1"
 DEADLINE_S = 60.0
+REQUEST_MS = 10_000
+SET_FOR_THE_TOPIC = 1
+"""Where a setting comes from, as DescribeConfigs says it: here."""
 
 
-class TopicRefused(RuntimeError):
-    """A topic is not as it should be. The text is for the operator."""
+@dataclass(frozen=True, slots=True)
+class TopicChange:
+    """What `apply_topics` did about one topic."""
+
+    topic: str
+    change: Literal["created", "changed", "unchanged"]
+    settings: tuple[str, ...] = ()
+    """Names of the settings that were changed."""
 
 
-def journal_topic(service: str) -> str:
-    """The topic of a service's journal."""
-    return f"{service}.journal"
+async def apply_topics(
+    cluster: Cluster, layouts: Sequence[TopicLayout], durability: Durability
+) -> Sequence[TopicChange]:
+    """Creates topics that are missing, sets those right that are not, and waits for all leaders. Settings that nobody
+    relies on stay as they are.
 
-
-def _config(retention_ms: int | None) -> dict[str, str]:
-    """Never compacted, the broker's clock in every record, kept for ever unless said otherwise."""
-    return {
-        "cleanup.policy": "delete",
-        "retention.ms": FOR_EVER if retention_ms is None else str(retention_ms),
-        "retention.bytes": FOR_EVER,
-        "message.timestamp.type": "LogAppendTime",
-        "max.message.bytes": str(RECORD_BYTES_MAX + 100 * 1024),
-        **({} if retention_ms is None else {"segment.ms": str(max(retention_ms // 4, 60_000))}),
-    }
-
-
-async def create_topics(
-    bootstrap: str, service: str, *, partitions: int = 16, topics: Mapping[str, int | None] | None = None,
-    replication: int = 1,
-) -> None:  # fmt: skip
-    """Creates `<service>.journal` and the service's streams (name -> retention in ms, None for ever) where they are
-    missing, and waits for their leaders.
-
-    Raises `TopicRefused` when one exists with other partitions, `Unavailable` when the broker does not answer.
+    Raises `TopicRefused`, before anything is changed, with all that cannot be set right so; and `Unavailable`.
     """
-    wanted = {journal_topic(service): None, **(topics or {})}
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            await admin.start()
-            answer = await admin.create_topics(
-                [NewTopic(topic, partitions, replication, topic_configs=_config(ms)) for topic, ms in wanted.items()]
-            )
-            for topic, error_code, *_ in answer.topic_errors:
-                if error_code != 0 and for_code(error_code) is not TopicAlreadyExistsError:
-                    raise TopicRefused(f"{topic} cannot be created: {for_code(error_code).__name__}")
-            await _wait_for_leaders(bootstrap, list(wanted), partitions)
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise Unavailable(f"topics of {service} cannot be created: {error!r}") from error
-    finally:
-        await admin.close()
+    async with _administering(cluster, "topics cannot be applied") as admin:
+        found = [await _describe(admin, layout.name) for layout in layouts]
+        _refuse(
+            problem
+            for layout, there in zip(layouts, found, strict=True)
+            if there is not None
+            for problem in fixed_problems_of(layout, there, durability)
+        )
+        changes = [
+            await _create(admin, layout, durability) if there is None else await _set(admin, layout, there, durability)
+            for layout, there in zip(layouts, found, strict=True)
+        ]
+        await _wait_for_leaders(cluster, layouts)
+        return changes
+
+
+async def check_topics(cluster: Cluster, layouts: Sequence[TopicLayout], durability: Durability) -> None:
+    """Raises `TopicRefused` with everything that is wrong with any of the topics, `Unavailable`. Changes nothing."""
+    async with _administering(cluster, "topics cannot be looked at") as admin:
+        found = [await _describe(admin, layout.name) for layout in layouts]
+        _refuse(
+            problem
+            for layout, there in zip(layouts, found, strict=True)
+            for problem in problems_of(layout, there, durability)
+        )
 
 
 async def check_partitions(link: Link, topic: str, partitions: int) -> None:
     """Raises `TopicRefused` when a topic is missing or has other partitions, `Unavailable`."""
     found = await link.partitions_of(topic)
     if found is None:
-        raise TopicRefused(f"there is no topic {topic}; it must be created first")
+        raise TopicRefused(f"there is no topic {topic}; `chapar topics apply` creates it")
     if found != partitions:
         raise TopicRefused(
             f"{topic} has {found} partitions; {partitions} were asked for, and they cannot be changed so"
         )
 
 
-async def _wait_for_leaders(bootstrap: str, topics: list[str], partitions: int) -> None:
-    link = await Link.open(bootstrap)
+def _refuse(problems: Iterable[str]) -> None:
+    found = list(problems)
+    if found:
+        raise TopicRefused("; ".join(found))
+
+
+@asynccontextmanager
+async def _administering(cluster: Cluster, failure: str) -> AsyncIterator[Any]:
+    """An admin client within the deadline. Raises `TopicRefused` for what we may not do, else `Unavailable`."""
+    admin = AIOKafkaAdminClient(request_timeout_ms=REQUEST_MS, **cluster.client_options())
     try:
-        for topic in topics:
-            await _wait_for_leader(link, topic, partitions)
+        async with asyncio.timeout(DEADLINE_S):
+            await admin.start()
+            yield admin
+    except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError) as error:
+        raise TopicRefused(f"{failure}: the brokers do not allow it to this user ({type(error).__name__})") from error
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise Unavailable(f"{failure}: {error!r}") from error
+    finally:
+        await admin.close()
+
+
+async def _describe(admin: Any, topic: str) -> FoundTopic | None:
+    """A topic as it is; None when there is no such topic."""
+    (described,) = await admin.describe_topics([topic])
+    if for_code(described["error_code"]) is UnknownTopicOrPartitionError:
+        return None
+    _check(described["error_code"])
+    (answer,) = await admin.describe_configs([_resource(topic, None)])
+    ((error_code, _, _, _, entries),) = answer.resources
+    _check(error_code)
+    partitions = described["partitions"]
+    return FoundTopic(
+        partitions=len(partitions),
+        replicas=min((len(one["replicas"]) for one in partitions), default=0),
+        config={name: value or "" for name, value, *_ in entries},
+        own_config={name: value or "" for name, value, _, source, *_ in entries if source == SET_FOR_THE_TOPIC},
+    )
+
+
+async def _create(admin: Any, layout: TopicLayout, durability: Durability) -> TopicChange:
+    config = wanted_config(layout, durability)
+    topic = NewTopic(layout.name, layout.partitions, durability.replicas, topic_configs=config)
+    answer = await admin.create_topics([topic])
+    ((_, error_code, message, *_),) = answer.topic_errors
+    error = for_code(error_code)
+    if error is TopicAlreadyExistsError:  # somebody else made it meanwhile
+        found = await _eventually_described(admin, layout.name)
+        _refuse(fixed_problems_of(layout, found, durability))
+        return await _set(admin, layout, found, durability)
+    if error_code != 0:
+        if issubclass(error, (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)):
+            raise error
+        raise TopicRefused(f"{layout.name} cannot be created: {message or error.__name__}")
+    return TopicChange(layout.name, "created")
+
+
+async def _eventually_described(admin: Any, topic: str) -> FoundTopic:
+    while (found := await _describe(admin, topic)) is None:  # noqa: ASYNC110 - another client's creation spreads
+        await asyncio.sleep(0.05)
+    return found
+
+
+async def _set(admin: Any, layout: TopicLayout, found: FoundTopic, durability: Durability) -> TopicChange:
+    """Sets what is wrong. The request replaces all of a topic's own settings, so it repeats the others."""
+    wrong = dict(wrong_settings(layout, found, durability))
+    if not wrong:
+        return TopicChange(layout.name, "unchanged")
+    (answer,) = await admin.alter_configs([_resource(layout.name, {**found.own_config, **wrong})])
+    for error_code, message, *_ in answer.resources:
+        if error_code != 0:
+            raise TopicRefused(f"{layout.name} cannot be set right: {message or for_code(error_code).__name__}")
+    return TopicChange(layout.name, "changed", tuple(wrong))
+
+
+def _resource(topic: str, config: dict[str, str] | None) -> Any:
+    return ConfigResource(ConfigResourceType.TOPIC, topic, config)
+
+
+def _check(error_code: int) -> None:
+    if error_code != 0:
+        raise for_code(error_code)()
+
+
+async def _wait_for_leaders(cluster: Cluster, layouts: Sequence[TopicLayout]) -> None:
+    link = await Link.open(cluster)
+    try:
+        for layout in layouts:
+            await _wait_for_leader(link, layout)
     finally:
         await link.close()
 
 
-async def _wait_for_leader(link: Link, topic: str, partitions: int) -> None:
+async def _wait_for_leader(link: Link, layout: TopicLayout) -> None:
     """Metadata names leaders before they serve: waits until each partition answers."""
     while True:
         try:
-            found = await link.partitions_of(topic)
-            if found == partitions:
-                for partition in range(partitions):
-                    await link.offset(TopicPartition(topic, partition), LATEST)
+            if await link.partitions_of(layout.name) == layout.partitions:
+                for partition in range(layout.partitions):
+                    await link.offset(TopicPartition(layout.name, partition), LATEST)
                 return
         except Unavailable:
-            found = None
-        if found is not None:
-            raise TopicRefused(f"{topic} has {found} partitions, not {partitions}")
+            pass  # not yet: the caller's deadline bounds this
         await asyncio.sleep(0.05)
