@@ -262,3 +262,21 @@ def test_a_page_that_was_asked_for_before_hints_were_forgotten_is_passed_over() 
         fired += [command.timer for command in commands]
         commands = hinted.timers.due(NOW_MS + 1_000)
     assert fired == hinted.stored
+
+
+def test_a_page_that_failed_is_asked_for_again_whatever_becomes_of_older_ones_later() -> None:
+    hinted = Hinted(NOW_MS)
+
+    def asked() -> LoadTimers:
+        hinted.timers.read_ahead(0)
+        said = hinted.said.pop()
+        assert isinstance(said, LoadTimers)
+        return said
+
+    given_up = asked()
+    hinted.timers.begin()
+    failed = asked()
+    hinted.timers.load_failed(failed.load_id)
+    hinted.timers.load_failed(given_up.load_id)
+    assert hinted.timers.next_ms() == 0, "there is something to do at once"
+    assert asked().after == failed.after

@@ -120,8 +120,9 @@ class Timers:
         self._trim()
 
     def load_failed(self, load_id: int) -> None:
-        """Remembers to ask again."""
-        self._ask_again = self._asked is not None and self._asked.load_id == load_id
+        """Remembers to ask again for the page that is waited for; one that was given up before may fail after it."""
+        if self._asked is not None and self._asked.load_id == load_id:
+            self._ask_again = True
 
     # ---- hints
 
