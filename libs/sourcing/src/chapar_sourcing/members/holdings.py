@@ -1,0 +1,42 @@
+"""What one member has to do with a partition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Stage(Enum):
+    """What this member does with a partition that it holds."""
+
+    TAKING = "taking"
+    CLAIMING = "claiming"
+    """A claim may have been sent."""
+    OWNING = "owning"
+    RELEASING = "releasing"
+
+
+@dataclass(slots=True)
+class Holding:
+    """One partition that this member has to do with."""
+
+    stage: Stage = Stage.TAKING
+    epoch: int = 0
+    """Under which it was last owned; 0 before."""
+    folded_epoch: int = 0
+    """What the latest claim asked for goes over."""
+    asked_after: int | None = None
+    """The own beat sent last when a claim was asked for that waits to be judged."""
+    waits_until: int = 0
+    """Own beats at which a claim in the log that nobody announced counts as nobody's; 0 before one was asked for."""
+    outranked_since: float | None = None
+    successor: str = ""
+
+
+@dataclass(slots=True)
+class Loss:
+    """An ownership that somebody else must have, and that is not announced yet."""
+
+    epoch_least: int
+    until: int
+    """Own beats at which it counts as gone if nobody announced it."""

@@ -1,0 +1,296 @@
+"""Who owns what: one member's judgement, from the two logs of members.
+
+Flows in: `messages.Input`, with a time that only grows. Flows out: `messages.Effect`, in order. What a partition goes
+through here:
+
+    not held --Take--> TAKING --ClaimAsked, own beat read, judged anew: MayClaim--> CLAIMING --Owning--> OWNING
+    TAKING --not wanted any more: Release--> RELEASING --Quit--> not held
+    OWNING --out-ranked for 30 s, or draining: Release--> RELEASING --Quit: announced as released--> not held
+    CLAIMING, OWNING --Quit, deposed: what was owned is announced as released--> not held
+
+A partition is taken by the member that ranked best for it at its last two own beats, once its present owner, as the
+highest epoch announced has it, has expired or released it. Before a claim is sent that is judged anew, behind an own
+beat that was sent after the claim was asked for: whoever sleeps between reads first what happened meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from chapar_sourcing.members.holdings import Holding, Loss, Stage
+from chapar_sourcing.members.messages import (
+    Announce,
+    AnnouncementRead,
+    BeatEnded,
+    BeatRead,
+    ClaimAsked,
+    Doubt,
+    Drained,
+    DrainStarted,
+    Effect,
+    Input,
+    MayClaim,
+    Owning,
+    Quit,
+    Release,
+    SendBeat,
+    Take,
+    Tick,
+)
+from chapar_sourcing.members.pace import Pace
+from chapar_sourcing.members.peers import EXPIRY_BEATS, Peers
+from chapar_sourcing.members.ranking import assigned
+from chapar_sourcing.ports.members import Announcement, Beat
+
+BEST_BEATS = 2
+"""Consecutive own beats at which a member must rank best before it takes a partition over."""
+OUTRANKED_SECONDS = 30.0
+"""How long an owner is out-ranked before it releases: members that come and go at once move nothing."""
+
+
+class MembersMachine:
+    """One member's view of the members of its service."""
+
+    def __init__(self, *, member: bytes, address: str, partitions: int, interval_seconds: float = 0.3) -> None:
+        self.member = member
+        self.partitions = partitions
+        self.owners: dict[int, Announcement] = {}
+        """What counts of each partition."""
+        self._address = address
+        self._interval = interval_seconds
+        self._pace = Pace(member, address, interval_seconds)
+        self._peers = Peers()
+        self._beats = 0
+        """Own beats in turn that were read: all measure of others' silence."""
+        self._ranked: dict[int, bytes] = {}
+        self._ranked_among: frozenset[bytes] = frozenset()
+        self._best: Counter[int] = Counter()
+        """At how many own beats in a row this member ranked best for a partition."""
+        self._held: dict[int, Holding] = {}
+        self._losses: dict[int, Loss] = {}
+        self._draining = self._drained = False
+        self._release_from: dict[bytes, int] | None = None
+        """While draining: how far others must have beaten to take over at once; None before the own word is read."""
+        self._release_at = float("inf")
+        self._effects: list[Effect] = []
+
+    # ---- what others ask
+
+    @property
+    def settled(self) -> bool:
+        """Whether this member knows the others, and owns what it should own and nobody else does."""
+        return self._beats >= BEST_BEATS and not any(map(self._is_missing, range(self.partitions)))
+
+    def _is_missing(self, partition: int) -> bool:
+        """Whether this member should own a partition, does not, and nobody else does."""
+        held, row = self._held.get(partition), self.owners.get(partition)
+        if held is not None:
+            return held.stage in (Stage.TAKING, Stage.CLAIMING)
+        elsewhere = row is not None and row.member != self.member and not row.released
+        return self._best[partition] > 0 and (partition in self._losses or not elsewhere or self._gone(partition))
+
+    def stage(self, partition: int) -> Stage | None:
+        """What this member does with a partition; None for nothing."""
+        held = self._held.get(partition)
+        return None if held is None else held.stage
+
+    # ---- inputs
+
+    def handle(self, given: Input, now: float) -> Sequence[Effect]:
+        """Takes one input; returns what to do, in order. `now` is in seconds and only grows."""
+        self._effects = []
+        self._dispatch(given, now)
+        beat = self._pace.due(now, draining=self._draining)
+        if beat is not None:
+            self._effects.append(SendBeat(beat))
+        return self._effects
+
+    def _dispatch(self, given: Input, now: float) -> None:
+        match given:
+            case Tick():
+                pass
+            case BeatEnded():
+                self._pace.ended(given.sequence, now, acknowledged=given.acknowledged)
+            case BeatRead() if given.beat.member == self.member:
+                self._own_beat(given.beat, now)
+            case BeatRead():
+                self._peers.heard(given.beat)
+                self._release(now)
+            case AnnouncementRead():
+                self._announced(given.announcement)
+                self._review(now)
+            case ClaimAsked():
+                self._claim_asked(given)
+            case Owning():
+                self._owning(given)
+            case Quit():
+                self._quit(given)
+                self._review(now)
+            case DrainStarted():
+                self._draining = True
+                self._release_at = now + EXPIRY_BEATS * self._interval
+                self._pace.want_extra()
+                self._review(now)
+
+    # ---- the two logs
+
+    def _own_beat(self, beat: Beat, now: float) -> None:
+        if not self._pace.is_known(beat):
+            return
+        if not beat.extra:
+            self._beats += 1
+            self._peers.own_beat({row.member for row in self.owners.values()})
+        if beat.draining and self._release_from is None:
+            self._release_from = {m: peer.beaten + BEST_BEATS for m, peer in self._peers.eligible.items()}
+        self._rank(in_turn=not beat.extra)
+        self._review(now)
+        self._judge_claims(beat)
+
+    def _rank(self, *, in_turn: bool) -> None:
+        members = frozenset(self._peers.eligible) | (frozenset() if self._draining else {self.member})
+        if members != self._ranked_among:
+            self._ranked, self._ranked_among = dict(assigned(self.partitions, members)), members
+        for partition in range(self.partitions):
+            if self._ranked.get(partition) != self.member:
+                del self._best[partition]
+            elif in_turn:
+                self._best[partition] += 1
+
+    def _announced(self, row: Announcement) -> None:
+        if not 0 <= row.partition < self.partitions:
+            return
+        if row.member != self.member:
+            self._peers.mentioned(row.member)
+        known = self.owners.get(row.partition)
+        held = self._held.get(row.partition)
+        if known is None or row.rank > known.rank:
+            self.owners[row.partition] = row
+            if held is not None and held.stage is Stage.OWNING and row.epoch > held.epoch:
+                self._effects.append(Doubt(row.partition))
+        elif known.member == self.member and row.rank < known.rank:
+            # Compaction keeps the last word of a partition, not the highest: whoever has it says it again.
+            self._effects.append(Announce(known))
+
+    # ---- judging
+
+    def _gone(self, partition: int) -> bool:
+        """Whether the present owner of a partition that is not held may be succeeded."""
+        row, loss = self.owners.get(partition), self._losses.get(partition)
+        if loss is not None and (row is None or row.epoch < loss.epoch_least) and self._beats < loss.until:
+            return False
+        return row is None or row.released or row.member == self.member or self._peers.expired(row.member)
+
+    def _should_take(self, partition: int) -> bool:
+        best = self._best[partition] >= BEST_BEATS and not self._draining
+        return best and partition not in self._held and self._gone(partition)
+
+    def _claim_asked(self, given: ClaimAsked) -> None:
+        held = self._held.get(given.partition)
+        if held is None or held.stage is Stage.RELEASING:
+            return
+        if given.first:
+            held.stage = Stage.TAKING
+            held.waits_until = held.waits_until or self._beats + EXPIRY_BEATS
+        held.folded_epoch = given.folded_epoch
+        held.asked_after = self._pace.sequence
+        self._pace.want_extra()
+
+    def _judge_claims(self, beat: Beat) -> None:
+        for partition, held in self._held.items():
+            asked = held.asked_after is not None and beat.sequence > held.asked_after
+            if asked and held.stage is not Stage.RELEASING and self._may_claim(partition, held):
+                held.asked_after = None
+                if held.stage is Stage.TAKING:
+                    held.stage = Stage.CLAIMING
+                self._effects.append(MayClaim(partition, beat.sequence))
+
+    def _may_claim(self, partition: int, held: Holding) -> bool:
+        """Behind an own beat. A claim in the log that nobody announced may be of a healthy owner that is about to."""
+        if held.stage is not Stage.TAKING:
+            return True
+        row = self.owners.get(partition)
+        unannounced = held.folded_epoch > (0 if row is None else row.epoch)
+        waits = unannounced and self._peers.someone_alive and self._beats < held.waits_until
+        return not waits and self._gone(partition)
+
+    # ---- what this member has
+
+    def _owning(self, given: Owning) -> None:
+        held = self._held.get(given.partition)
+        if held is None:
+            return
+        held.epoch = given.epoch
+        if held.stage is not Stage.RELEASING:
+            held.stage = Stage.OWNING
+            self._effects.append(Announce(Announcement(given.partition, given.epoch, self.member, self._address)))
+
+    def _quit(self, given: Quit) -> None:
+        held = self._held.pop(given.partition, None)
+        if held is None:
+            return
+        if given.deposed:
+            least = max(held.epoch, held.folded_epoch) + 1
+            self._losses[given.partition] = Loss(least, self._beats + EXPIRY_BEATS)
+        if held.epoch:
+            # Also when deposed: whoever deposed it may be dead, and others would wait for this member to expire.
+            row = Announcement(given.partition, held.epoch, self.member, self._address, True, held.successor)
+            self._effects.append(Announce(row))
+
+    # ---- taking and releasing
+
+    def _review(self, now: float) -> None:
+        for partition, held in self._held.items():
+            wanted = self._best[partition] > 0 and self._gone(partition) and not self._draining
+            if held.stage is Stage.TAKING and not wanted:
+                self._release_one(partition, held, owned=False)
+        for partition in range(self.partitions):
+            if self._should_take(partition):
+                self._held[partition] = Holding()
+                self._effects.append(Take(partition))
+        self._release(now)
+
+    def _release(self, now: float) -> None:
+        """Gives up what others should have: one partition at a time, unless nobody is there to take it."""
+        if self._draining:
+            self._release_all(now)
+            return
+        for partition, held in self._held.items():
+            if self._ranked.get(partition, self.member) == self.member:
+                held.outranked_since = None
+            elif held.outranked_since is None:
+                held.outranked_since = now
+        for partition, held in self._held.items():
+            since = held.outranked_since
+            ripe = held.stage is Stage.OWNING and since is not None and now - since >= OUTRANKED_SECONDS
+            if ripe and not self._one_is_releasing:
+                self._release_one(partition, held, owned=True)
+
+    def _release_all(self, now: float) -> None:
+        others = self._peers.eligible
+        for partition, held in self._held.items():
+            busy = bool(others) and self._one_is_releasing
+            if held.stage in (Stage.OWNING, Stage.CLAIMING) and not busy and self._others_are_ready(now):
+                self._release_one(partition, held, owned=held.epoch > 0)
+        if not self._held and not self._drained:
+            self._drained = True
+            self._effects.append(Drained())
+
+    def _others_are_ready(self, now: float) -> bool:
+        """Whether others have beaten often enough, since they read that this member drains, to take over at once."""
+        others = self._peers.eligible
+        if not others or now >= self._release_at:
+            return True
+        wanted = self._release_from
+        return wanted is not None and all(peer.beaten >= wanted.get(m, 0) for m, peer in others.items())
+
+    @property
+    def _one_is_releasing(self) -> bool:
+        return any(held.stage is Stage.RELEASING and held.epoch for held in self._held.values())
+
+    def _release_one(self, partition: int, held: Holding, *, owned: bool) -> None:
+        held.stage = Stage.RELEASING
+        held.asked_after = None
+        heir = self._peers.eligible.get(self._ranked.get(partition, b""))
+        held.successor = "" if heir is None else heir.address
+        self._effects.append(Release(partition, held.successor, owned))

@@ -1,0 +1,72 @@
+"""Who is alive, judged by the log of beats alone.
+
+A member has expired for a reader when five of the reader's own beats were appended after its last one. So a broker that
+stands still expires nobody, and neither does a reader that does not get through itself. Own beats are at least an
+interval apart, and those sent out of turn or given up do not count: whoever was acknowledged within the last second
+has expired for nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from chapar_sourcing.ports.members import Beat
+
+EXPIRY_BEATS = 5
+"""Own beats after a member's last one, from which on it has expired."""
+
+
+@dataclass(slots=True)
+class Peer:
+    """Another member, as far as it was heard of."""
+
+    address: str = ""
+    silent: int = 0
+    """Own beats since it was last heard of."""
+    beaten: int = 0
+    """Beats in turn that were read of it."""
+    draining: bool = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not expired."""
+        return self.silent < EXPIRY_BEATS
+
+
+class Peers:
+    """All others."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Peer] = {}
+
+    def heard(self, beat: Beat) -> None:
+        """A beat of another."""
+        peer = self._known.setdefault(beat.member, Peer())
+        peer.address, peer.draining, peer.silent = beat.address, beat.draining, 0
+        peer.beaten += not beat.extra
+
+    def mentioned(self, member: bytes) -> None:
+        """Somebody announced something: it may have beaten just before the oldest beat that is kept."""
+        self._known.setdefault(member, Peer())
+
+    def own_beat(self, kept: Collection[bytes]) -> None:
+        """An own beat that counts. Forgets who has expired, but for those who are still said to own something."""
+        for peer in self._known.values():
+            peer.silent += 1
+        self._known = {member: peer for member, peer in self._known.items() if peer.alive or member in kept}
+
+    def expired(self, member: bytes) -> bool:
+        """Whether a member has expired."""
+        peer = self._known.get(member)
+        return peer is None or not peer.alive
+
+    @property
+    def eligible(self) -> dict[bytes, Peer]:
+        """Those who may own something: alive, heard of by their own beats, and not about to end."""
+        return {m: peer for m, peer in self._known.items() if peer.alive and peer.address and not peer.draining}
+
+    @property
+    def someone_alive(self) -> bool:
+        """Whether anybody else is, also if about to end."""
+        return any(peer.alive for peer in self._known.values())
