@@ -122,13 +122,12 @@ class Alone:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.reactor.run())
-        try:
+        """It runs meanwhile; where it ends by itself, the test ends with its error."""
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(self.reactor.run())
             yield
             assert not task.done(), "a reactor goes on"
-        finally:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def cursors(self, count: int) -> list[tuple[str, Cursor]]:
         """The first cursors written."""

@@ -92,13 +92,12 @@ class Alone:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.relay.run())
-        try:
+        """It runs meanwhile; where it ends by itself, the test ends with its error."""
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(self.relay.run())
             yield
             assert not task.done(), "a relay goes on"
-        finally:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def published(self) -> list[journal.StreamRecord]:
         entries = await self.stream.read(TOPIC, 0, 0, records_max=10_000)

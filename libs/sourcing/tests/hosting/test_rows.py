@@ -137,14 +137,12 @@ class Noting(MemoryStore):
 
 @asynccontextmanager
 async def written_by(rows: Rows) -> AsyncIterator[None]:
-    """Rows that are written meanwhile."""
-    running = asyncio.create_task(rows.run())
-    try:
+    """Rows that are written meanwhile; where that ends by itself, the test ends with its error."""
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(rows.run())
         yield
-        assert not running.done(), "it goes on"
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        assert not task.done(), "it goes on"
+        task.cancel()
 
 
 def row(value: bytes = b"1", key: str = "k") -> Row:
