@@ -93,7 +93,7 @@ def _pytest(paths: Sequence[str]) -> int:
 
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     plugins = ("-p", "pytest_asyncio.plugin", "-p", "pytest_timeout", "-p", "no:cacheprovider")
-    return int(pytest.main(["-q", "-x", "--assert=plain", "--timeout=120", *plugins, *paths]))
+    return int(pytest.main(["-q", "-x", "--assert=plain", "--timeout=30", *plugins, *paths]))
 
 
 def _tests(paths: Sequence[str]) -> Check:

@@ -22,7 +22,7 @@ from chapar_sourcing.reactor import ARRIVALS_WITHOUT_CURSOR_MAX, EVENTS_MAX, ITE
 from chapar_sourcing.sources import Arrival
 
 from .notebook import Command, Event
-from .rig import PARTITIONS, Impatient, book_at, eventually
+from .rig import BOUND_SECONDS, PARTITIONS, Impatient, book_at, eventually
 
 BACKOFF_SECONDS = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
 
@@ -128,6 +128,11 @@ class Alone:
             yield
             assert not task.done(), "a reactor goes on"
             task.cancel()
+
+    async def fails(self) -> None:
+        """Runs until it fails."""
+        async with asyncio.timeout(BOUND_SECONDS):
+            await self.reactor.run()
 
     async def cursors(self, count: int) -> list[tuple[str, Cursor]]:
         """The first cursors written."""
@@ -338,25 +343,25 @@ async def test_of_several_failures_damage_is_told() -> None:
     source = Written([event(1)], ends=LogDamaged("damaged"))
     alone = Alone(Saying(lambda text: [creation(1, text)]), source, Owners(holes=1))
     with pytest.raises(LogDamaged, match="damaged"):
-        await alone.reactor.run()
+        await alone.fails()
 
 
 @pytest.mark.parametrize("failure", [LogDamaged("damaged"), Unavailable("away")])
 async def test_a_source_that_cannot_be_read_ends_the_reactor_with_its_reason(failure: Exception) -> None:
     with pytest.raises(type(failure)):
-        await Alone(Saying(), Broken(failure)).reactor.run()
+        await Alone(Saying(), Broken(failure)).fails()
 
 
 async def test_a_broken_chain_ends_the_reactor() -> None:
     alone = Alone(Saying(lambda text: [creation(1, text)]), Written([event(1)]), Owners(holes=1))
     with pytest.raises(ChainBroken):
-        await alone.reactor.run()
+        await alone.fails()
 
 
 async def test_a_bug_of_the_source_ends_the_reactor_as_it_is() -> None:
     bug = ZeroDivisionError()
     with pytest.raises(ExceptionGroup) as told:
-        await Alone(Saying(), Broken(bug)).reactor.run()
+        await Alone(Saying(), Broken(bug)).fails()
     assert told.value.exceptions == (bug,)
 
 
@@ -369,5 +374,5 @@ async def test_a_bug_is_not_hidden_by_a_failure_beside_it() -> None:
 
     away = Unavailable("away")
     with pytest.raises(ExceptionGroup) as told:
-        await Alone(Saying(), Written([event(1)], ends=away), fault=fault).reactor.run()
+        await Alone(Saying(), Written([event(1)], ends=away), fault=fault).fails()
     assert told.value.exceptions == (bug, away)

@@ -22,7 +22,7 @@ from chapar_sourcing.relay import BLOCKS_WITHOUT_CURSOR_MAX, PUBLISH_RECORDS_MAX
 from chapar_sourcing.tail import Tail, ValidBlock
 
 from .notebook import Event, Notebook
-from .rig import PARTITIONS, eventually
+from .rig import BOUND_SECONDS, PARTITIONS, eventually
 
 TOPIC, OTHER = "notebook.events.v1", "other.v1"
 
@@ -99,6 +99,11 @@ class Alone:
             assert not task.done(), "a relay goes on"
             task.cancel()
 
+    async def fails(self) -> None:
+        """Runs until it fails."""
+        async with asyncio.timeout(BOUND_SECONDS):
+            await self.relay.run()
+
     async def published(self) -> list[journal.StreamRecord]:
         entries = await self.stream.read(TOPIC, 0, 0, records_max=10_000)
         return [journal.StreamRecord.FromString(entry.data) for entry in entries]
@@ -138,7 +143,7 @@ async def test_an_event_that_would_be_on_a_topic_more_than_once_is_published_not
     alone = Alone(lambda event, when: [(TOPIC, event)] * times)
     alone.block("a")
     with pytest.raises(RuntimeError, match="published twice"):
-        await alone.relay.run()
+        await alone.fails()
     assert not await alone.published()
 
 
@@ -146,7 +151,7 @@ async def test_an_event_on_a_topic_that_the_service_does_not_declare_is_publishe
     alone = Alone(lambda event, when: [(TOPIC, event), ("undeclared.v1", event)])
     alone.block("a")
     with pytest.raises(RuntimeError, match="does not declare"):
-        await alone.relay.run()
+        await alone.fails()
     assert not await alone.published()
 
 
@@ -239,7 +244,7 @@ async def test_a_relay_that_begins_anew_after_a_failure_does_not_say_that_all_is
     alone.stream.away = True
     alone.block("not published")
     with pytest.raises(Unavailable):
-        await alone.relay.run()
+        await alone.fails()
     alone.store.gate.clear()
     async with alone.running():
         await asyncio.sleep(0)

@@ -88,8 +88,9 @@ async def test_more_than_may_wait_is_refused() -> None:
     many = [Row("k", "r", {"a": b"1"})] * WAITING_ROWS_MAX
     waiting = asyncio.create_task(rows.advance(many))
     await asyncio.sleep(0)
-    with pytest.raises(Unavailable):
-        await rows.advance([Row("k", "r", {"a": b"1"})])
+    async with asyncio.timeout(20):
+        with pytest.raises(Unavailable):
+            await rows.advance([Row("k", "r", {"a": b"1"})])
     running = asyncio.create_task(rows.run())
     async with asyncio.timeout(20):
         await waiting
