@@ -26,7 +26,8 @@ from tests.e2e.history import LookAtRoom, LookAtWallet, Outcome
 from tests.e2e.law import Law
 from tests.e2e.load import Arena
 from tests.e2e.rest import problems_at_rest
-from tests.simulation.soak_report import code_hash, commit
+from tests.simulation.closure import folders_hash
+from tests.simulation.soak_report import commit
 
 KILLS = 20
 STOPS = 10
@@ -75,7 +76,7 @@ async def run(service: str, seed: int, kills: int, stops: int, folder: Path) -> 
     for one in recorder.operations():
         counts[isinstance(one, LookAtRoom | LookAtWallet), one.outcome] += 1
     return Run(
-        service, seed, code_hash(folders=COUNTED), commit(), kills, stops,
+        service, seed, folders_hash(*COUNTED), commit(), kills, stops,
         counts[False, Outcome.OK], counts[True, Outcome.OK],
         counts[False, Outcome.UNKNOWN], counts[False, Outcome.REFUSED] + counts[True, Outcome.REFUSED],
         round(time.monotonic() - began_s), problems,
@@ -115,7 +116,7 @@ def main() -> int:
     parser.add_argument("--report", type=Path, default=REPORT)
     given = parser.parse_args()
     runs = [Run(**one) for one in json.loads(given.report.read_text("utf-8"))] if given.report.exists() else []
-    code = code_hash(folders=COUNTED)
+    code = folders_hash(*COUNTED)
     runs = [one for one in runs if one.code == code]
     have = {(one.service, one.seed) for one in runs}
     for seed in range(1, given.rounds + 1):

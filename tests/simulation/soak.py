@@ -1,7 +1,7 @@
 """Adds up seeds over days: `python -m tests.simulation.soak --lane owner --seeds 50000 --minutes 30`.
 
 Goes on where the last run of the same code ended, however that ended, and keeps docs/soak.json and docs/soak.md up to
-date. A row of the report is of one state of the code, known by its hash: other code begins another row.
+date. A row of the report is of one state of the lane's code, known by its hash: other code begins another row.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import sys
 import time
 from contextlib import closing
 
+from tests.simulation.closure import code_hash
 from tests.simulation.playing import LANES
-from tests.simulation.soak_report import Report, Row, code_hash
+from tests.simulation.soak_report import Report, Row
 from tests.simulation.tally import CHUNK, chunks_of, played_by_many
 
 FLUSH_S = 10
@@ -31,7 +32,7 @@ def missing(row: Row, lane: str, seeds: int) -> list[range]:
 def soak(report: Report, lane: str, seeds: int, minutes: float, jobs: int) -> int:
     """Plays what is missing within the time; returns how many violations the row has."""
     began = time.monotonic()
-    row = report.load(code_hash())
+    row = report.load(code_hash(LANES[lane]))
     flushed = began
     with closing(played_by_many(lane, missing(row, lane, seeds), jobs)) as results:
         try:
@@ -40,19 +41,19 @@ def soak(report: Report, lane: str, seeds: int, minutes: float, jobs: int) -> in
                 now = time.monotonic()
                 if now - flushed > FLUSH_S:
                     flushed = now
-                    _flush(report, row)
+                    _flush(report, row, lane)
                     _tell(row, lane, seeds, now - began)
                 if now - began > minutes * 60:
                     break
         except KeyboardInterrupt:
             print("\nended; go on with the same command", file=sys.stderr)
-    _flush(report, row)
+    _flush(report, row, lane)
     _tell(row, lane, seeds, time.monotonic() - began)
     return len(row.violations(lane))
 
 
-def _flush(report: Report, row: Row) -> None:
-    if code_hash() != row.code_hash:
+def _flush(report: Report, row: Row, lane: str) -> None:
+    if code_hash(LANES[lane]) != row.code_hash:
         raise CodeChanged("the code has changed since this run began: what it played since is not counted")
     report.save(row)
 

@@ -1,12 +1,10 @@
 """The report of long runs: docs/soak.json, and docs/soak.md for people.
 
-A row is of one state of the code. Lanes of the simulator add seeds to it; whatever else was played for long adds counts
-of its own with `record`.
+A row is of one state of a lane's code (`closure`): what the lane does not import may change meanwhile.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -19,17 +17,6 @@ from typing import Any
 from tests.simulation.tally import Tally
 
 ROOT = Path(__file__).parent.parent.parent
-COUNTED = ("libs/sourcing/src", "tests/simulation")
-
-
-def code_hash(root: Path = ROOT, folders: Sequence[str] = COUNTED) -> str:
-    """Hash of the code that counts: the engine and the simulator, their tests aside. 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    files = (file for folder in folders for file in (root / folder).rglob("*.py") if not file.name.startswith("test_"))
-    for file in sorted(files):
-        data = file.read_bytes()
-        digest.update(f"{file.relative_to(root).as_posix()} {len(data)}\n".encode() + data)
-    return digest.hexdigest()[:16]
 
 
 class Row:
@@ -66,11 +53,6 @@ class Row:
         into["faults"] = dict(sorted((Counter(into.get("faults", {})) + tally.fired).items()))
         into["violations"] = {**into.get("violations", {}), **{str(s): v for s, v in tally.violations.items()}}
 
-    def count(self, lane: str, counts: Mapping[str, int]) -> None:
-        """Adds counts to a lane that has no seeds."""
-        into = self.lanes.setdefault(lane, {"counts": {}})
-        into["counts"] = dict(sorted(_sum(into["counts"], counts).items()))
-
 
 class Report:
     """The files of the report below a folder that has docs/."""
@@ -91,7 +73,7 @@ class Report:
         state = self._state / f"{code}.json"
         chunks = json.loads(state.read_text()) if state.exists() else {}
         # Seeds of a lane whose chunks are not known here were played elsewhere: here they begin anew, and count anew.
-        return Row(code, {lane: told for lane, told in lanes.items() if "counts" in told or lane in chunks}, chunks)
+        return Row(code, {lane: told for lane, told in lanes.items() if lane in chunks}, chunks)
 
     def save(self, row: Row) -> None:
         """Writes the state, the report and the page."""
@@ -106,23 +88,12 @@ class Report:
         _write(self._page, page(rows))
 
 
-def record(lane: str, counts: Mapping[str, int], report: Report | None = None) -> None:
-    """Adds counts of another long run to the row of the present code: `record("kills", {"rounds": 20, "lost": 0})`.
-
-    Counts are not negative; those of the same name add up.
-    """
-    report = report or Report()
-    row = report.load(code_hash())
-    row.count(lane, counts)
-    report.save(row)
-
-
 def page(rows: Sequence[Mapping[str, Any]]) -> str:
     """The page for people."""
     lines = [
         "# Long runs",
         "",
-        "Written by `make soak`; each section is of one state of `libs/sourcing` and `tests/simulation`, newest last.",
+        "Written by `make soak`; each section is of one state of all the code that a lane imports, newest last.",
         "",
     ]
     for row in rows:
@@ -133,8 +104,6 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _lane(lane: str, told: Mapping[str, Any]) -> list[str]:
-    if "counts" in told:
-        return [f"**{lane}**: {', '.join(f'{count:,} {name}' for name, count in told['counts'].items())}.", ""]
     violations = told["violations"]
     seeds = f"{told['seeds']:,} seeds ({told['first']} to {told['last']})"
     lines = [f"**{lane}**: {seeds}, {len(violations)} violations, {told['cpu_s'] / 60:,.0f} min of CPU.", ""]
@@ -168,8 +137,3 @@ def _write(path: Path, text: str) -> None:
     beside = path.with_suffix(path.suffix + ".new")
     beside.write_text(text)
     os.replace(beside, path)
-
-
-def _sum(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
-    """Adds up by name; unlike sums of counters it keeps zeros, which say that something was looked for."""
-    return {name: counts.get(name, 0) + more.get(name, 0) for name in {*counts, *more}}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tests.simulation.closure import ROOT, code_hash, files_of
+from tests.simulation.playing import LANES
 from tests.simulation.soak import missing, soak
-from tests.simulation.soak_report import COUNTED, Report, Row, code_hash, record
+from tests.simulation.soak_report import Report, Row
 from tests.simulation.tally import Tally
 
 
@@ -43,27 +47,48 @@ def test_other_code_begins_another_row(report: Report, tmp_path: Path) -> None:
     assert [(row["code"], row["lanes"]["owner"]["seeds"]) for row in rows] == [("one", 50), ("two", 25)]
 
 
-def test_other_runs_add_counts(report: Report, tmp_path: Path) -> None:
-    record("kills", {"rounds": 20, "lost": 0}, report)
-    record("kills", {"rounds": 5, "lost": 0}, report)
-    assert report.load(code_hash()).lanes == {"kills": {"counts": {"lost": 0, "rounds": 25}}}
-    assert "**kills**: 0 lost, 25 rounds" in (tmp_path / "docs" / "soak.md").read_text()
-
-
 def test_a_soak_counts_every_seed_once(report: Report, tmp_path: Path) -> None:
     assert soak(report, "owner", 30, minutes=5, jobs=1) == 0
     assert soak(report, "owner", 30, minutes=5, jobs=1) == 0
-    row: Row = report.load(code_hash())
+    row: Row = report.load(code_hash(LANES["owner"]))
     assert row.seeds("owner") == 50
     assert "50 seeds (0 to 49), 0 violations" in (tmp_path / "docs" / "soak.md").read_text()
 
 
-def test_the_hash_is_of_the_code_that_counts(tmp_path: Path) -> None:
-    for folder in COUNTED:
-        (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "a.py").write_text("one = 1\n")
-    before = code_hash(tmp_path)
-    (tmp_path / COUNTED[0] / "test_a.py").write_text("")
-    assert code_hash(tmp_path) == before
-    (tmp_path / COUNTED[1] / "a.py").write_text("one = 2\n")
-    assert code_hash(tmp_path) != before
+def test_the_hash_is_of_all_that_is_imported_and_of_nothing_else(tmp_path: Path) -> None:
+    engine, simulator = tmp_path / "libs/sourcing/src/engine", tmp_path / "tests/simulation"
+    for folder in (engine, simulator):
+        folder.mkdir(parents=True)
+    (simulator / "run.py").write_text("import os\nfrom engine.owner import Owner\n")
+    (engine / "__init__.py").write_text("")
+    (engine / "owner.py").write_text("from engine import fold\n\n\nclass Owner:\n    pass\n")
+    (engine / "fold.py").write_text("def fold() -> None:\n    import engine.hashes\n")
+    (engine / "hashes.py").write_text("")
+    (engine / "adapter.py").write_text("from engine import fold\n")
+    found = files_of("tests.simulation.run", tmp_path)
+    names = ["__init__.py", "fold.py", "hashes.py", "owner.py", "run.py"]
+    assert [file.name for file in found] == names
+    before = code_hash("tests.simulation.run", tmp_path)
+    (engine / "adapter.py").write_text("")
+    assert code_hash("tests.simulation.run", tmp_path) == before
+    for file in found:
+        file.write_text(file.read_text() + "\n# another\n")
+        assert code_hash("tests.simulation.run", tmp_path) != before
+        before = code_hash("tests.simulation.run", tmp_path)
+    with pytest.raises(ValueError, match="no module of this repository"):
+        code_hash("engine.nothing", tmp_path)
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_a_lane_is_known_by_what_it_plays_with(lane: str) -> None:
+    """What was loaded when it had played is among the files that its hash is of."""
+    script = (
+        "import json, sys; from tests.simulation.playing import play_of;"
+        f" play_of({lane!r})(1);"
+        " print(json.dumps([str(getattr(one, '__file__', None) or '') for one in sys.modules.values()]))"
+    )
+    said = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    loaded = {Path(name) for name in json.loads(said) if name}
+    ours = {file for file in loaded if file.is_relative_to(ROOT) and ".venv" not in file.parts}
+    assert ours
+    assert ours <= set(files_of(LANES[lane]))
