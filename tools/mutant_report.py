@@ -11,11 +11,11 @@ _PACKAGE = "libs/sourcing/src/chapar_sourcing"
 _HEAD = """# Mutants of the engine
 
 Each small fault that `make mutants` can make (comparisons swapped, operands dropped, constants changed, statements
-deleted, conditions negated) was made alone and shown to the tests nearest to the file, to all tests of the owner (of
-the reactor or relay, for files of those) and to seeds of the simulator. A check that does not come to an end has
-noticed it, too. Where not all were tried, the run ended before: those tried are the first ones, or the first ones of a
-sample. Every survivor is listed with the reason why nothing can notice it, or why nothing needs to: `mutants.json`,
-which `make mutants-report` makes this page from.
+deleted, conditions negated) was made alone and shown to the tests nearest to the file, to all tests of the owner (for
+files beside it: to those alone that `tools/mutate.py` names) and to seeds of the simulator. A check that does not
+come to an end has noticed it, too. Where not all were tried, the run ended before: those tried are the first ones, or
+the first ones of a sample. Every survivor is listed with the reason why nothing can notice it, or why nothing needs
+to: `mutants.json`, which `make mutants-report` makes this page from.
 
 | file | tried | of | noticed by tests | only by the simulator | survivors |
 |---|---|---|---|---|---|

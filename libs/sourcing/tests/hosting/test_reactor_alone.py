@@ -33,6 +33,8 @@ class Written:
     def __init__(self, *pages: Sequence[Arrival], ends: Exception | None = None) -> None:
         self._pages: asyncio.Queue[Sequence[Arrival]] = asyncio.Queue()
         self._ends = ends
+        self.asked = 0
+        """How often it was asked: once more than what it handed out is under way or done with."""
         for page in pages:
             self.put(page)
 
@@ -40,6 +42,7 @@ class Written:
         self._pages.put_nowait(page)
 
     async def next(self) -> Sequence[Arrival]:
+        self.asked += 1
         try:
             return await self._pages.get()
         except asyncio.CancelledError:
@@ -181,21 +184,6 @@ async def test_so_many_events_are_under_way_and_the_next_waits() -> None:
         await eventually(lambda: alone.owners.rows == [str(n) for n in range(EVENTS_MAX + 3)])
 
 
-async def test_what_one_event_causes_counts_and_what_has_arrived_does_not() -> None:
-    many = {"all": ITEMS_MAX, "all but one": ITEMS_MAX - 1}
-    reaction = Saying(lambda text: [row(2, text)] * many.get(text, 1))
-    source = Written([event(0, "all")])
-    alone = Alone(reaction, source)
-    async with alone.running():
-        await eventually(lambda: len(alone.owners.rows) == ITEMS_MAX)
-        alone.owners.closed.add(2)
-        source.put([event(1, "all but one"), event(2), event(3), event(4)])
-        await eventually(lambda: alone.measures.counters["reactor_retries"] > 5)
-        assert reaction.seen == ["all", "all but one", "2", "3"], "the last but one waits"
-        alone.owners.closed.clear()
-        await eventually(lambda: alone.owners.rows[-3:] == ["2", "3", "4"])
-
-
 # ---- what cursors say
 
 
@@ -237,16 +225,25 @@ async def test_the_cursor_after_an_event_takes_in_what_follows_without_events() 
         assert await alone.cursors(1) == [("reactor/x", cursor(2))]
 
 
-async def test_blocks_without_events_move_the_cursor_so_often() -> None:
-    often = ARRIVALS_WITHOUT_CURSOR_MAX
-    source = Written()
+async def test_so_many_blocks_without_events_move_the_cursor() -> None:
+    source, often = Written(), ARRIVALS_WITHOUT_CURSOR_MAX
     alone = Alone(Saying(), source)
+
+    async def read(*offsets: int) -> None:
+        """Lets these be read and be done with."""
+        asked = source.asked
+        source.put([nothing(n) for n in offsets])
+        await eventually(lambda: source.asked > asked and not alone.reactor._order)
+
     async with alone.running():
-        for n in range(2 * often):
-            source.put([nothing(n)])
-            await asyncio.sleep(0)
-        expected = [("reactor/x", cursor(often - 1)), ("reactor/x", cursor(2 * often - 1))]
-        assert await alone.cursors(2) == expected
+        await eventually(lambda: source.asked == 1)
+        expected = []
+        for start in (0, often):
+            await read(*range(start, start + often - 1))
+            assert alone.store.written == expected
+            await read(start + often - 1)
+            expected.append(("reactor/x", cursor(start + often - 1)))
+            assert await alone.cursors(len(expected)) == expected
 
 
 async def test_a_cursor_that_cannot_be_written_is_written_later() -> None:
@@ -376,3 +373,21 @@ async def test_a_bug_is_not_hidden_by_a_failure_beside_it() -> None:
     with pytest.raises(ExceptionGroup) as told:
         await Alone(Saying(), Written([event(1)], ends=away), fault=fault).fails()
     assert told.value.exceptions == (bug, away)
+
+
+# ---- the bound of items, last for it takes a second
+
+
+async def test_what_one_event_causes_counts_and_what_has_arrived_does_not() -> None:
+    many = {"all": ITEMS_MAX, "all but one": ITEMS_MAX - 1}
+    reaction = Saying(lambda text: [row(2, text)] * many.get(text, 1))
+    source = Written([event(0, "all")])
+    alone = Alone(reaction, source)
+    async with alone.running():
+        await eventually(lambda: len(alone.owners.rows) == ITEMS_MAX)
+        alone.owners.closed.add(2)
+        source.put([event(1, "all but one"), event(2), event(3), event(4)])
+        await eventually(lambda: alone.measures.counters["reactor_retries"] > 5)
+        assert reaction.seen == ["all", "all but one", "2", "3"], "the last but one waits"
+        alone.owners.closed.clear()
+        await eventually(lambda: alone.owners.rows[-3:] == ["2", "3", "4"])
