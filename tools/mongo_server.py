@@ -25,6 +25,7 @@ import venv
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote_plus
 
 import pymongo
 from pymongo.errors import PyMongoError
@@ -57,6 +58,10 @@ class MongoServer:
     def uri(self) -> str:
         """For clients, without a user."""
         return f"mongodb://{self.address}/?directConnection=true"
+
+    def uri_of(self, user: str, password: str) -> str:
+        """For clients that say who they are."""
+        return f"mongodb://{quote_plus(user)}:{quote_plus(password)}@{self.address}/?directConnection=true"
 
     @property
     def pid(self) -> int:

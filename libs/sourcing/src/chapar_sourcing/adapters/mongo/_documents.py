@@ -28,19 +28,20 @@ async def write_documents(link: Link, shelf: str, documents: Sequence[DocumentWr
         if write.key not in newest or newest[write.key].position < write.position:
             newest[write.key] = write
     left = list(newest.values())
-    for _ in range(TRIES_MAX):
-        written = await link.write(DOCUMENTS, [_upsert(shelf, write) for write in left])
-        if not written.duplicates:
-            return
-        met = [left[place] for place in written.duplicates]
-        stored = await load(link, shelf, [write.key for write in met], None)
-        left = [write for write in met if write.key not in stored or stored[write.key].position < write.position]
-        if not left:
-            return
+    async with link.session() as session:
+        for _ in range(TRIES_MAX):
+            written = await link.write(DOCUMENTS, [_upsert(shelf, write) for write in left], session=session)
+            if not written.duplicates:
+                return
+            met = [left[place] for place in written.duplicates]
+            stored = await load(link, shelf, [write.key for write in met], session)
+            left = [write for write in met if write.key not in stored or stored[write.key].position < write.position]
+            if not left:
+                return
     raise Unavailable(f"others keep writing {len(left)} of the documents")
 
 
-async def load(link: Link, shelf: str, keys: Sequence[Key], session: Session | None) -> dict[Key, Stored]:
+async def load(link: Link, shelf: str, keys: Sequence[Key], session: Session) -> dict[Key, Stored]:
     """The stored ones among `keys`."""
     found: dict[Key, Stored] = {}
     for at in range(0, len(keys), KEYS_MAX):

@@ -1,7 +1,8 @@
 """The KeyStore port: all keys of a subject in one document, so that an insertion and a destruction see each other.
 
 What is destroyed leaves the collection at once and for ever. The server's log of operations and its files keep the
-bytes, which are wrapped by the master key, until they are overwritten (ADR 0018).
+bytes, which are wrapped by the master key, until they are overwritten (ADR 0018). All reads make sure that the primary
+answers: one that was deposed would still hand out a key that was destroyed.
 """
 
 from __future__ import annotations
@@ -55,13 +56,13 @@ class MongoKeyStore:
 
     async def current(self, subject: str, period: int) -> KeyRow | None:
         """The subject's newest key."""
-        rows = _rows(await self._link.find_one(KEYS, {"_id": subject}))
+        rows = _rows(await self._link.find_one(KEYS, {"_id": subject}, newest=True))
         newest = max(rows, key=lambda row: row.period, default=None)
         return newest if newest is not None and newest.period >= period else None
 
     async def get(self, key_id: str) -> KeyRow | None:
         """A key by its id."""
-        rows = _rows(await self._link.find_one(KEYS, {"keys.key_id": key_id}))
+        rows = _rows(await self._link.find_one(KEYS, {"keys.key_id": key_id}, newest=True))
         return next((row for row in rows if row.key_id == key_id), None)
 
     async def destroy(self, subject: str, period_below: int) -> int:

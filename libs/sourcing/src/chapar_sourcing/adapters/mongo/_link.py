@@ -74,7 +74,7 @@ class Link:
 
     def __init__(self, client: AsyncIOMotorClient[dict[str, Any]], database: str, deadline_ms: int) -> None:
         self._client = client
-        self._deadline_s = deadline_ms / 1000
+        self._deadline_ms = deadline_ms
         self._closed = False
         self._database: AsyncIOMotorDatabase[dict[str, Any]] = client.get_database(
             database,
@@ -88,8 +88,8 @@ class Link:
         """Connects. Raises `Unavailable`, and `DatabaseRefused` for a wrong address, user or password."""
         try:
             client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
-                uri, serverSelectionTimeoutMS=deadline_ms, connectTimeoutMS=deadline_ms, socketTimeoutMS=deadline_ms,
-                waitQueueTimeoutMS=deadline_ms, tz_aware=True, appname="chapar",
+                uri, connectTimeoutMS=deadline_ms, socketTimeoutMS=deadline_ms, waitQueueTimeoutMS=deadline_ms,
+                serverSelectionTimeoutMS=deadline_ms * 4 // 5, tz_aware=True, appname="chapar",
             )  # fmt: skip
         except (ConfigurationError, ValueError) as error:
             raise DatabaseRefused(f"the address of the database cannot be used: {type(error).__name__}") from None
@@ -120,6 +120,7 @@ class Link:
         direction = -1 if descending else 1
         async with self._reaching():
             cursor = self._database[collection].find(where, None if fields is None else list(fields), session=session)
+            cursor = cursor.max_time_ms(self._deadline_ms)
             if order:
                 cursor = cursor.sort([(name, direction) for name in order])
             if limit:
@@ -128,20 +129,31 @@ class Link:
             return found
 
     async def find_one(
-        self, collection: str, where: Document, *, session: Session | None = None
+        self, collection: str, where: Document, *, newest: bool = False, session: Session | None = None
     ) -> dict[str, Any] | None:
-        """The document that `where` finds."""
+        """The document that `where` finds.
+
+        A primary that was deposed and does not know it yet, or has just been elected, answers what a majority had a
+        while ago. With `newest` it first makes sure that it is the primary, which costs a round of messages: the
+        answer holds everything that anybody was told before the question. It is the first one of its session.
+        """
         async with self._reaching():
-            found: dict[str, Any] | None = await self._database[collection].find_one(where, session=session)
+            asked = self._database[collection]
+            if newest:
+                asked = asked.with_options(read_concern=ReadConcern("linearizable"))
+            found: dict[str, Any] | None = await asked.find_one(where, session=session, max_time_ms=self._deadline_ms)
             return found
 
-    async def write(self, collection: str, writes: Sequence[Upsert | Delete]) -> Written:
+    async def write(
+        self, collection: str, writes: Sequence[Upsert | Delete], *, session: Session | None = None
+    ) -> Written:
         """All writes, in any order; those that meet a document of their unique key are told apart, any other error
-        is raised. They go out in bounded requests, each with a deadline of its own."""
+        is raised. They go out in bounded requests, each with a deadline of its own. What they met is seen by who reads
+        in the same session after them."""
         written = Written()
         for at in range(0, len(writes), BULK_WRITES_MAX):
             async with self._reaching():
-                part = await self._write(collection, writes[at : at + BULK_WRITES_MAX])
+                part = await self._write(collection, writes[at : at + BULK_WRITES_MAX], session)
             written.duplicates += [at + place for place in part.duplicates]
             written.deleted += part.deleted
         return written
@@ -171,7 +183,7 @@ class Link:
         self._closed = True
         self._client.close()
 
-    async def _write(self, collection: str, writes: Sequence[Upsert | Delete]) -> Written:
+    async def _write(self, collection: str, writes: Sequence[Upsert | Delete], session: Session | None) -> Written:
         requests = [
             UpdateOne(dict(write.where), dict(write.update), upsert=True)
             if isinstance(write, Upsert)
@@ -179,7 +191,7 @@ class Link:
             for write in writes
         ]
         try:
-            result = await self._database[collection].bulk_write(requests, ordered=False)
+            result = await self._database[collection].bulk_write(requests, ordered=False, session=session)
         except BulkWriteError as error:
             failed = error.details["writeErrors"]
             other = {one["code"] for one in failed} - {DUPLICATE_KEY}
@@ -194,7 +206,7 @@ class Link:
         if self._closed:
             raise Unavailable("closed")
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(self._deadline_ms / 1000):
                 yield
         except OperationFailure as error:
             if error.code in REFUSED_CODES:

@@ -52,11 +52,13 @@ class Partitions:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._last: dict[int, Partition] = {}
+        self._unread: set[tuple[int, int]] = set()
+        """Editions that are being dropped and that nobody reads or writes any more."""
 
     async def read(self, partition: int, *, session: Session | None = None) -> Partition:
-        """What is there now."""
+        """What is there now, whatever became of the servers meanwhile."""
         asked_s = time.monotonic()
-        found = await self._link.find_one(PARTITIONS, {"_id": partition}, session=session)
+        found = await self._link.find_one(PARTITIONS, {"_id": partition}, newest=True, session=session)
         read = self._last[partition] = _partition(found, asked_s)
         return read
 
@@ -66,36 +68,38 @@ class Partitions:
         return last if last is not None and last.known else await self.read(partition)
 
     async def read_fresh(self, partition: int, edition: int | None, at_least: int, session: Session) -> Partition:
-        """What is there now; raises `StoreBehind` when the edition (None: the live one) has less than `at_least`."""
-        found = await self.read(partition, session=session)
+        """What is there; raises `StoreBehind` when the edition (None: the live one) has less than `at_least`, or when
+        the answer is older than that."""
+        asked_s = time.monotonic()
+        found = _partition(await self._link.find_one(PARTITIONS, {"_id": partition}, session=session), asked_s)
         reached = found.reached(found.editions.live if edition is None else edition)
         if reached < at_least:
             raise StoreBehind(f"partition {partition} has {reached}, not {at_least}")
         return found
 
-    async def change(self, partition: int, change: Callable[[Editions], Editions]) -> tuple[Editions, bool]:
-        """Moves the editions on, alone or not at all: what they are now, and whether that is new. Raises what
-        `change` raises."""
+    async def change(self, partition: int, change: Callable[[Editions], Editions]) -> Editions:
+        """Moves the editions on, alone or not at all; what they are now. Raises what `change` raises."""
         for _ in range(TRIES_MAX):
             old = (await self.read(partition)).editions
             new = change(old)
             if new == old:
-                return new, False
+                return new
             written = await self._link.write(
                 PARTITIONS, [Upsert({"_id": partition, **_editions(old)}, {"$set": _editions(new)})]
             )
             if not written.duplicates:
-                del self._last[partition]
-                return new, True
+                self._last.pop(partition, None)
+                return new
         raise Unavailable(f"others keep changing the editions of partition {partition}")
 
     async def forget(self, partition: int) -> None:
         """Ends an edition that is being dropped, with its checkpoint."""
         editions = (await self.read(partition)).editions
-        if editions.stage is Stage.DROPPING:
+        if editions.stage is Stage.DROPPING and editions.other is not None:
             ended = {"$set": _editions(editions.dropped()), "$unset": {f"checkpoints.{editions.other}": True}}
             await self._link.write(PARTITIONS, [Upsert({"_id": partition, **_editions(editions)}, ended)])
-            del self._last[partition]
+            self._last.pop(partition, None)
+            self._unread.discard((partition, editions.other))
 
     async def write_checkpoint(self, partition: int, edition: int | None, checkpoint: Checkpoint) -> None:
         """Moves a checkpoint forward. Raises `ValueError` when the stored one is of another journal."""
@@ -115,6 +119,12 @@ class Partitions:
     async def wait_for_others(self) -> None:
         """Returns once nobody works on what was there before a change that was made by now."""
         await asyncio.sleep(WAIT_S)
+
+    async def wait_for_readers(self, partition: int, edition: int) -> None:
+        """Returns once nobody works on an edition that is being dropped; waits for that once a process."""
+        if (partition, edition) not in self._unread:
+            await self.wait_for_others()
+            self._unread.add((partition, edition))
 
     async def _move(self, partition: int, edition: int, checkpoint: Checkpoint, *, over_none: bool) -> bool:
         """Writes a checkpoint over none, or over a lower one of the same journal; False where that is not there."""

@@ -65,12 +65,13 @@ async def write_cursor(link: Link, partition: int, name: str, cursor: Cursor) ->
         "partition": partition, "name": name, "position": position, "hash": cursor.hash,
         "last": ordered_position(cursor.last),
     }  # fmt: skip
-    upsert = Upsert({"_id": joined(str(partition), name), "position": {"$lt": position}}, {"$set": fields})
+    cursor_id = joined(str(partition), name)
+    upsert = Upsert({"_id": cursor_id, "position": {"$lt": position}}, {"$set": fields})
     for _ in range(TRIES_MAX):
         if not (await link.write(CURSORS, [upsert])).duplicates:
             return
-        stored = (await read_cursors(link, partition)).get(name)
-        if stored is not None and stored.position >= cursor.position:
+        stored = await link.find_one(CURSORS, {"_id": cursor_id}, newest=True)
+        if stored is not None and stored["position"] >= position:
             return
     raise Unavailable(f"others keep writing the cursor {name}")
 

@@ -16,8 +16,8 @@ from chapar_sourcing.editions import Editions, Stage
 from chapar_sourcing.ports import Checkpoint, Cursor, DocumentWrite, Expiry, Purged, Row, Unavailable
 
 T = TypeVar("T")
-_NOTHING = -1
-"""An offset that every store has reached."""
+MERGES_MAX = 5
+"""How often a merge is done over that took so long that an edition may have been added meanwhile."""
 
 
 class MongoStore:
@@ -94,24 +94,25 @@ class MongoStore:
         """Merges field by field, by maximum, until all editions that take rows have them."""
         merged: set[int] = set()
         found = await self._partitions.last(partition)
-        while True:
+        for _ in range(MERGES_MAX):
             wanted = self._merging(found) - merged
             await _rows.merge_rows(self._link, [shelf_of(partition, edition) for edition in sorted(wanted)], rows)
             merged |= wanted
             if found.known and self._merging(found) <= merged:
                 return
             found = await self._partitions.read(partition)
+        raise Unavailable("the database takes too long to say which editions take rows")
 
     async def rows(self, partition: int, key: str) -> Sequence[Row]:
         """All rows of a key."""
         return await self._read(
-            partition, _NOTHING, lambda shelf, session: _rows.read_rows(self._link, shelf, key, session)
+            partition, None, lambda shelf, session: _rows.read_rows(self._link, shelf, key, session)
         )
 
     async def row_keys(self, partition: int, *, after: str = "", limit: int = 1000) -> Sequence[str]:
         """Distinct keys that have rows."""
         return await self._read(
-            partition, _NOTHING, lambda shelf, session: _rows.read_row_keys(self._link, shelf, after, limit, session)
+            partition, None, lambda shelf, session: _rows.read_row_keys(self._link, shelf, after, limit, session)
         )
 
     async def write_cursor(self, partition: int, name: str, cursor: Cursor) -> None:
@@ -143,11 +144,10 @@ class MongoStore:
 
     async def drop_edition(self, partition: int, *, limit: int = 1000) -> bool:
         """Deletes a part of the edition beside the live one, once nobody reads it."""
-        editions, begun = await self._partitions.change(partition, Editions.drop)
-        if begun:
-            await self._partitions.wait_for_others()
+        editions = await self._partitions.change(partition, Editions.drop)
         if editions.other is None:
             return True
+        await self._partitions.wait_for_readers(partition, editions.other)
         if not await drop_some(self._link, partition, editions.other, limit):
             return False
         await self._partitions.forget(partition)
@@ -157,15 +157,21 @@ class MongoStore:
         """Ends all connections."""
         await self._link.close()
 
-    async def _read(self, partition: int, at_least: int, query: Callable[[str, Session], Awaitable[T]]) -> T:
-        """What a shelf answers after its checkpoint was found not to be below `at_least`. A read of the live edition
-        that took long enough for it to be deleted meanwhile is none."""
+    async def _read(self, partition: int, at_least: int | None, query: Callable[[str, Session], Awaitable[T]]) -> T:
+        """What a shelf answers; raises `StoreBehind` when its checkpoint is below `at_least`. None, as rows have no
+        checkpoint: it answers with all that anybody was told is durable.
+
+        A read of the live edition that took so long that this may have been dropped meanwhile is none.
+        """
         async with self._link.session() as session:
-            found = await self._partitions.read_fresh(partition, self._edition, at_least, session)
+            if at_least is None:
+                found = await self._partitions.read(partition, session=session)
+            else:
+                found = await self._partitions.read_fresh(partition, self._edition, at_least, session)
             edition = self._number(found)
             answer = await query(shelf_of(partition, edition), session)
             if self._edition is None and not found.known:
-                editions = (await self._partitions.read(partition, session=session)).editions
+                editions = await self.editions(partition)
                 kept = editions.other == edition and editions.stage is not Stage.DROPPING
                 if editions.live != edition and not kept:
                     raise Unavailable(f"edition {edition} of partition {partition} was dropped meanwhile")
