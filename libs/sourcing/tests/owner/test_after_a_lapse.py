@@ -108,3 +108,13 @@ def test_who_finds_its_block_and_a_successors_claim_after_a_lapse_has_ended() ->
     assert (rig.reason(ticket), rig.owner.phase) == ("", OwnerPhase.DEPOSED)
     rig.tick()
     assert (rig.owner.phase, rig.reads) == (OwnerPhase.DEPOSED, [])
+
+
+def test_a_log_whose_only_record_was_replaced_is_noticed() -> None:
+    rig = owning()
+    rig.log.records.clear()
+    rig.log.claimed_by_another()
+    rig.give(HeartbeatLapsed())
+    rig.tick()
+    rig.read()
+    assert "was cut" in rig.alarm

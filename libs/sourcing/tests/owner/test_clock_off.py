@@ -77,3 +77,30 @@ def test_an_owner_that_drains_decides_what_waited_for_its_clock() -> None:
     rig.send(add("a"))
     rig.tick(draining=True)
     assert rig.owner.undurable
+
+
+def test_an_empty_block_has_the_clock_of_the_newest_block() -> None:
+    """Readers are told the truth by it all the same; its time is one that was believed."""
+    rig = owning()
+    rig.done(add("a"))
+    tick(rig, off=True)
+    rig.now_ms += 3_600_000
+    asked = rig.ask(append=True)
+    rig.flush()
+    assert rig.block().time_ms == NOW_MS
+    rig.land()
+    assert rig.confirmed[asked] is True
+
+
+def test_an_empty_block_behind_one_in_flight_has_the_clock_of_that() -> None:
+    rig = owning()
+    rig.done(add("a"))
+    rig.now_ms += 500
+    rig.send(add("a"))
+    rig.flush()
+    tick(rig, off=True)
+    rig.now_ms += 3_600_000
+    rig.ask(append=True)
+    rig.land()
+    rig.flush()
+    assert rig.block().time_ms == NOW_MS + 500

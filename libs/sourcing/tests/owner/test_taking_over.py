@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Stored
 from chapar_sourcing.owner import (
@@ -13,6 +15,8 @@ from chapar_sourcing.owner import (
     OwnerPhase,
     PhaseChanged,
     Read,
+    ReadFailed,
+    RecordsRead,
 )
 from chapar_sourcing.positions import Position
 from chapar_sourcing.refusing import NOT_OWNER
@@ -221,15 +225,30 @@ def test_a_claim_that_certainly_failed_is_made_again_after_reading_on() -> None:
     assert rig.owner.epoch == 1
 
 
-def test_a_read_that_fails_is_tried_again_on_a_tick() -> None:
+def test_a_read_that_fails_is_tried_again_on_a_tick_once() -> None:
     rig = Rig()
     rig.start()
     asked = rig.reads[0]
     rig.fail_read()
     assert not rig.reads
     rig.tick()
+    rig.tick()
     assert rig.reads == [asked]
     rig.finish_taking_over()
+
+
+@pytest.mark.parametrize("reading", [False, True])
+@pytest.mark.parametrize("failed", [False, True])
+def test_answers_to_reads_that_nobody_waits_for_change_nothing(reading: bool, failed: bool) -> None:
+    rig = owning()
+    records, phase = list(rig.log.records), OwnerPhase.OWNING
+    if reading:
+        rig, phase = successor(rig), OwnerPhase.READING
+        rig.start()
+    rig.give(ReadFailed(999, out_of_range=True) if failed else RecordsRead(999, records, at_end=True))
+    assert (rig.owner.phase, rig.alarm) == (phase, "")
+    rig.finish_taking_over()
+    assert rig.done(add("a")).reason == ""
 
 
 def test_each_read_begins_after_what_was_folded() -> None:
@@ -239,6 +258,16 @@ def test_each_read_begins_after_what_was_folded() -> None:
     second.take_over()
     reads = second.seen(Read)
     assert [read.from_offset for read in reads] == [0, second.log.end - 1]
+
+
+def test_only_the_first_read_after_a_checkpoint_begins_with_what_was_folded() -> None:
+    first = owning()
+    first.done(add("a"))
+    first.project()
+    folded = first.owner.fold.offset
+    second = successor(first)
+    second.take_over()
+    assert [read.from_offset for read in second.seen(Read)] == [folded, folded + 1]
 
 
 # ---- the end
