@@ -431,3 +431,23 @@ def test_a_stored_document_that_is_ahead_stays_until_the_checkpoint_has_come_the
     assert second.owner.peek(key)[0]
     settled(second)
     assert not second.owner.peek(key)[0]
+
+
+def test_what_a_block_that_is_replayed_changes_stays_until_the_rest_of_it_is_loaded() -> None:
+    """Otherwise it could wait for one of its documents after the other for ever."""
+    first = owning()
+    first.done(add("a"))
+    first.done(add("a", note="x"))
+    rig = successor(first, bounds=Bounds(documents_max=0))
+    rig.start()
+    rig.read()
+    rig.load()
+    rig.fail_load()
+    assert rig.project()
+    for _ in range(3):
+        rig.tick()
+    assert rig.count("a") == 1
+    rig.load()
+    assert not rig.loads
+    rig.finish_taking_over()
+    assert rig.count("a") == 2
