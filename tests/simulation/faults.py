@@ -35,6 +35,12 @@ class Rates:
     read_fails: float = 0.03
     load_fails: float = 0.05
     load_stalls: float = 0.2
+    connection_lost: float = 0.05
+    """All questions to the store that are under way fail at once."""
+    pages_lost: float = 0.5
+    """The same while two pages of timers are under way, of which one was given up."""
+    connection_lost_last: float = 0.5
+    """The same as the last thing before all heals."""
     server_behind: float = 0.2
     confirmed_late: float = 0.1
     fail_over: float = 0.004

@@ -19,6 +19,8 @@ class Loads:
     def __init__(self, process: Storing) -> None:
         self._process = process
         self._world = process.world
+        self._under_way: list[LoadFailed | LoadTimersFailed] = []
+        """What is said of each question where its answer does not come."""
 
     def checkpoint(self) -> Checkpoint | None:
         """The checkpoint as the server that answers has it."""
@@ -35,24 +37,43 @@ class Loads:
 
     def documents(self, effect: Load) -> None:
         """Loads documents for the owner."""
-        if self._world.faults.happens("load_fails"):
-            self._process.give(LoadFailed(effect.load_id))
-            return
         found = self.stored(effect.keys, effect.at_least)
-        if found is None:
-            self._process.give(LoadFailed(effect.load_id))
-            return
-        loaded = DocumentsLoaded(effect.load_id, found)
-        self._process.in_this_life(self.delay_ms(60), lambda: self._process.give(loaded))
+        answer = None if found is None else DocumentsLoaded(effect.load_id, found)
+        self._answer(answer, LoadFailed(effect.load_id))
 
     def timers(self, effect: LoadTimers) -> None:
         """Loads a page of timers for the owner."""
-        if self._world.faults.happens("load_fails"):
-            self._process.give(LoadTimersFailed(effect.load_id))
-            return
         found = self._world.store.timers(effect.after, effect.limit, effect.at_least, self._writes_behind())
-        answer = LoadTimersFailed(effect.load_id) if found is None else TimersLoaded(effect.load_id, found)
-        self._process.in_this_life(self.delay_ms(60), lambda: self._process.give(answer))
+        answer = None if found is None else TimersLoaded(effect.load_id, found)
+        self._answer(answer, LoadTimersFailed(effect.load_id))
+
+    def _answer(self, answer: DocumentsLoaded | TimersLoaded | None, failure: LoadFailed | LoadTimersFailed) -> None:
+        """Gives an answer when it comes, or the failure; None: the server is behind."""
+        if self._world.faults.happens("load_fails"):
+            self._process.give(failure)
+            return
+        self._under_way.append(failure)
+        pages = sum(isinstance(one, LoadTimersFailed) for one in self._under_way)
+        if self._world.faults.happens("connection_lost") or (pages > 1 and self._world.faults.happens("pages_lost")):
+            self._process.in_this_life(0, self.lose_connection)
+
+        def come() -> None:
+            if any(one is failure for one in self._under_way):
+                self._under_way = [one for one in self._under_way if one is not failure]
+                self._process.give(answer or failure)
+
+        self._process.in_this_life(self.delay_ms(60), come)
+
+    def lose_connection(self) -> None:
+        """The connection breaks: all that is under way fails at once, in any order."""
+        lost, self._under_way = self._under_way, []
+        self._process.random.shuffle(lost)
+        for failure in lost:
+            self._process.give(failure)
+
+    def begin(self) -> None:
+        """A new life: nothing is under way."""
+        self._under_way = []
 
     def _writes_behind(self) -> int:
         """How far the server that answers is behind."""

@@ -88,6 +88,7 @@ class Node(Process):
         self._skew_ms = self.random.choice(SKEWS_MS) if crooked else 0
         self._heartbeat_ms, self._cut_off_until_ms = self.now_ms, 0
         self._claims = 0
+        self.loads.begin()
         checkpoint = self.loads.checkpoint()
         self.owner = self._new_owner()
         self.steps = OwnerSteps(self.name, self.world.model, checkpoint.fold.offset if checkpoint else -1)

@@ -83,10 +83,24 @@ class _NotesNothing(Timers):
         """Nothing."""
 
 
+class BelievesEveryFailureOfAPage(Owner):
+    """Forgets that a page has to be read again when an older one fails that nobody waits for any more."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**how)
+        self._timers.__class__ = _AsksOnce
+
+
+class _AsksOnce(Timers):
+    def load_failed(self, load_id: int) -> None:
+        self._ask_again = self._asked is not None and self._asked.load_id == load_id
+
+
 BUGS: tuple[type[Owner], ...] = (
     FiresBeforeTheClock,
     FiresByItsOwnClock,
     LosesTimersOfMemory,
     ReadsTimersFromAnywhere,
     ForgetsTimersOfLater,
+    BelievesEveryFailureOfAPage,
 )

@@ -41,6 +41,9 @@ def play(
     clients = [Client(world, f"c{i}", nodes, WISHES, reactor=i == CLIENTS - 1) for i in range(CLIENTS)]
     try:
         disturbed(world, nodes, clients, limit_ms=120_000)
+        for node in nodes:
+            if node.up and not node.paused and world.faults.happens("connection_lost_last"):
+                node.loads.lose_connection()
         world.heal()
         _settle(world, nodes, clients, domain)
     except Violation as broken:
