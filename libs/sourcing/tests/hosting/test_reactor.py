@@ -361,6 +361,7 @@ async def test_a_reactor_that_is_ended_in_the_middle_of_a_failure_ends() -> None
 
     async with running(world, rules=rules(Forwarding(topic=TOPIC)), ports=world.ports(stream_fault=fault)):
         await eventually(lambda: bool(ended) and all(task.done() for task in ended))
+        assert len(set(ended)) == len(ended), "it does not try again first"
 
 
 async def test_what_goes_to_a_partition_that_was_lost_goes_to_whoever_took_it_over() -> None:
