@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chapar_sourcing.adapters.memory import MemoryStore
@@ -84,6 +84,11 @@ STORED = st.dictionaries(IDS, st.builds(Note, st.just("stored"), st.just(1)), ma
 HELD = st.dictionaries(IDS, st.none() | st.builds(Note, st.just("held"), st.just(2)), max_size=30)
 
 
+NOTE = Note("stored", 1)
+
+
+@example({ordered(0): NOTE}, {ordered(0): None}, "", ordered(1), False, 1)
+@example({ordered(1): NOTE}, {ordered(1): None}, ordered(0), None, True, 1)
 @given(STORED, HELD, st.one_of(st.just(""), IDS), st.none() | IDS, st.booleans(), st.integers(0, 8))
 @settings(max_examples=300, deadline=None)
 def test_scan_equals_brute_force(
@@ -137,16 +142,15 @@ async def test_a_change_that_does_not_come_times_out() -> None:
         await waited
 
 
-async def test_who_has_waited_leaves_nobody_behind_who_waits_on() -> None:
-    view = await view_of({}, {})
+async def test_who_has_waited_or_need_not_wait_leaves_nobody_behind_who_waits_on() -> None:
+    view = await view_of({}, {"there": NOTE})
     before = asyncio.all_tasks()
+    key, there = Key("note", "b", "x"), Key("note", "b", "there")
     with pytest.raises(TimeoutError):
-        await view.wait_until(Key("note", "b", "x"), lambda note: note is not None, deadline_ms=view.now_ms + 20)
+        await view.wait_until(key, lambda note: note is not None, deadline_ms=view.now_ms + 20)
+    assert await view.wait_until(there, lambda note: note is not None, deadline_ms=view.now_ms + 20_000) == NOTE
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
-
-
-NOTE = Note("stored", 1)
 
 
 @pytest.mark.parametrize(("asked", "shown"), [({}, 100), ({"limit": 300}, 300), ({"limit": 5_000}, 1_000)])
