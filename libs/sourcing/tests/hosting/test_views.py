@@ -89,6 +89,8 @@ NOTE = Note("stored", 1)
 
 @example({ordered(0): NOTE}, {ordered(0): None}, "", ordered(1), False, 1)
 @example({ordered(1): NOTE}, {ordered(1): None}, ordered(0), None, True, 1)
+@example({ordered(1): NOTE, ordered(2): NOTE}, {ordered(1): None, ordered(3): NOTE}, "", None, False, 1)
+@example({ordered(2): NOTE, ordered(3): NOTE}, {ordered(3): None, ordered(1): NOTE}, "", None, True, 1)
 @given(STORED, HELD, st.one_of(st.just(""), IDS), st.none() | IDS, st.booleans(), st.integers(0, 8))
 @settings(max_examples=300, deadline=None)
 def test_scan_equals_brute_force(
