@@ -25,11 +25,11 @@ import venv
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote_plus
 
 import pymongo
 from pymongo.errors import PyMongoError
 
+from tools.certificates import make_certificate
 from tools.server_process import ServerFailed, ServerProcess, free_ports, locked
 
 LOCK = Path(__file__).resolve().parent / "mongo" / "requirements.lock"
@@ -39,7 +39,7 @@ START_DEADLINE_S = 60.0
 class MongoServer:
     """One server that keeps its data in `folder`; its address stays the same over restarts.
 
-    With `user` and `password` it lets nobody else in.
+    With `user` and `password` it talks TLS only, to that user. Clients believe it by the certificate in `ca`.
     """
 
     def __init__(self, folder: Path, *, port: int | None = None, user: str = "", password: str = "") -> None:
@@ -59,9 +59,10 @@ class MongoServer:
         """For clients, without a user."""
         return f"mongodb://{self.address}/?directConnection=true"
 
-    def uri_of(self, user: str, password: str) -> str:
-        """For clients that say who they are."""
-        return f"mongodb://{quote_plus(user)}:{quote_plus(password)}@{self.address}/?directConnection=true"
+    @property
+    def ca(self) -> Path:
+        """The PEM file of the server's own certificate, made with its folder."""
+        return self._folder / "ca.pem"
 
     @property
     def pid(self) -> int:
@@ -73,9 +74,12 @@ class MongoServer:
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._user and not (self._folder / "data").exists():
             self._launch(())
-            self._add_user()
+            with self._client() as client:
+                client.admin.command("createUser", self._user, pwd=self._password, roles=["root"])
             self.stop()
-        self._launch(("--auth",) if self._user else ())
+            make_certificate(self._keys, self.ca)
+        guards = ("--auth", "--tls-cert-file", str(self._keys), "--tls-key-file", str(self._keys))
+        self._launch(guards if self._user else ())
         return self
 
     def stop(self) -> None:
@@ -114,27 +118,28 @@ class MongoServer:
         bounds = ("--cache-size", "256M", "--log-level", "WARNING")
         self._process.start((str(environment() / "bin" / "secantusd-py"), *at, *bounds, *options))
         deadline = time.monotonic() + START_DEADLINE_S
-        while not self._answers():
+        while not self._answers(tls=bool(options)):
             if self._process.ended or time.monotonic() > deadline:
                 self.kill9()
                 raise ServerFailed(f"the database did not start: {self._process.said[-4000:]}")
             time.sleep(0.1)
 
-    def _answers(self) -> bool:
+    @property
+    def _keys(self) -> Path:
+        return self._folder / "server.pem"
+
+    def _answers(self, *, tls: bool) -> bool:
         """Whether it greets a client; no user is needed for that."""
-        with self._client() as client:
+        trusted = {"tls": True, "tlsCAFile": str(self.ca)} if tls else {}
+        with self._client(**trusted) as client:
             try:
                 client.admin.command("hello")
             except PyMongoError:
                 return False
         return True
 
-    def _add_user(self) -> None:
-        with self._client() as client:
-            client.admin.command("createUser", self._user, pwd=self._password, roles=["root"])
-
-    def _client(self) -> pymongo.MongoClient[dict[str, Any]]:
-        return pymongo.MongoClient(self.uri, serverSelectionTimeoutMS=1_000)
+    def _client(self, **options: Any) -> pymongo.MongoClient[dict[str, Any]]:
+        return pymongo.MongoClient(self.uri, serverSelectionTimeoutMS=1_000, **options)
 
 
 def environment() -> Path:

@@ -174,7 +174,8 @@ async def test_a_port_that_is_taken_is_named(environ: dict[str, str]) -> None:
 
 
 async def test_an_unknown_command_is_told_the_known_ones(environ: dict[str, str]) -> None:
-    assert await finished(environ, "dance") == (2, "", "usage: python -m chapar_toy [archive FOLDER | digest]\n")
+    usage = "usage: python -m chapar_toy [archive FOLDER | database ACTION | digest | topics ACTION]\n"
+    assert await finished(environ, "dance") == (2, "", usage)
 
 
 async def test_a_process_ends_when_its_parent_is_killed(environ: dict[str, str]) -> None:

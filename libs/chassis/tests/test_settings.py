@@ -110,3 +110,42 @@ def test_what_is_not_an_address_is_refused(value: str) -> None:
 def test_a_broker_needs_a_port() -> None:
     with pytest.raises(SettingsInvalid, match="CHAPAR_KAFKA"):
         CommonSettings.from_environ({**NEEDED, "CHAPAR_KAFKA": "broker:0"})
+
+
+def test_a_database_is_named_without_its_user() -> None:
+    settings = CommonSettings.from_environ(
+        {
+            **NEEDED,
+            "CHAPAR_MONGO_URI": "mongodb://db-1:27017,db-2:27017/?replicaSet=chapar",
+            "CHAPAR_MONGO_DATABASE": "chapar_tehran",
+            "CHAPAR_MONGO_USER": "chapar-shop",
+            "CHAPAR_MONGO_CA": "/ca.pem",
+        }
+    )
+    assert settings.mongo_uri == "mongodb://db-1:27017,db-2:27017/?replicaSet=chapar"
+    assert (settings.mongo_database, settings.mongo_user) == ("chapar_tehran", "chapar-shop")
+    assert settings.mongo_ca == Path("/ca.pem")
+
+
+@pytest.mark.parametrize(
+    "uri", ["mongodb://user:p4ssword@db:27017/", "http://db:27017/", "mongodb://", "mongodb://db/", "mongodb://db:0/"]
+)
+def test_an_address_of_a_database_that_cannot_be_one_is_refused_and_not_repeated(uri: str) -> None:
+    with pytest.raises(SettingsInvalid, match="CHAPAR_MONGO_URI must be") as refused:
+        CommonSettings.from_environ({**NEEDED, "CHAPAR_MONGO_URI": uri})
+    assert "p4ssword" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["Chapar", "a.b", "a/b", "$a", "a" * 33, "پیام"])
+def test_a_name_that_no_database_can_have_is_refused(name: str) -> None:
+    with pytest.raises(SettingsInvalid, match="CHAPAR_MONGO_DATABASE must be"):
+        CommonSettings.from_environ({**NEEDED, "CHAPAR_MONGO_DATABASE": name})
+
+
+def test_nothing_is_sent_in_the_clear_to_a_database_elsewhere() -> None:
+    here, elsewhere = "mongodb://127.0.0.1:1/?a=b", "mongodb://127.0.0.1:1,db:27017/"
+    assert CommonSettings.from_environ({**NEEDED, "CHAPAR_MONGO_URI": here}).mongo_uri == here
+    with pytest.raises(SettingsInvalid, match="CHAPAR_MONGO_USER must be set"):
+        CommonSettings.from_environ({**NEEDED, "CHAPAR_MONGO_URI": elsewhere})
+    known = {**NEEDED, "CHAPAR_MONGO_URI": elsewhere, "CHAPAR_MONGO_USER": "u"}
+    assert CommonSettings.from_environ(known).mongo_uri == elsewhere

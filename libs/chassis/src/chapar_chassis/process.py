@@ -97,12 +97,14 @@ def run_owner_service(service: OwnerService, arguments: Sequence[str], environ: 
 
     No arguments: serve. `digest`: refold the journal from zero, compare with the store, print JSON a partition.
     `archive FOLDER`: continue the archive of the journal. `topics apply`, `topics check`: its topics on Kafka.
+    `database prepare`, `database check`: its database on MongoDB.
     """
     commands: Mapping[str, Command] = {
         "": partial(_serve, service, environ),
         "digest": partial(_digest, service, environ),
         "archive FOLDER": partial(_archive, service, environ),
         "topics ACTION": partial(_topics, service, environ),
+        "database ACTION": partial(_database, service, environ),
     }
     return run_command(service.domain.service, arguments, commands)
 
@@ -120,6 +122,12 @@ async def _topics(service: OwnerService, environ: Mapping[str, str], action: str
     settings = service.settings.from_environ(environ)
     topics = published_topics(service.domain.service, service.beat_topics)
     return await run_topics(service.domain.service, settings, topics, action, sys.stdout)
+
+
+async def _database(service: OwnerService, environ: Mapping[str, str], action: str) -> int:
+    from chapar_chassis.database import run_database
+
+    return await run_database(service.domain.service, service.settings.from_environ(environ), action, sys.stdout)
 
 
 async def _serve(service: OwnerService, environ: Mapping[str, str]) -> int:

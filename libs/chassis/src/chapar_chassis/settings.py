@@ -111,6 +111,28 @@ def brokers(value: str) -> str:
     return value
 
 
+MONGO_SCHEME = "mongodb://"
+DATABASE_NAME_MAX = 32
+
+
+def mongo_uri(value: str) -> str:
+    """ "mongodb://host:port,host:port/?options"; who we are is no part of it."""
+    hosts, _, _ = value.removeprefix(MONGO_SCHEME).partition("/")
+    if not value.startswith(MONGO_SCHEME) or not hosts or "@" in value:
+        raise ValueError('"mongodb://host:port/?options", or several hosts separated by commas, without a user')
+    brokers(hosts)
+    return value
+
+
+def database_name(value: str) -> str:
+    """Small letters, digits and underscores."""
+    if not value.isascii() or not value.replace("_", "a").isalnum() or value != value.lower():
+        raise ValueError("small letters, digits and underscores")
+    if len(value) > DATABASE_NAME_MAX:
+        raise ValueError(f"at most {DATABASE_NAME_MAX} characters")
+    return value
+
+
 ANY_LOOPBACK_PORT = Address("127.0.0.1", 0)
 
 
@@ -132,6 +154,15 @@ class CommonSettings:
     nothing is encrypted, for brokers of this machine."""
     kafka_ca: Annotated[Path | None, Variable("CHAPAR_KAFKA_CA", path)] = None
     """A PEM file of the certificates that brokers' own must be signed by; without it those of the system."""
+    mongo_uri: Annotated[str, Variable("CHAPAR_MONGO_URI", mongo_uri)] = ""
+    """Empty: stores and keys are SQLite files of the data folder."""
+    mongo_database: Annotated[str, Variable("CHAPAR_MONGO_DATABASE", database_name)] = "chapar"
+    """Each service has a database of its own, whose name begins so and ends with the service's."""
+    mongo_user: Annotated[str, Variable("CHAPAR_MONGO_USER", text)] = ""
+    """Who this process is to the database, over TLS by SCRAM with the secret `mongo.password`; empty: nobody, and
+    nothing is encrypted, for a server of this machine."""
+    mongo_ca: Annotated[Path | None, Variable("CHAPAR_MONGO_CA", path)] = None
+    """A PEM file of the certificates that the servers' own must be signed by; without it those of the system."""
     partitions: Annotated[int, Variable("CHAPAR_PARTITIONS", whole_number(1, SLOTS))] = 16
     schema_level: Annotated[int, Variable("CHAPAR_SCHEMA_LEVEL", whole_number(1, 1_000_000))] = 1
     """The level that an operator has raised this service's logs to; they are never lowered. Owners alone use it."""
@@ -165,9 +196,13 @@ class CommonSettings:
 
     def problems(self) -> list[str]:
         """What is wrong between several fields; extended by services, with what `super()` says in front."""
+        found = []
         if self.kafka and not self.kafka_user and not all(map(_is_here, self.kafka.split(","))):
-            return ["CHAPAR_KAFKA_USER must be set for brokers of other machines: nothing is sent to them in the clear"]
-        return []
+            found.append("CHAPAR_KAFKA_USER must be set for brokers of other machines: nothing is sent in the clear")
+        hosts = self.mongo_uri.removeprefix(MONGO_SCHEME).partition("/")[0]
+        if hosts and not self.mongo_user and not all(map(_is_here, hosts.split(","))):
+            found.append("CHAPAR_MONGO_USER must be set for a database of other machines: nothing is sent in the clear")
+        return found
 
 
 def _is_here(broker: str) -> bool:

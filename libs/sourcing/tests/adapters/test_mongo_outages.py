@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chapar_sourcing.adapters.mongo import MongoKeyStore, MongoStore, prepare
+from chapar_sourcing.adapters.mongo import Database, MongoKeyStore, MongoStore, prepare
 from chapar_sourcing.domain import Key
 from chapar_sourcing.editions import Editions
 from chapar_sourcing.fold import FoldState
@@ -57,10 +57,11 @@ class Ports:
 
 
 @asynccontextmanager
-async def opened(server: MongoServer, database: str, deadline_ms: int) -> AsyncIterator[Ports]:
-    await prepare(server.uri, database)
-    store = await MongoStore.open(server.uri, database, deadline_ms=deadline_ms)
-    keys = await MongoKeyStore.open(server.uri, database, deadline_ms=deadline_ms)
+async def opened(server: MongoServer, name: str, deadline_ms: int) -> AsyncIterator[Ports]:
+    database = Database(server.uri, name)
+    await prepare(database)
+    store = await MongoStore.open(database, deadline_ms=deadline_ms)
+    keys = await MongoKeyStore.open(database, deadline_ms=deadline_ms)
     try:
         yield Ports(store, keys)
     finally:

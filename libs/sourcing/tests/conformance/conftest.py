@@ -12,7 +12,7 @@ import pytest
 
 from chapar_sourcing.adapters import memory, sqlite
 from chapar_sourcing.adapters.kafka import Cluster, KafkaJournal, KafkaStream
-from chapar_sourcing.adapters.mongo import MongoKeyStore, MongoStore, prepare
+from chapar_sourcing.adapters.mongo import Database, MongoKeyStore, MongoStore, prepare
 from chapar_sourcing.ports import Journal, KeyStore, Members, Store, Stream
 
 from ..brokers import create_topics
@@ -148,11 +148,11 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
                 return await sqlite.SqliteStore.open(tmp_path / "store.db")
 
         case _:
-            uri, database = request.getfixturevalue("mongo_server").uri, f"s{secrets.token_hex(4)}"
-            await prepare(uri, database)
+            database = Database(request.getfixturevalue("mongo_server").uri, f"s{secrets.token_hex(4)}")
+            await prepare(database)
 
             async def opening() -> Store:
-                return await MongoStore.open(uri, database)
+                return await MongoStore.open(database)
 
     adapters = Adapters(opening)
     yield adapters
@@ -182,11 +182,11 @@ async def key_stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
                 return await sqlite.SqliteKeyStore.open(tmp_path / "keys.db")
 
         case _:
-            uri, database = request.getfixturevalue("mongo_server").uri, f"s{secrets.token_hex(4)}"
-            await prepare(uri, database)
+            database = Database(request.getfixturevalue("mongo_server").uri, f"s{secrets.token_hex(4)}")
+            await prepare(database)
 
             async def opening() -> KeyStore:
-                return await MongoKeyStore.open(uri, database)
+                return await MongoKeyStore.open(database)
 
     adapters = Adapters(opening)
     yield adapters

@@ -10,6 +10,7 @@ import typer
 
 from chapar_client.cli import (
     _archive,
+    _database,
     _demo,
     _erasing,
     _groups,
@@ -57,6 +58,7 @@ app.command("verify-log")(_verify.verify_log)
 app.command()(_archive.archive)
 app.command("rebuild")(_rebuild.rebuild_store)
 app.add_typer(_topics.topics, name="topics")
+app.add_typer(_database.database, name="database")
 app.command()(_sign_in.login)
 app.command()(_sign_in.whoami)
 app.add_typer(_sign_in.sessions, name="sessions")

@@ -27,6 +27,7 @@ _UNSHOWN = {"event", "level", "service", "timestamp"}
 def up(
     data: Annotated[Path | None, typer.Option("--data", help="The data folder; made when it is not there.")] = None,
     kafka: Annotated[str, typer.Option(help="host:port of a Kafka broker, for journals and streams.")] = "",
+    mongo: Annotated[str, typer.Option(help="mongodb://HOST:PORT/ of a database, for stores and keys.")] = "",
     listen: Annotated[str, typer.Option(help="Where clients call.")] = GATEWAY_DEFAULT,
     operator_listen: Annotated[str, typer.Option(help="Where operators call.")] = OPERATOR_DEFAULT,
     json: Json = False,
@@ -36,7 +37,7 @@ def up(
     async def work(output: Output) -> None:
         folder = data_folder(os.environ, data)
         console = Logs(as_json=json)
-        installation = Installation(folder, kafka=kafka, listen=listen, operator_listen=operator_listen)
+        installation = Installation(folder, kafka=kafka, mongo=mongo, listen=listen, operator_listen=operator_listen)
         output.note(f"Data in {folder}")
         ended = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):

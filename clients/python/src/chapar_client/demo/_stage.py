@@ -26,6 +26,7 @@ class Stage:
         folder: Path,
         *,
         kafka: str = "",
+        mongo: str = "",
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[LogLine], None] = lambda _: None,
     ) -> None:
@@ -33,7 +34,8 @@ class Stage:
         self.lines: list[LogLine] = []
         self._on_line = on_line
         self._codes = SignInCodes()
-        self.up = Supervisor(Installation(folder / "data", kafka=kafka, extra_environment=environment), self._line)
+        installation = Installation(folder / "data", kafka=kafka, mongo=mongo, extra_environment=environment)
+        self.up = Supervisor(installation, self._line)
         self._people: list[Person] = []
         self._numbers = itertools.count()
         self._operator: OperatorClient | None = None

@@ -3,14 +3,14 @@
 The services are started as processes; nothing of theirs is imported here.
 """
 
+from chapar_client.up._asking import Action as TopicAction
+from chapar_client.up._asking import DatabaseAction, databases, topics
 from chapar_client.up._child import Addresses, LogLine, ServiceFailed
 from chapar_client.up._codes import SignInCodes
 from chapar_client.up._installation import ANY_PORT, GATEWAY, OWNERS, SERVICES, Installation
 from chapar_client.up._lock import FolderInUse, FolderUnusable, locked_folder
 from chapar_client.up._running import run_to_end
 from chapar_client.up._supervisor import Supervisor
-from chapar_client.up._topics import Action as TopicAction
-from chapar_client.up._topics import topics
 
 __all__ = [
     "ANY_PORT",
@@ -18,6 +18,7 @@ __all__ = [
     "OWNERS",
     "SERVICES",
     "Addresses",
+    "DatabaseAction",
     "FolderInUse",
     "FolderUnusable",
     "Installation",
@@ -26,6 +27,7 @@ __all__ = [
     "SignInCodes",
     "Supervisor",
     "TopicAction",
+    "databases",
     "locked_folder",
     "run_to_end",
     "topics",

@@ -25,6 +25,8 @@ class Installation:
     """ "host:port" of a broker; empty for SQLite journals and streams."""
     kafka_replicas: int = 1
     """Copies of each topic; one broker can hold one."""
+    mongo: str = ""
+    """ "mongodb://host:port/" of a database; empty for SQLite stores and keys."""
     listen: str = ANY_PORT
     """Where clients call."""
     operator_listen: str = ANY_PORT
@@ -47,6 +49,7 @@ class Installation:
             "CHAPAR_METRICS_LISTEN": metrics_listen,
             "CHAPAR_KAFKA": self.kafka,
             "CHAPAR_KAFKA_REPLICAS": str(self.kafka_replicas),
+            "CHAPAR_MONGO_URI": self.mongo,
             "CHAPAR_PARTITIONS": str(self.partitions),
             "CHAPAR_LOG_LEVEL": "info",
             "CHAPAR_PARENT_PID": str(os.getpid()),

@@ -17,11 +17,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from types import TracebackType
 
+from chapar_client.up._asking import databases, topics
 from chapar_client.up._child import Addresses, Child, LogLine, OnLine, ServiceFailed
 from chapar_client.up._installation import ANY_PORT, GATEWAY, OWNERS, SERVICES, Installation
 from chapar_client.up._lock import locked_folder
 from chapar_client.up._running import run_to_end
-from chapar_client.up._topics import topics
 
 READY_S_MAX = 60.0
 GATEWAY_END_S_MAX = 12.0
@@ -59,6 +59,8 @@ class Supervisor:
             await self._create_secrets()
             if self.installation.kafka:
                 await topics(self.installation, "apply")
+            if self.installation.mongo:
+                await databases(self.installation, "prepare")
             await asyncio.gather(*(self._start(service) for service in OWNERS))
             await self._start(GATEWAY)
         except BaseException:

@@ -7,8 +7,8 @@ document, `_documents` and `_rows` what editions hold.
 """
 
 from chapar_sourcing.adapters.mongo._keys import MongoKeyStore
-from chapar_sourcing.adapters.mongo._layout import prepare
-from chapar_sourcing.adapters.mongo._link import DatabaseRefused
+from chapar_sourcing.adapters.mongo._layout import check, prepare
+from chapar_sourcing.adapters.mongo._link import Credentials, Database, DatabaseRefused
 from chapar_sourcing.adapters.mongo._store import MongoStore
 
-__all__ = ["DatabaseRefused", "MongoKeyStore", "MongoStore", "prepare"]
+__all__ = ["Credentials", "Database", "DatabaseRefused", "MongoKeyStore", "MongoStore", "check", "prepare"]

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
-from chapar_sourcing.adapters.mongo._layout import KEY_INDEXES, KEYS, check, joined
-from chapar_sourcing.adapters.mongo._link import Link, Upsert
+from chapar_sourcing.adapters.mongo._layout import KEY_INDEXES, KEYS, check_layout, joined
+from chapar_sourcing.adapters.mongo._link import Database, Link, Upsert
 from chapar_sourcing.ports import KeyRow, Unavailable
 
 TRIES_MAX = 20
@@ -25,11 +25,11 @@ class MongoKeyStore:
         self._link = link
 
     @classmethod
-    async def open(cls, uri: str, database: str, *, service: str = "", deadline_ms: int = 5_000) -> Self:
+    async def open(cls, database: Database, *, service: str = "", deadline_ms: int = 5_000) -> Self:
         """Connects to a database that `prepare` made ready. Raises as `MongoStore.open` does."""
-        link = await Link.open(uri, database, deadline_ms=deadline_ms)
+        link = await Link.open(database, deadline_ms=deadline_ms)
         try:
-            await check(link, database, service, KEY_INDEXES)
+            await check_layout(link, database.name, service, KEY_INDEXES)
         except BaseException:
             await link.close()
             raise

@@ -16,7 +16,9 @@ is one comparison beside `_id`, which every server answers by that index alone.
 
 from __future__ import annotations
 
-from chapar_sourcing.adapters.mongo._link import DatabaseRefused, Index, Link, Upsert
+from collections.abc import Mapping
+
+from chapar_sourcing.adapters.mongo._link import Database, DatabaseRefused, Index, Link, Upsert
 from chapar_sourcing.domain import Key
 from chapar_sourcing.positions import NOWHERE, Position
 
@@ -38,23 +40,32 @@ STORE_INDEXES = {
 KEY_INDEXES = {KEYS: Index("by_key_id", ("keys.key_id",), unique=True)}
 
 
-async def prepare(uri: str, database: str, *, service: str = "") -> None:
+async def prepare(database: Database, *, service: str = "") -> None:
     """Makes a database ready for a service's store and keys; once more changes nothing.
 
     Raises `DatabaseRefused` when it is another service's or of another version, `Unavailable`.
     """
-    link = await Link.open(uri, database, deadline_ms=60_000)
+    link = await Link.open(database, deadline_ms=60_000)
     try:
         named = {"version": VERSION, "service": service}
         await link.write(LAYOUT, [Upsert({"_id": LAYOUT}, {"$setOnInsert": named})])
-        await _check_version(link, database, service)
+        await _check_version(link, database.name, service)
         for collection, index in {**STORE_INDEXES, **KEY_INDEXES}.items():
             await link.create_index(collection, index)
     finally:
         await link.close()
 
 
-async def check(link: Link, database: str, service: str, wanted: dict[str, Index]) -> None:
+async def check(database: Database, *, service: str = "") -> None:
+    """Looks at a database as a service does when it starts. Raises `DatabaseRefused`, `Unavailable`."""
+    link = await Link.open(database)
+    try:
+        await check_layout(link, database.name, service, {**STORE_INDEXES, **KEY_INDEXES})
+    finally:
+        await link.close()
+
+
+async def check_layout(link: Link, database: str, service: str, wanted: Mapping[str, Index]) -> None:
     """Raises `DatabaseRefused` when the database was not made ready for this service, `Unavailable`."""
     await _check_version(link, database, service)
     for collection, index in wanted.items():
@@ -75,7 +86,7 @@ async def _check_version(link: Link, database: str, service: str) -> None:
 
 
 def _remedy(service: str) -> str:
-    return f"`python -m chapar_{service} prepare-database`"
+    return f"`python -m chapar_{service} database prepare`"
 
 
 def shelf_of(partition: int, edition: int) -> str:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorDatabase
@@ -27,6 +28,34 @@ BULK_WRITES_MAX = 200
 """Writes in one request: 13 MB of the largest documents, and little enough to be done within the deadline."""
 Document = Mapping[str, Any]
 Session = AsyncIOMotorClientSession
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Our name and password at the database, over TLS."""
+
+    user: str
+    password: str = field(repr=False)
+    ca: Path | None = None
+    """A PEM file of the certificates that the servers' own must be signed by; None: those of the system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One service's database as one process sees it."""
+
+    uri: str
+    """ "mongodb://host:port,host:port/?replicaSet=name" without user and password."""
+    name: str
+    credentials: Credentials | None = None
+    """None: neither is anything encrypted nor anybody known. For a server of one's own machine."""
+
+    def client_options(self) -> dict[str, Any]:
+        """What the driver's client is opened with beside the address."""
+        if self.credentials is None:
+            return {}
+        trusted = {} if self.credentials.ca is None else {"tlsCAFile": str(self.credentials.ca)}
+        return {"username": self.credentials.user, "password": self.credentials.password, "tls": True, **trusted}
 
 
 class DatabaseRefused(RuntimeError):
@@ -72,28 +101,32 @@ class Index:
 class Link:
     """A pool of connections to one database. Every call ends within the deadline."""
 
-    def __init__(self, client: AsyncIOMotorClient[dict[str, Any]], database: str, deadline_ms: int) -> None:
+    def __init__(self, client: AsyncIOMotorClient[dict[str, Any]], name: str, deadline_ms: int) -> None:
         self._client = client
         self._deadline_ms = deadline_ms
         self._closed = False
         self._database: AsyncIOMotorDatabase[dict[str, Any]] = client.get_database(
-            database,
+            name,
             read_concern=ReadConcern("majority"),
             write_concern=WriteConcern("majority", j=True, wtimeout=deadline_ms),
             read_preference=ReadPreference.PRIMARY,
         )
 
     @classmethod
-    async def open(cls, uri: str, database: str, *, deadline_ms: int = 5_000) -> Self:
+    async def open(cls, database: Database, *, deadline_ms: int = 5_000) -> Self:
         """Connects. Raises `Unavailable`, and `DatabaseRefused` for a wrong address, user or password."""
         try:
             client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
-                uri, connectTimeoutMS=deadline_ms, socketTimeoutMS=deadline_ms, waitQueueTimeoutMS=deadline_ms,
+                database.uri, connectTimeoutMS=deadline_ms, socketTimeoutMS=deadline_ms, waitQueueTimeoutMS=deadline_ms,
                 serverSelectionTimeoutMS=deadline_ms * 4 // 5, tz_aware=True, appname="chapar",
+                **database.client_options(),
             )  # fmt: skip
         except (ConfigurationError, ValueError) as error:
             raise DatabaseRefused(f"the address of the database cannot be used: {type(error).__name__}") from None
-        link = cls(client, database, deadline_ms)
+        except OSError:
+            ca = database.credentials and database.credentials.ca
+            raise DatabaseRefused(f"the database's certificates {ca} cannot be read") from None
+        link = cls(client, database.name, deadline_ms)
         try:
             await link.find_one("layout", {})
         except BaseException as error:

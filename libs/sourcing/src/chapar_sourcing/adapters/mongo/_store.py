@@ -8,8 +8,8 @@ from typing import Self, TypeVar
 
 from chapar_sourcing.adapters.mongo import _documents, _rows
 from chapar_sourcing.adapters.mongo._dropping import drop_some
-from chapar_sourcing.adapters.mongo._layout import STORE_INDEXES, check, shelf_of
-from chapar_sourcing.adapters.mongo._link import Link, Session
+from chapar_sourcing.adapters.mongo._layout import STORE_INDEXES, check_layout, shelf_of
+from chapar_sourcing.adapters.mongo._link import Database, Link, Session
 from chapar_sourcing.adapters.mongo._partitions import Partition, Partitions
 from chapar_sourcing.domain import Key, Stored
 from chapar_sourcing.editions import Editions, Stage
@@ -30,14 +30,14 @@ class MongoStore:
         """The edition that this is of; None: whichever is live."""
 
     @classmethod
-    async def open(cls, uri: str, database: str, *, service: str = "", deadline_ms: int = 5_000) -> Self:
+    async def open(cls, database: Database, *, service: str = "", deadline_ms: int = 5_000) -> Self:
         """Connects to a database that `prepare` made ready.
 
         Raises `Unavailable`, and `DatabaseRefused`: wrong address, user or password, another service, missing indexes.
         """
-        link = await Link.open(uri, database, deadline_ms=deadline_ms)
+        link = await Link.open(database, deadline_ms=deadline_ms)
         try:
-            await check(link, database, service, STORE_INDEXES)
+            await check_layout(link, database.name, service, STORE_INDEXES)
         except BaseException:
             await link.close()
             raise

@@ -1,4 +1,4 @@
-"""Topics of all services on Kafka: each service says what its own are like."""
+"""What all services need of Kafka and MongoDB: each service says what its own is like."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from chapar_client.up._installation import ANY_PORT, OWNERS, Installation
 from chapar_client.up._running import run_to_end
 
 Action = Literal["apply", "check"]
+DatabaseAction = Literal["prepare", "check"]
 
 
 async def topics(installation: Installation, action: Action) -> Sequence[Mapping[str, Any]]:
@@ -19,7 +20,19 @@ async def topics(installation: Installation, action: Action) -> Sequence[Mapping
 
     Raises `ServiceFailed` with what every service says that refused.
     """
-    ended = await asyncio.gather(*(_run(installation, service, action) for service in OWNERS))
+    return await _asked(installation, "topics", action)
+
+
+async def databases(installation: Installation, action: DatabaseAction) -> Sequence[Mapping[str, Any]]:
+    """Prepares or checks the databases of all services; one row a database, with the service's name.
+
+    Raises `ServiceFailed` with what every service says that refused.
+    """
+    return await _asked(installation, "database", action)
+
+
+async def _asked(installation: Installation, *arguments: str) -> Sequence[Mapping[str, Any]]:
+    ended = await asyncio.gather(*(_run(installation, service, arguments) for service in OWNERS))
     refusals = [said for status, said in ended if status != 0]
     if refusals:
         raise ServiceFailed("\n".join(refusal.strip() for refusal in refusals))
@@ -31,6 +44,6 @@ async def topics(installation: Installation, action: Action) -> Sequence[Mapping
     ]
 
 
-async def _run(installation: Installation, service: str, action: Action) -> tuple[int, str]:
-    command = installation.command(service, "topics", action)
+async def _run(installation: Installation, service: str, arguments: Sequence[str]) -> tuple[int, str]:
+    command = installation.command(service, *arguments)
     return await run_to_end(command, installation.environment(service, listen=ANY_PORT))
