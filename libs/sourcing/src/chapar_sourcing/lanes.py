@@ -32,7 +32,8 @@ Parcel: TypeAlias = peer.SubmittedCommand | peer.Advance
 
 
 class ChainBroken(Exception):
-    """The target misses a creation before this one: read the cursors again and send from there."""
+    """The target misses a creation before this one, or refused one for good: read the cursors again and send from
+    there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,9 @@ class Item:
 
     parcel: Parcel
     on_done: Callable[[], None]
+    on_refused: Callable[[], None] | None = None
+    """Of a creation: called where the target refuses it for good, before `ChainBroken`. What was put after it names it
+    as the one before, and the target has never had it."""
 
 
 class Lane:
@@ -106,9 +110,9 @@ class Lane:
             self._measures.count("reactor_failures", reactor=self._name)
             log.exception("%s: partition %d fails at a command", self._name, self._target)
             return 0
-        return self._judged(reasons)
+        return self._judged(batch, reasons)
 
-    def _judged(self, reasons: Sequence[str]) -> int:
+    def _judged(self, batch: Sequence[Item], reasons: Sequence[str]) -> int:
         for place, reason in enumerate(reasons):
             if reason in TRANSIENT:
                 return place
@@ -118,4 +122,7 @@ class Lane:
             if reason:
                 self._measures.count("reactor_refusals", reactor=self._name, reason=reason)
                 log.warning("reactor %s: partition %d refused a command: %s", self._name, self._target, reason)
+                if (tell := batch[place].on_refused) is not None:
+                    tell()
+                    raise ChainBroken(f"{self._name} to partition {self._target}")
         return len(reasons)

@@ -73,6 +73,8 @@ class Reactor:
         self._targets = targets
         self._clock = clock
         self._measures = measures
+        self._refused: dict[int, set[Position]] = {}
+        """Creations that their targets refused for good: passed over, and named as the previous one by none."""
         self._begin({})
 
     def _begin(self, cursors: dict[str, Cursor]) -> None:
@@ -81,6 +83,10 @@ class Reactor:
         chains = {int(name.removeprefix(prefix)): c for name, c in cursors.items() if name.startswith(prefix)}
         self._sent = {target: cursor.last for target, cursor in chains.items()}
         """The last creation handed to each lane."""
+        self._refused = {
+            target: {place for place in places if place > self._sent.get(target, NOWHERE)}
+            for target, places in self._refused.items()
+        }
         self._arrived: dict[int, Cursor] = {}
         """Cursors of creations that have arrived and are not written yet."""
         self._order: deque[_Pending] = deque()
@@ -150,11 +156,14 @@ class Reactor:
             if one.creation:
                 if source.position <= self._sent.get(target, NOWHERE):
                     return  # the target has it: its cursor says so
+                if source.position in self._refused.get(target, ()):
+                    return
                 chain = self._chain(one, target, source, pending.arrival.hash)
             parcel = self._command(one, ordinal, source)
         pending.items += 1
         self._items += 1
-        self._lane(target, tasks).put(Item(parcel, lambda: self._done(pending, target, chain)))
+        refused = None if chain is None else lambda: self._refused.setdefault(target, set()).add(source.position)
+        self._lane(target, tasks).put(Item(parcel, lambda: self._done(pending, target, chain), refused))
 
     def _chain(self, one: Submit, target: int, source: Source, digest: bytes) -> Cursor:
         """Names a creation and the one before it for this target; says where the target's cursor stands after it."""

@@ -21,7 +21,7 @@ from chapar_sourcing.refusing import NOT_OWNER, UNAVAILABLE, EngineRefused
 from chapar_sourcing.requests import make_request_id
 
 from .notebook import Command, Event, Notebook
-from .rig import World, book_at, eventually, running
+from .rig import Process, World, book_at, eventually, running
 
 TOPIC = "notebook.events.v1"
 
@@ -284,6 +284,30 @@ async def test_a_refusal_for_good_is_counted_and_passed() -> None:
         await process.write(book_at(0), "goes on")
         await eventually(lambda: process.measures.counters["reactor_refusals"] == 1)
         await eventually(lambda: reaction.seen == ["refused", "goes on"])
+
+
+async def test_a_creation_that_is_refused_for_good_holds_up_none_after_it() -> None:
+    @dataclass
+    class Erring(Forwarding):
+        async def react(self, event: Any, source: Source, view: Any) -> Sequence[Outgoing]:
+            if not event.forward:
+                return []
+            erases = 9 if event.text == "refused" else 0
+            return [Submit(event.forward, Command(book=event.forward, text=event.text, erases=erases), creation=True)]
+
+    world, here, there = World(), book_at(0), book_at(1)
+    for beginning in ("", "again "):
+        async with running(world, rules=rules(Erring())) as process:
+            for text in ("first", "refused", "refused", "second"):
+                await process.write(here, text if text == "refused" else beginning + text, forward=there)
+
+            async def arrived(process: Process = process, last: str = f"{beginning}second") -> bool:
+                return last in await process.texts(there)
+
+            await eventually(arrived)
+            await process.crash()
+    async with running(world, rules=rules(Erring())) as process:
+        assert await process.texts(there) == ["first", "second", "again first", "again second"]
 
 
 async def test_reactions_to_a_stream_are_applied_once() -> None:
