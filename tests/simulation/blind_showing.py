@@ -3,7 +3,7 @@ look at the checker."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any
 
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
@@ -100,18 +100,19 @@ class DatesBeatsByTheirAcknowledgement(_OnThePath):
 
     @staticmethod
     def planted(sound: Any) -> Any:
-        async def beat(self: Heartbeat) -> None:
+        async def beat(self: Heartbeat, sending: Awaitable[None]) -> bool:
             try:
-                await self._members.beat()
+                await sending
             except Unavailable:
                 self._measures.count("heartbeats_lost")
-                return
+                return False
             now = self._clock.monotonic()
             if now > self._fresh_until:
                 self.lapses += 1
             self._fresh_until = now + FRESH_MS / 1000
             self._sent, self.sent_ms = now, self._owner_clock.now_ms()
             self._acknowledged.beat()
+            return True
 
         return beat
 

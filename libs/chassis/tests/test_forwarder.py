@@ -18,7 +18,7 @@ from chapar_chassis.settings import ANY_LOOPBACK_PORT, Address
 from chapar_chassis.telemetry import Metrics, Tracing, make_logger
 from chapar_sourcing.adapters.memory import MemoryDirectory, MemoryMembers
 from chapar_sourcing.partitions import partition_of
-from chapar_sourcing.ports import OwnerRow, Unavailable
+from chapar_sourcing.ports import Announcement, Unavailable
 
 from . import toy
 from .rig import AS_USER, COUNTERS, PARTITIONS, PATIENCE_SECONDS, PEER_TOKEN, new_id, running_toy
@@ -57,7 +57,7 @@ class Town:
 
     def announce(self, address: str, epoch: int = 1) -> None:
         """Says that an address owns partition 3."""
-        self.directory.owners["toy"] = {3: OwnerRow(3, epoch, address)}
+        self.directory.announcements["toy"].append(Announcement(3, epoch, b"m" * 16, address))
 
     async def do(self, timeout_ms: int = 20_000, metadata: Any = ()) -> module.Forwarded:
         """One call for partition 3."""
@@ -188,7 +188,7 @@ async def test_a_cancelled_caller_ends_the_call(town: Town) -> None:
 async def test_channels_to_addresses_of_the_past_are_closed(town: Town) -> None:
     for number in range(module.CHANNELS_MAX + 5):
         town.announce(f"127.0.0.1:{number + 1}", epoch=number + 1)
-        await town.forwarder._channel("toy", town.directory.owners["toy"], 3)
+        await town.forwarder._channel("toy", town.directory.owners("toy"), 3)
     assert len(town.forwarder._channels) == module.CHANNELS_MAX
     assert "127.0.0.1:1" not in town.forwarder._channels
 

@@ -31,6 +31,7 @@ from chapar_gateway.settings import GatewaySettings
 from chapar_sourcing.adapters.memory import MemoryDirectory, MemoryMembers, MemoryStream, MemoryTopics
 from chapar_sourcing.clock import ManualClock
 from chapar_sourcing.partitions import partition_of
+from chapar_sourcing.ports import Announcement
 
 from .owners import PEER_TOKEN, WAIT_S, FakeOwner
 
@@ -124,9 +125,9 @@ class Rig:
     async def announce(self, service: str, epoch: int = 1) -> None:
         """Makes the fake owner the owner of all partitions."""
         members = MemoryMembers(self.directory)
-        await members.join(service, self.owners[service].address)
+        await members.join(service)
         for partition in range(PARTITIONS):
-            await members.announce(service, partition, epoch)
+            await members.announce(Announcement(partition, epoch, b"m" * 16, self.owners[service].address))
 
     async def _publish(self, partition: int, event: identity.Event | None) -> None:
         stream = MemoryStream(self.topics, topics={TOPIC: None}, partitions=PARTITIONS)

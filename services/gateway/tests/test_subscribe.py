@@ -135,8 +135,7 @@ async def test_an_owner_that_is_away_at_the_start_is_waited_for() -> None:
         stream = rig.subscribe(resume_at(3, 10))
         assert not (await stream.next_of("hello")).hello.resumed
         await rig.messaging.start()
-        for row in rig.directory.owners["messaging"].copy().values():
-            rig.directory.owners["messaging"][row.partition] = type(row)(row.partition, 2, rig.messaging.address)
+        await rig.announce("messaging", epoch=2)
         attach = await rig.messaging.attached()
         attach.send(4, 1, reset=snapshot(1))
         await stream.next_of("reset")

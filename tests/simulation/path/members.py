@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from chapar_sourcing.ports import OwnerRow, Unavailable
+from chapar_sourcing.ports import Announcement, Beat, News, Unavailable
 from tests.simulation.path.line import Line
 from tests.simulation.path.world import World
 
@@ -23,7 +24,7 @@ class Directory:
     world: World
     beats: dict[str, float] = field(default_factory=dict)
     """Address -> true time of its last beat that arrived."""
-    owners: dict[str, dict[int, OwnerRow]] = field(default_factory=dict)
+    owners: dict[str, dict[int, Announcement]] = field(default_factory=dict)
 
     def silent(self, address: str) -> bool:
         """Whether a member has expired for whoever has kept beating meanwhile."""
@@ -47,11 +48,11 @@ class PathMembers:
         self._cut_off_from = self._world.now + after
         self._cut_off_until = self._cut_off_from + seconds
 
-    async def join(self, service: str, address: str) -> None:
+    async def join(self, service: str) -> None:
         """Everybody may."""
         await self._line.ask(lambda: None)
 
-    async def beat(self) -> None:
+    async def beat(self, beat: Beat) -> None:
         """Arrives and is acknowledged, or not."""
         happens, world = self._world.faults.happens, self._world
         slow, slow_ack = happens("beat_slow"), happens("beat_ack_slow")
@@ -70,19 +71,24 @@ class PathMembers:
         if slow_ack or self._slow_from <= world.now < self._cut_off_from:
             await self._line.ask(lambda: None, least=SLOW_ACK_SECONDS[0], most=SLOW_ACK_SECONDS[1])
 
-    async def announce(self, service: str, partition: int, epoch: int) -> None:
+    async def news(self) -> Sequence[News]:
+        """The stage says who owns what: nobody judges by what others say."""
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    async def announce(self, announcement: Announcement) -> None:
         """The highest epoch stays."""
 
         def arrive() -> None:
             if self._cut_off:
                 raise Unavailable("cut off")
-            rows = self._directory.owners.setdefault(service, {})
-            if partition not in rows or rows[partition].epoch < epoch:
-                rows[partition] = OwnerRow(partition, epoch, self._address)
+            rows = self._directory.owners.setdefault(self._service, {})
+            partition = announcement.partition
+            if partition not in rows or rows[partition].epoch < announcement.epoch:
+                rows[partition] = announcement
 
         await self._line.ask(arrive, most=0.1)
 
-    async def owners(self, service: str) -> Mapping[int, OwnerRow]:
+    async def owners(self, service: str) -> Mapping[int, Announcement]:
         """Who owns what, as far as is known."""
         return await self._line.ask(lambda: dict(self._directory.owners.get(service, {})))
 

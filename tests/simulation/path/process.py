@@ -99,12 +99,13 @@ class Process:
         self.ended = False
         line = Line(world, self.loop, name)
         self.members = PathMembers(directory, line, service.name, name)
+        self._directory = directory
         line.breaks = lambda: self.members.cut_off(draw.uniform(*BROKEN_SECONDS), after=0.0)
         self.measures = HeldMeasures()
         self.host = self.loop.call_now(lambda: OwnerHost(
             HostConfig(
                 service=service.name, address=name, read_policy=service.read_policy, owned=self.owned,
-                tick_interval_ms=TICK_MS, bounds=Bounds(documents_max=6, answers_max=4), **config,
+                may_claim=self._may_claim, tick_interval_ms=TICK_MS, bounds=Bounds(documents_max=6, answers_max=4), **config,
             ),
             HostPorts(
                 PathJournal(service.log, line), PathStore(service.servers, line), self.members,
@@ -117,6 +118,15 @@ class Process:
         world.note(f"{name} starts with {self.owned}")
         self.task = self.loop.create_task(self.host.run(), name="host")
         self.task.add_done_callback(self._ended)
+
+    def _may_claim(self, partition: int) -> bool:
+        """Judged anew right before the first claim: whoever was told to take over and slept since does not claim over a
+        healthy owner that answers reads by its heartbeat. The log alone would let it."""
+        if self.service.read_policy != "heartbeat":
+            return True
+        rivals = [p for p in self.service.processes if partition in p.claimed and not p.gave_up(partition)]
+        others_are_gone = all(self._directory.silent(rival.name) for rival in rivals if rival is not self)
+        return self.host._heartbeat.is_fresh and others_are_gone
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.ended = True
@@ -153,7 +163,7 @@ class Process:
     @property
     def shells(self) -> list[OwnerShell]:
         """The shells of its owners."""
-        return [self.host._partitions[number].shell for number in self.owned]
+        return [partition.shell for partition in self.host._all.values()]
 
     @property
     def alarms(self) -> list[str]:
@@ -163,7 +173,7 @@ class Process:
     def gave_up(self, partition: int) -> bool:
         """Whether it knows that it owns a partition no more."""
         health = {h.partition: h.phase for h in self.host.health()}
-        return health[partition] == "deposed" and self.host.config.reclaim_after_ms is None
+        return health.get(partition) == "deposed" and self.host.config.reclaim_after_ms is None
 
     @property
     def deposed(self) -> bool:

@@ -166,6 +166,7 @@ class _Run:
         found = [f"{c.name} waits for {c.wishes[-1].body}" for c in self._everybody if not c.done and c.wishes]
         for owner in owners.values():
             found += [f"{owner.name}/{h.partition}: {h.problem}" for h in owner.host.health() if h.problem]
+            found += [f"{owner.name} takes" for number in owner.owned if not owner.host.owns(number)]
             found += [f"{owner.name} projects" for shell in owner.shells if shell.owner.backlog]
         found += [
             f"{topic}/{partition} does not beat"

@@ -22,7 +22,7 @@ from chapar_chassis import peers, refusals
 from chapar_chassis.refusals import CallEnded, CallStatus, Refusals, error_info
 from chapar_chassis.rpc_server import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX, PEER_MARGIN_BYTES
 from chapar_chassis.telemetry import current_trace_parent
-from chapar_sourcing.ports import Members, OwnerRow, Unavailable
+from chapar_sourcing.ports import Announcement, Members, Unavailable
 
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 
@@ -93,7 +93,7 @@ class GrpcForwarder:
         self._members = members
         self._peer_token = peer_token
         self._statuses = statuses
-        self._owners: dict[str, Mapping[int, OwnerRow]] = {}
+        self._owners: dict[str, Mapping[int, Announcement]] = {}
         self._asking = asyncio.Lock()
         self._channels: OrderedDict[str, grpc.aio.Channel] = OrderedDict()
 
@@ -153,7 +153,7 @@ class GrpcForwarder:
 
     # ---- finding
 
-    async def _known_owners(self, service: str) -> Mapping[int, OwnerRow]:
+    async def _known_owners(self, service: str) -> Mapping[int, Announcement]:
         """What was learnt last; asked anew after a failure, once for all who wait."""
         async with self._asking:
             try:
@@ -163,21 +163,22 @@ class GrpcForwarder:
                 raise ForwardFailed(self._statuses.of_reason(refusals.UNAVAILABLE)) from None
             return self._owners[service]
 
-    def _forget(self, service: str, owners: Mapping[int, OwnerRow]) -> None:
+    def _forget(self, service: str, owners: Mapping[int, Announcement]) -> None:
         """Has owners asked for anew, unless somebody already did since these were learnt."""
         if self._owners.get(service) is owners:
             del self._owners[service]
 
-    async def _channel(self, service: str, owners: Mapping[int, OwnerRow], partition: int) -> grpc.aio.Channel:
+    async def _channel(self, service: str, owners: Mapping[int, Announcement], partition: int) -> grpc.aio.Channel:
         owner = owners.get(partition)
         if owner is None:
             self._forget(service, owners)
             raise ForwardFailed(self._statuses.of_reason(refusals.UNAVAILABLE))
-        channel = self._channels.get(owner.address)
+        address = owner.answers_at
+        channel = self._channels.get(address)
         if channel is None:
-            channel = grpc.aio.insecure_channel(owner.address, options=_CHANNEL_OPTIONS)
-            self._channels[owner.address] = channel
-        self._channels.move_to_end(owner.address)
+            channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+            self._channels[address] = channel
+        self._channels.move_to_end(address)
         if len(self._channels) > CHANNELS_MAX:
             await self._channels.popitem(last=False)[1].close()
         return channel
@@ -191,7 +192,7 @@ class GrpcForwarder:
         taken = {name for name, _ in (*own, *traced)}
         return (*(pair for pair in metadata if pair[0] not in taken), *own, *traced)
 
-    def _failed(self, error: grpc.aio.AioRpcError, service: str, owners: Mapping[int, OwnerRow]) -> ForwardFailed:
+    def _failed(self, error: grpc.aio.AioRpcError, service: str, owners: Mapping[int, Announcement]) -> ForwardFailed:
         failed = self._told(error)
         if _may_retry(failed.status):
             self._forget(service, owners)

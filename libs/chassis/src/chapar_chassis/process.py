@@ -50,8 +50,6 @@ PublicEvent: TypeAlias = Callable[[Any, When], "tuple[str, Message] | Sequence[t
 
 GRACE_SECONDS = 5.0
 """How long calls under way may still take when the process ends."""
-RECLAIM_AFTER_MS = 1_000
-"""How long the one member of an installation waits before it takes a partition over again."""
 READINESS_SECONDS = 0.25
 
 
@@ -185,7 +183,6 @@ class OwnerProcess:
                 service=name,
                 address=str(address),
                 read_policy=service.read_policy,
-                reclaim_after_ms=RECLAIM_AFTER_MS,
                 schema_level=settings.schema_level,
             ),
             ports.host,

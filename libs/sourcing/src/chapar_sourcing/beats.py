@@ -7,7 +7,7 @@ made only while the owner is confirmed and its relay has caught up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.clock import Clock, OwnerClock
@@ -19,11 +19,12 @@ class Beats:
     """The beats of one process: all partitions of a topic together."""
 
     def __init__(
-        self, topics: Sequence[Topic], may_beat: Mapping[int, Callable[[str], bool]], stream: Stream, clock: Clock,
+        self, topics: Sequence[Topic], ready: Callable[[str], Sequence[int]], stream: Stream, clock: Clock,
         owner_clock: OwnerClock,
     ) -> None:  # fmt: skip
+        """`ready`: the partitions that may beat on a topic now."""
         self._topics = topics
-        self._may_beat = may_beat
+        self._ready = ready
         self._stream = stream
         self._clock = clock
         self._owner_clock = owner_clock
@@ -37,7 +38,7 @@ class Beats:
 
     async def _beat(self, topic: str, interval_ms: int) -> None:
         while True:
-            ready = [number for number, may_beat in self._may_beat.items() if may_beat(topic)]
+            ready = self._ready(topic)
             record = journal.StreamRecord(time_ms=self._owner_clock.now_ms()).SerializeToString()
             await asyncio.gather(*(self._publish(topic, number, record) for number in ready))
             await self._clock.sleep(interval_ms / 1000)

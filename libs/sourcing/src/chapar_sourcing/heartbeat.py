@@ -1,7 +1,7 @@
 """The own heartbeat: the proof that this process is not cut off.
 
-Flows in: acknowledgements of `Members.beat`. Flows out: when the last acknowledged beat was *sent*; a beat that took
-long proves nothing about the time since. One is in flight at most.
+Flows in: own beats, sent and acknowledged. Flows out: when the last acknowledged one was *sent*; a beat that took long
+proves nothing about the time since.
 
 Others may succeed whoever was silent for long enough. So a heartbeat that is fresh again proves nothing about what was
 claimed before it lapsed: `lapses` tells the one time from the other.
@@ -9,9 +9,11 @@ claimed before it lapsed: `lapses` tells the one time from the other.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from chapar_sourcing.clock import Clock, OwnerClock
 from chapar_sourcing.measures import Measures
-from chapar_sourcing.ports import Members, Unavailable
+from chapar_sourcing.ports import Unavailable
 from chapar_sourcing.pulse import Pulse
 
 FRESH_MS = 1_000
@@ -19,10 +21,9 @@ FRESH_MS = 1_000
 
 
 class Heartbeat:
-    """Beats for one process."""
+    """Beats of one process."""
 
-    def __init__(self, members: Members, clock: Clock, owner_clock: OwnerClock, measures: Measures) -> None:
-        self._members = members
+    def __init__(self, clock: Clock, owner_clock: OwnerClock, measures: Measures) -> None:
         self._clock = clock
         self._owner_clock = owner_clock
         self._measures = measures
@@ -44,22 +45,18 @@ class Heartbeat:
         """Returns as soon as a fresh beat is acknowledged."""
         await self._acknowledged.until(lambda: self.is_fresh)
 
-    async def run(self, interval_ms: int) -> None:
-        """Beats until cancelled."""
-        while True:
-            await self.beat()
-            await self._clock.sleep(interval_ms / 1000)
-
-    async def beat(self) -> None:
-        """Beats once; a beat that is not acknowledged only makes the last one older."""
+    async def beat(self, sending: Awaitable[None]) -> bool:
+        """Beats once, and says whether that was acknowledged; otherwise the last beat is only older. One is under way
+        at most."""
         sent, sent_ms = self._clock.monotonic(), self._owner_clock.now_ms()
         try:
-            await self._members.beat()
+            await sending
         except Unavailable:
             self._measures.count("heartbeats_lost")
-            return
+            return False
         if self._clock.monotonic() > self._fresh_until:
             self.lapses += 1
         self._fresh_until = sent + FRESH_MS / 1000
         self._sent, self.sent_ms = sent, sent_ms
         self._acknowledged.beat()
+        return True

@@ -11,7 +11,6 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from functools import partial
 from typing import TypeVar
 
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
@@ -20,6 +19,8 @@ from chapar_sourcing.clock import Clock, OwnerClock, SystemClock
 from chapar_sourcing.heartbeat import Heartbeat
 from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, PartitionHealth, Request, Targets
 from chapar_sourcing.measures import HeldMeasures, Measures
+from chapar_sourcing.members import FixedMachine, MembersMachine
+from chapar_sourcing.membership import Machine, Membership
 from chapar_sourcing.owner import Outcome
 from chapar_sourcing.partition import OwnedPartition
 from chapar_sourcing.rebuild import Rebuilding, RebuildRefused, Rebuilt, Reports, Step
@@ -32,11 +33,27 @@ T = TypeVar("T")
 ReadFunction = Callable[[View], Awaitable[T]]
 
 
+MEMBER_BYTES = 16
+
+
+def _machine(config: HostConfig, partitions: int, randomness: Callable[[int], bytes]) -> Machine:
+    member, interval_seconds = randomness(MEMBER_BYTES), config.beat_interval_ms / 1000
+    if config.owned is None:
+        return MembersMachine(
+            member=member, address=config.address, partitions=partitions, interval_seconds=interval_seconds
+        )
+    again_after = None if config.reclaim_after_ms is None else config.reclaim_after_ms / 1000
+    return FixedMachine(
+        member=member, address=config.address, owned=config.owned, interval_seconds=interval_seconds,
+        again_after_seconds=again_after, may_claim=config.may_claim,
+    )  # fmt: skip
+
+
 class OwnerHost:
     """One a service process.
 
     `run` returns after `stop`. Everything else may be called while it runs, and refuses with `UNAVAILABLE` outside.
-    `remote` reaches owners in other processes; without it every partition must be owned here. Raises `ValueError` for
+    `remote` reaches owners in other processes; without it only those here are reached. Raises `ValueError` for
     a schema level that this binary does not know.
     """
 
@@ -55,18 +72,26 @@ class OwnerHost:
         self._clock = clock or SystemClock()
         self._owner_clock = OwnerClock(self._clock)
         self._measures = measures or HeldMeasures()
-        self._heartbeat = Heartbeat(ports.members, self._clock, self._owner_clock, self._measures)
-        owned = range(ports.journal.partitions) if config.owned is None else config.owned
+        self._heartbeat = Heartbeat(self._clock, self._owner_clock, self._measures)
+        self._membership = Membership(
+            machine=_machine(config, ports.journal.partitions, randomness), members=ports.members,
+            heartbeat=self._heartbeat, clock=self._clock, partitions=self,
+            interval_seconds=config.beat_interval_ms / 1000,
+        )  # fmt: skip
         targets = HostTargets(self, remote)
         self._made: Callable[[int], OwnedPartition] = lambda number: OwnedPartition(
             number=number, config=config, ports=ports, rules=rules, clock=self._clock,
             owner_clock=self._owner_clock, heartbeat=self._heartbeat, measures=self._measures, targets=targets,
-            randomness=randomness,
+            membership=self._membership, randomness=randomness,
         )  # fmt: skip
-        self._partitions = {number: self._made(number) for number in owned}
-        may_beat = {number: partial(self._may_beat, number) for number in owned}
-        self._beats = Beats(rules.topics, may_beat, ports.stream, self._clock, self._owner_clock)
+        self._partitions: dict[int, OwnedPartition] = {}
+        """Those that this process answers for."""
+        self._ending: dict[int, OwnedPartition] = {}
+        """Those that it gives up: nothing new is taken, what is under way goes on."""
+        self._lives: dict[int, asyncio.Task[None]] = {}
+        self._beats = Beats(rules.topics, self._may_beat, ports.stream, self._clock, self._owner_clock)
         self._stopping = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
 
     # ---- its life
 
@@ -76,22 +101,22 @@ class OwnerHost:
         Raises `RuntimeError` when another process is the one member, and whatever failed that must not fail.
         """
         try:
-            await self._ports.members.join(self.config.service, self.config.address)
+            await self._ports.members.join(self.config.service)
             async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
                 background = [
-                    tasks.create_task(self._heartbeat.run(self.config.beat_interval_ms), name="heartbeat"),
+                    tasks.create_task(self._membership.run(), name="membership"),
                     tasks.create_task(self._tick(), name="ticks"),
                 ]
                 beats = tasks.create_task(self._beats.run(), name="beats")
-                lives = [
-                    tasks.create_task(self._live(number), name=f"partition-{number}") for number in self._partitions
-                ]
                 await self._stopping.wait()
                 beats.cancel()
-                for partition in self._partitions.values():
-                    partition.stop()
-                await asyncio.wait(lives, timeout=self.config.drain_ms_max / 1000)
-                for task in [*lives, *background]:
+                try:
+                    async with asyncio.timeout(self.config.drain_ms_max / 1000):
+                        await self._membership.drain()
+                except TimeoutError:
+                    self._measures.count("drains_cut_short")
+                for task in [*self._lives.values(), *background]:
                     task.cancel()
         finally:
             await self._close()
@@ -107,12 +132,18 @@ class OwnerHost:
 
     @property
     def ready(self) -> bool:
-        """Whether every partition decides and is projected."""
-        return not self._stopping.is_set() and all(not h.problem for h in self.health())
+        """Whether this process owns what it should own and nobody else does, and all of it decides and is projected."""
+        joined = bool(self._partitions) or self.config.owned is None
+        settled = not self._stopping.is_set() and self._membership.settled and joined
+        return settled and all(not h.problem for h in self.health())
 
     def health(self) -> Sequence[PartitionHealth]:
-        """How each partition is."""
-        return [partition.health() for partition in self._partitions.values()]
+        """How each partition is that this process has to do with."""
+        return [partition.health() for _, partition in sorted(self._all.items())]
+
+    @property
+    def _all(self) -> dict[int, OwnedPartition]:
+        return self._ending | self._partitions
 
     # ---- what it knows
 
@@ -134,7 +165,7 @@ class OwnerHost:
     def owns(self, partition: int) -> bool:
         """Whether this process is meant to own a partition, and knows of nobody who took it over for good."""
         held = self._partitions.get(partition)
-        return held is not None and (self.config.reclaim_after_ms is not None or not held.deposed)
+        return held is not None and (self.config.ends_deposed or not held.deposed)
 
     def offset(self, partition: int) -> int:
         """Offset of the last valid record that this owner has folded: what replies rest on; -1 before the first."""
@@ -214,18 +245,35 @@ class OwnerHost:
 
     # ---- inside
 
-    async def _live(self, number: int) -> None:
-        """Owns a partition until `stop`: one that was deposed by a late claim of its own is taken over again."""
-        await self._partitions[number].run()
-        while self.config.reclaim_after_ms is not None and not self._stopping.is_set():
-            self._measures.count("partitions_reclaimed")
-            await self._clock.sleep(self.config.reclaim_after_ms / 1000)
-            if not self._stopping.is_set():
-                self._partitions[number] = self._made(number)
-                await self._partitions[number].run()
+    def take(self, partition: int) -> None:
+        """Begins to own a partition; see `membership.Partitions`."""
+        assert self._tasks is not None, "partitions are taken while the host runs"
+        taken = self._partitions[partition] = self._made(partition)
+        self._lives[partition] = self._tasks.create_task(self._live(taken), name=f"partition-{partition}")
 
-    def _may_beat(self, number: int, topic: str) -> bool:
-        return self._partitions[number].may_beat(topic)
+    def release(self, partition: int, *, owned: bool) -> None:
+        """Answers for a partition no more, and ends it: in order, where it decides here."""
+        self._ending[partition] = self._partitions.pop(partition)
+        self._ending[partition].stop(in_order=owned)
+
+    def doubt(self, partition: int) -> None:
+        """Has an owner look into its log."""
+        held = self._partitions.get(partition)
+        if held is not None:
+            held.shell.doubt()
+
+    async def _live(self, partition: OwnedPartition) -> None:
+        """Owns a partition until it is deposed or given up. A partition is judged anew before it is taken again."""
+        number, deposed = partition.number, await partition.run()
+        if deposed:
+            self._measures.count("partitions_lost")
+        self._partitions.pop(number, None)
+        self._ending.pop(number, None)
+        del self._lives[number]
+        self._membership.quit(number, deposed=deposed)
+
+    def _may_beat(self, topic: str) -> Sequence[int]:
+        return [number for number, partition in self._partitions.items() if partition.may_beat(topic)]
 
     def _partition(self, number: int) -> OwnedPartition:
         partition = self._partitions.get(number)
@@ -237,7 +285,7 @@ class OwnerHost:
         """One timer for all partitions: idle ones are let sleep."""
         while True:
             await self._clock.sleep(self.config.tick_interval_ms / 1000)
-            for partition in self._partitions.values():
+            for partition in self._all.values():
                 if partition.shell.needs_tick:
                     partition.shell.tick()
 

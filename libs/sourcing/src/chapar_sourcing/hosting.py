@@ -33,16 +33,17 @@ class HostConfig:
     """Where this process answers, "host:port"; written into claims."""
     read_policy: ReadPolicy = "heartbeat"
     owned: Sequence[int] | None = None
-    """Partitions to own; None: all of the journal's."""
+    """Partitions to own, for stages and tests that say so themselves; None: those that its members agree upon."""
     beat_interval_ms: int = 300
     tick_interval_ms: int = 50
     projection_linger_ms: int = 100
     projection_documents_max: int = 2_000
     read_wait_ms_max: int = 5_000
     """How long a read waits for a partition that is still being taken over."""
+    may_claim: Callable[[int], bool] = lambda _partition: True
+    """With `owned`: whether a partition may be claimed for the first time now."""
     reclaim_after_ms: int | None = None
-    """How long a deposed owner waits before it starts anew; None: it never does. For the one member of an
-    installation, which is deposed by nobody but a late claim of its own."""
+    """With `owned`: how long a deposed owner waits before it starts anew; None: it never does."""
     stream_hole_ms_max: int = 30_000
     """How long a hole in a stream may stay before it is an alarm."""
     drain_ms_max: int = 10_000
@@ -51,6 +52,11 @@ class HostConfig:
     recent: RecentBounds = field(default_factory=RecentBounds)
     schema_level: int = FIRST_LEVEL
     """The level that an operator raised the logs to: claims name it, or the log's where that is higher."""
+
+    @property
+    def ends_deposed(self) -> bool:
+        """Whether a partition ends here once it was deposed, to be judged anew; otherwise it stays to say so."""
+        return self.owned is None or self.reclaim_after_ms is not None
 
 
 @dataclass(frozen=True, slots=True)

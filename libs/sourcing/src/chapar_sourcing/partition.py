@@ -22,9 +22,10 @@ from chapar_sourcing.followers import Followers
 from chapar_sourcing.heartbeat import Heartbeat
 from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, PartitionHealth, Request, Targets
 from chapar_sourcing.measures import Measures
+from chapar_sourcing.membership import Membership
 from chapar_sourcing.owner import Applied, Owner, OwnerPhase, PhaseChanged
 from chapar_sourcing.partitions import partition_of_id
-from chapar_sourcing.ports import Checkpoint, Row, Unavailable
+from chapar_sourcing.ports import Checkpoint, Row
 from chapar_sourcing.projector import Projector
 from chapar_sourcing.purging import Purger
 from chapar_sourcing.refusing import (
@@ -47,7 +48,6 @@ T = TypeVar("T")
 
 SUBMITTED_MS_MAX = 10_000
 """How long one command of a reactor may take."""
-ANNOUNCE_RETRY_SECONDS = 0.2
 _SUBMIT = "chapar.sourcing.peer.v1.OwnerService/Submit"
 
 
@@ -57,10 +57,11 @@ class OwnedPartition:
     def __init__(
         self, *, number: int, config: HostConfig, ports: HostPorts, rules: HostRules, clock: Clock,
         owner_clock: OwnerClock, heartbeat: Heartbeat, measures: Measures, targets: Targets,
-        randomness: Callable[[int], bytes],
+        membership: Membership, randomness: Callable[[int], bytes],
     ) -> None:  # fmt: skip
         self.number = number
         self._config = config
+        self._measures = measures
         self._ports = ports
         self._rules = rules
         self._clock = owner_clock
@@ -76,8 +77,9 @@ class OwnedPartition:
         )
         self.shell = OwnerShell(
             owner=owner, partition=number, journal=ports.journal, store=ports.store, clock=owner_clock,
-            heartbeat=heartbeat, read_policy=config.read_policy, measures=measures, on_started=self._started,
-            on_applied=self._applied, on_phase=self._phase_changed, waiting_max=config.bounds.waiting_max,
+            heartbeat=heartbeat, read_policy=config.read_policy, measures=measures, may_claim=self._may_claim,
+            on_started=self._started, on_applied=self._applied, on_phase=self._phase_changed,
+            waiting_max=config.bounds.waiting_max,
         )  # fmt: skip
         recent = config.recent
         self.rows = Rows(number, ports.store, keys_max=recent.row_keys_max)
@@ -98,39 +100,44 @@ class OwnedPartition:
             shell=self.shell, store=ports.store, measures=measures, linger_ms=config.projection_linger_ms,
             documents_max=config.projection_documents_max, on_written=self._followers.written,
         )  # fmt: skip
-        self._announced = 0
-        """The epoch that other processes were told."""
+        self._membership = membership
         self._stopping = asyncio.Event()
+        self._in_order = True
 
     # ---- its life
 
-    async def run(self) -> None:
-        """Owns and serves until `stop`, then ends in order; or until it is deposed and is to start anew."""
+    async def run(self) -> bool:
+        """Owns and serves until `stop`; or until it is deposed, where that is an end: true then."""
         async with asyncio.TaskGroup() as tasks:
             number = self.number
             shell = tasks.create_task(self.shell.run(), name=f"owner-{number}")
             rows = tasks.create_task(self.rows.run(), name=f"rows-{number}")
-            announcing = tasks.create_task(self._announce(), name=f"announce-{number}")
             projector = tasks.create_task(self._projector.run(), name=f"projector-{number}")
             followers = tasks.create_task(self._followers.run(), name=f"followers-{number}")
-            if not await self._asked_to_stop():
-                for task in (announcing, followers, projector, rows, shell):
-                    task.cancel()
-                return
-            announcing.cancel()
-            followers.cancel()
-            await asyncio.wait((followers,))
-            await self.shell.drain()
-            self._projector.finish()
-            await projector
-            rows.cancel()
-            shell.cancel()
+            stopped = await self._asked_to_stop()
+            if stopped and self._in_order:
+                try:
+                    async with asyncio.timeout(self._config.drain_ms_max / 1000):
+                        await self._end_in_order(followers, projector)
+                except TimeoutError:
+                    self._measures.count("partitions_released_late")
+            for task in (followers, projector, rows, shell):
+                task.cancel()
+        return not stopped
+
+    async def _end_in_order(self, followers: asyncio.Task[None], projector: asyncio.Task[None]) -> None:
+        self.watches.begin(self.shell.owner.epoch, NOT_OWNER)
+        followers.cancel()
+        await asyncio.wait((followers,))
+        await self.shell.drain()
+        self._projector.finish()
+        await asyncio.wait((projector,))
 
     async def _asked_to_stop(self) -> bool:
-        """True once `stop` was called; False once deposed, where such an owner starts anew."""
+        """True once `stop` was called; False once deposed, where that is an end."""
         stopping = asyncio.ensure_future(self._stopping.wait())
         deposed = asyncio.ensure_future(self.shell.phase_changed.until(lambda: self.deposed))
-        waited = {stopping} if self._config.reclaim_after_ms is None else {stopping, deposed}
+        waited = {stopping, deposed} if self._config.ends_deposed else {stopping}
         try:
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             return self._stopping.is_set()
@@ -143,8 +150,9 @@ class OwnedPartition:
         """Whether another has taken it over."""
         return self.shell.owner.phase is OwnerPhase.DEPOSED
 
-    def stop(self) -> None:
-        """Begins the orderly end."""
+    def stop(self, *, in_order: bool) -> None:
+        """Begins the end: in order, which has a bound, or at once."""
+        self._in_order = in_order
         self._stopping.set()
 
     def may_beat(self, topic: str) -> bool:
@@ -183,18 +191,11 @@ class OwnedPartition:
     def _phase_changed(self, changed: PhaseChanged) -> None:
         if changed.phase in (OwnerPhase.OWNING, OwnerPhase.DEPOSED, OwnerPhase.ALARMED):
             self.watches.begin(changed.epoch, NOT_OWNER)
+        if changed.phase is OwnerPhase.OWNING:
+            self._membership.owning(self.number, changed.epoch)
 
-    async def _announce(self) -> None:
-        while True:
-            await self.shell.phase_changed.until(
-                lambda: self.shell.owning and self.shell.owner.epoch != self._announced
-            )
-            epoch = self.shell.owner.epoch
-            try:
-                await self._ports.members.announce(self._config.service, self.number, epoch)
-                self._announced = epoch
-            except Unavailable:
-                await asyncio.sleep(ANNOUNCE_RETRY_SECONDS)
+    async def _may_claim(self, folded_epoch: int, first: bool) -> None:
+        await self._membership.may_claim(self.number, folded_epoch, first=first)
 
     # ---- reads
 

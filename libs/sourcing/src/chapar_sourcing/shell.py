@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from chapar_sourcing.admission import Admission
@@ -21,6 +21,7 @@ from chapar_sourcing.owner import (
     Alarm,
     AlarmRaised,
     Append,
+    AppendFailed,
     Applied,
     Command,
     CommandReceived,
@@ -67,9 +68,12 @@ class OwnerShell:
 
     def __init__(
         self, *, owner: Owner, partition: int, journal: Journal, store: Store, clock: OwnerClock, heartbeat: Heartbeat,
-        read_policy: ReadPolicy, measures: Measures, on_started: Callable[[Checkpoint | None], None],
+        read_policy: ReadPolicy, measures: Measures, may_claim: Callable[[int, bool], Awaitable[None]],
+        on_started: Callable[[Checkpoint | None], None],
         on_applied: Callable[[Applied], None], on_phase: Callable[[PhaseChanged], None], waiting_max: int = 4_000,
     ) -> None:  # fmt: skip
+        """`may_claim` is given the epoch of the last claim that was folded, and whether this owner has claimed yet; it
+        returns as soon as a claim over that may be sent."""
         self.owner = owner
         self.partition = partition
         self.alarm = ""
@@ -81,6 +85,8 @@ class OwnerShell:
         self._clock = clock
         self._heartbeat = heartbeat
         self._read_policy = read_policy
+        self._may_claim = may_claim
+        self._has_claimed = False
         self._measures = measures
         self._on_started = on_started
         self._on_applied = on_applied
@@ -237,6 +243,10 @@ class OwnerShell:
         except TimeoutError:
             raise EngineRefused(UNAVAILABLE) from None
 
+    def doubt(self) -> None:
+        """Has an owner read on and claim anew: somebody says that another owns the partition."""
+        self._put(HeartbeatLapsed())
+
     def claim_after_lapse(self) -> None:
         """Has an owner claim anew whose heartbeat is fresh again and lapsed since its claim. Asked for by whoever needs
         it confirmed: partitions that nobody needs let the lapse be."""
@@ -353,9 +363,9 @@ class OwnerShell:
     def _perform(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
             match effect:
+                case Append() if self.owner.phase is OwnerPhase.CLAIMING:
+                    self._spawn(self._claim(effect, self.owner.fold.epoch), "claim")
                 case Append():
-                    if self.owner.phase is OwnerPhase.CLAIMING:
-                        self._claiming_lapses = self._heartbeat.lapses
                     self._spawn(self._append(effect), "append")
                 case Read():
                     self._spawn(self._errands.read(effect), "read")
@@ -390,6 +400,15 @@ class OwnerShell:
     def _spawn(self, errand: Coroutine[Any, Any, Input], name: str) -> None:
         assert self._tasks is not None, "effects come after the start"
         self._tasks.create_task(self._run(errand), name=f"{name}-{self.partition}")
+
+    async def _claim(self, effect: Append, folded_epoch: int) -> Input:
+        """Appends a claim once that is judged right: between the judgement and the append nothing is waited for."""
+        await self._may_claim(folded_epoch, not self._has_claimed)
+        if self.ended:
+            return AppendFailed(effect.append_id, certain=True)
+        self._has_claimed = True
+        self._claiming_lapses = self._heartbeat.lapses
+        return await self._append(effect)
 
     async def _append(self, effect: Append) -> Input:
         sent_ms = self._admission.sent(self._clock.now_ms())

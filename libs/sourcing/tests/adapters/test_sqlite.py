@@ -141,7 +141,7 @@ async def test_another_format_version_is_refused(kind: str, tmp_path: Path) -> N
 async def test_a_file_of_another_kind_is_refused_and_left_as_it_is(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "file.db"
     member = await SqliteMembers.open(tmp_path)
-    await member.join("file", "127.0.0.1:1")
+    await member.join("file")
     await member.close()
     before = path.read_bytes()
     with pytest.raises(FileRefused, match=f"holds members, not {kind}"):

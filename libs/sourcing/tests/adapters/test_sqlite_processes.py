@@ -73,8 +73,8 @@ async def test_every_kind_of_file_has_one_holder(tmp_path: Path) -> None:
     with pytest.raises(FileRefused, match="held by process"):
         await SqliteStream.open(tmp_path, service="one", topics={"one.events.v1": None})
     member, second = await SqliteMembers.open(tmp_path), await SqliteMembers.open(tmp_path)
-    await member.join("two", "127.0.0.1:1")
+    await member.join("two")
     with pytest.raises(RuntimeError, match="held by process"):
-        await second.join("two", "127.0.0.1:2")
+        await second.join("two")
     for adapter in (store, stream, member, second):
         await adapter.close()

@@ -193,16 +193,27 @@ async def key_stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
     await adapters.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def members(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Adapters[Members]]:
+class MembersOf(Adapters[Members]):
+    """Members of one installation that has two services."""
+
+    def __init__(self, opening: Callable[..., Awaitable[Members]], *, one_member: bool) -> None:
+        super().__init__(opening)
+        self.one_member = one_member
+        """Whether a service may have one member only."""
+        self.service = f"s{secrets.token_hex(4)}"
+        self.other = f"s{secrets.token_hex(4)}"
+
+
+@pytest.fixture(params=["memory", "memory of one", "sqlite"])
+async def members(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MembersOf]:
     """Members of one installation."""
-    directory = memory.MemoryDirectory()
+    directory = memory.MemoryDirectory(one_member=request.param == "memory of one")
 
     async def opening() -> Members:
-        if request.param == "memory":
-            return memory.MemoryMembers(directory)
-        return await sqlite.SqliteMembers.open(tmp_path / "members")
+        if request.param == "sqlite":
+            return await sqlite.SqliteMembers.open(tmp_path / "members")
+        return memory.MemoryMembers(directory)
 
-    adapters = Adapters(opening)
+    adapters = MembersOf(opening, one_member=request.param != "memory")
     yield adapters
     await adapters.close()

@@ -125,6 +125,12 @@ class Process:
                     self.task.result()
                 await asyncio.sleep(0.005)
 
+    async def taken(self) -> None:
+        """Returns in the moment in which it begins to take partitions over."""
+        async with asyncio.timeout(BOUND_SECONDS):
+            while not (self.host.health() or self.task.done()):  # noqa: ASYNC110 - no event tells.
+                await asyncio.sleep(0)
+
     async def end(self) -> None:
         """Ends in order."""
         self.host.stop()
@@ -140,7 +146,8 @@ class Process:
 def config(**changes: Any) -> HostConfig:
     """Settings with short waits."""
     return HostConfig(**{
-        "service": "notebook", "address": "here:1", "tick_interval_ms": 10, "projection_linger_ms": 5, **changes
+        "service": "notebook", "address": "here:1", "tick_interval_ms": 10, "projection_linger_ms": 5,
+        "owned": range(PARTITIONS), **changes,
     })  # fmt: skip
 
 
@@ -157,8 +164,7 @@ async def running(
     )  # fmt: skip
     process = Process(host, measures, asyncio.create_task(host.run(), name="host"))
     try:
-        if wait_ready:
-            await process.ready()
+        await (process.ready() if wait_ready else process.taken())
         yield process
     finally:
         await process.crash()

@@ -53,8 +53,8 @@ async def test_others_are_told_of_each_epoch_once_also_where_that_fails_at_first
     directory = ports.members
     assert isinstance(directory, MemoryMembers)
     async with running(world, ports=ports) as process:
-        await eventually(lambda: 1 in directory.directory.owners.get("notebook", {}))
-        assert directory.directory.owners["notebook"][1].epoch == process.host.health()[1].epoch
+        await eventually(lambda: 1 in directory.directory.owners("notebook"))
+        assert directory.directory.owners("notebook")[1].epoch == process.host.health()[1].epoch
         for n in range(3):
             await process.write(book_at(1), str(n))
         assert told == 3

@@ -82,8 +82,7 @@ class Announcer:
         """Runs until it is cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for partition in range(self._host.partitions):
-                if self._host.owns(partition):
-                    tasks.create_task(self._keep(partition), name=f"presence-{partition}")
+                tasks.create_task(self._keep(partition), name=f"presence-{partition}")
 
     async def _keep(self, partition: int) -> None:
         board = Board(await self._recovered(partition))
@@ -97,7 +96,7 @@ class Announcer:
                 await asyncio.sleep(RETRY_MS / 1000)
 
     async def _recovered(self, partition: int) -> Leases:
-        """Leases as the documents have them, once the partition can be read."""
+        """Leases as the documents have them, once the partition is owned here and can be read."""
         leases = Leases()
         while True:
             now_ms = self._host.now_ms

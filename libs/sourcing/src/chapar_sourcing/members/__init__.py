@@ -1,13 +1,15 @@
 """Which process should own which partition: a state machine without awaits, clocks or chance.
 
 `machine` is fed what the two logs of members say and what this process owns, and says when to beat, what to take, what
-to release, and when a claim may be sent. `peers` judges who is alive, `ranking` who should own what. `messages` has the
-inputs and effects. The asyncio around it is `chapar_sourcing.membership`.
+to release, and when a claim may be sent; `fixed` does so where it is given who owns what. `peers` judges who is alive,
+`ranking` who should own what, `pace` when to beat. `messages` has the inputs and effects, `records` what is stored. The
+asyncio around it is `chapar_sourcing.membership`.
 
 Nothing here is needed for safety, and all of it may be wrong: whoever claims without right deposes a healthy owner,
 which costs a take-over and nothing else.
 """
 
+from chapar_sourcing.members.fixed import FixedMachine
 from chapar_sourcing.members.machine import MembersMachine
 from chapar_sourcing.members.messages import (
     Announce,
@@ -39,6 +41,7 @@ __all__ = [
     "DrainStarted",
     "Drained",
     "Effect",
+    "FixedMachine",
     "Input",
     "MayClaim",
     "MembersMachine",

@@ -94,8 +94,8 @@ class MayClaim:
     """The claim that was asked for may be appended, at once: the judgement grows old."""
 
     partition: int
-    sequence: int
-    """The own beat that the judgement rests on."""
+    sequence: int | None
+    """The own beat that the judgement rests on; None where it rests on none and does not grow old."""
 
 
 @dataclass(frozen=True, slots=True)

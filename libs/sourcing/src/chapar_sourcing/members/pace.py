@@ -6,6 +6,8 @@ from collections import deque
 
 from chapar_sourcing.ports.members import Beat
 
+EARLY_SECONDS = 0.005
+"""How much before its turn a beat may be sent: timers are not exact."""
 GIVEN_UP_MAX = 100
 """Beats without an acknowledgement that are remembered."""
 
@@ -30,7 +32,7 @@ class Pace:
 
     def due(self, now: float, *, draining: bool) -> Beat | None:
         """The beat to send now, if any."""
-        regular = now >= self._next
+        regular = now >= self._next - EARLY_SECONDS
         if self._in_flight is not None or not (regular or self._extra_wanted):
             return None
         self.sequence += 1

@@ -10,7 +10,7 @@ from chapar_sourcing.ports.journal import (
     OffsetOutOfRange,
 )
 from chapar_sourcing.ports.keys import KeyRow, KeyStore
-from chapar_sourcing.ports.members import Members, OwnerRow
+from chapar_sourcing.ports.members import Announcement, Beat, Members, News
 from chapar_sourcing.ports.store import (
     Checkpoint,
     Cursor,
@@ -24,9 +24,11 @@ from chapar_sourcing.ports.store import (
 from chapar_sourcing.ports.stream import Stream, StreamEntry
 
 __all__ = [
+    "Announcement",
     "AppendRejected",
     "AppendUnknown",
     "Appended",
+    "Beat",
     "Checkpoint",
     "Cursor",
     "DocumentWrite",
@@ -37,8 +39,8 @@ __all__ = [
     "KeyStore",
     "LogReader",
     "Members",
+    "News",
     "OffsetOutOfRange",
-    "OwnerRow",
     "Purged",
     "Row",
     "Store",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -50,29 +50,31 @@ class Announcement:
 News: TypeAlias = Beat | Announcement
 
 
-@dataclass(frozen=True, slots=True)
-class OwnerRow:
-    """The highest epoch seen for a partition, and where its owner answers."""
-
-    partition: int
-    epoch: int
-    address: str
-
-
 class Members(Protocol):
-    """One member's view. All calls raise `Unavailable`."""
+    """One process's way to the members of all services. All calls raise `Unavailable`.
 
-    async def join(self, service: str, address: str) -> None:
+    Beats and announcements of a service are kept in the order in which they were appended, each kind by itself.
+    """
+
+    async def join(self, service: str) -> None:
         """Becomes a member. Raises `RuntimeError` naming the holder when this kind of installation allows only one."""
 
-    async def beat(self) -> None:
-        """Says "alive" and returns when that is acknowledged; called every 300 ms, never twice at once."""
+    async def beat(self, beat: Beat) -> None:
+        """Appends a beat and returns when that is acknowledged. After an error it may be appended later on."""
 
-    async def announce(self, service: str, partition: int, epoch: int) -> None:
-        """Says that this member owns a partition; a lower epoch than the known one changes nothing."""
+    async def announce(self, announcement: Announcement) -> None:
+        """Appends what this member says of a partition and returns when that is acknowledged; as `beat` after an
+        error."""
 
-    async def owners(self, service: str) -> Mapping[int, OwnerRow]:
-        """Who owns which partition of a service, as far as is known."""
+    async def news(self) -> Sequence[News]:
+        """What was appended since the last call, from the oldest kept on; waits until there is something.
+
+        A beat comes after every announcement that was acknowledged before that beat was sent. A call that is cancelled
+        or fails loses nothing.
+        """
+
+    async def owners(self, service: str) -> Mapping[int, Announcement]:
+        """What counts of each partition of a service, as far as is known; also for whoever has not joined."""
 
     async def close(self) -> None:
-        """Leaves."""
+        """Ends all connections; closing twice is harmless."""

@@ -1,22 +1,35 @@
-"""Members in memory: one of each service."""
+"""Members in memory: two lists a service."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from chapar_sourcing.adapters._bell import Bell
 from chapar_sourcing.adapters.memory._faults import Fault, Faulty
-from chapar_sourcing.ports import OwnerRow
+from chapar_sourcing.members.records import counting
+from chapar_sourcing.ports import Announcement, Beat, News
+
+WAIT_MS = 60_000
 
 
 @dataclass(slots=True)
 class MemoryDirectory:
     """What all members of an installation share."""
 
-    members: dict[str, str] = field(default_factory=dict)
-    """Service -> address of the member that has joined."""
-    owners: dict[str, dict[int, OwnerRow]] = field(default_factory=dict)
+    one_member: bool = False
+    """Whether a service may have one member only, as on one machine."""
+    members: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """Service -> how many have joined."""
+    beats: dict[str, list[Beat]] = field(default_factory=lambda: defaultdict(list))
+    announcements: dict[str, list[Announcement]] = field(default_factory=lambda: defaultdict(list))
+    bell: Bell = field(default_factory=Bell)
+
+    def owners(self, service: str) -> dict[int, Announcement]:
+        """What counts of each partition."""
+        return counting(self.announcements[service])
 
 
 class MemoryMembers(Faulty):
@@ -25,40 +38,70 @@ class MemoryMembers(Faulty):
     def __init__(self, directory: MemoryDirectory | None = None, *, fault: Fault | None = None) -> None:
         super().__init__(fault)
         self.directory = directory if directory is not None else MemoryDirectory()
-        self._joined: tuple[str, str] | None = None
+        self._service = ""
+        self._beats_read = self._announcements_read = 0
 
-    async def join(self, service: str, address: str) -> None:
-        """Becomes the one member of a service."""
+    async def join(self, service: str) -> None:
+        """Becomes a member."""
         await self._step("join")
-        if service in self.directory.members or self._joined is not None:
-            raise RuntimeError(f"{service} already has a member: process {os.getpid()}")
-        self.directory.members[service] = address
-        self.directory.owners.pop(service, None)
-        self._joined = (service, address)
+        if self._service:
+            raise RuntimeError(f"this process is a member of {self._service} already")
+        if self.directory.one_member:
+            if self.directory.members[service]:
+                raise RuntimeError(f"{service} already has a member: process {os.getpid()}")
+            self.directory.announcements[service].clear()
+        self.directory.members[service] += 1
+        self._service = service
 
-    async def beat(self) -> None:
-        """Says "alive"."""
-        if self._joined is None:
-            raise RuntimeError("not a member")
+    async def beat(self, beat: Beat) -> None:
+        """Appends a beat."""
+        service = self._joined()
         await self._step("beat")
+        self.directory.beats[service].append(beat)
+        self.directory.bell.ring()
+        await self._step("beat.done")
 
-    async def announce(self, service: str, partition: int, epoch: int) -> None:
-        """Says that this member owns a partition."""
-        if self._joined is None or self._joined[0] != service:
-            raise RuntimeError(f"not a member of {service}")
-        await self._step("announce", partition)
-        owners = self.directory.owners.setdefault(service, {})
-        known = owners.get(partition)
-        if known is None or known.epoch < epoch:
-            owners[partition] = OwnerRow(partition, epoch, self._joined[1])
+    async def announce(self, announcement: Announcement) -> None:
+        """Appends an announcement."""
+        service = self._joined()
+        await self._step("announce", announcement.partition)
+        self.directory.announcements[service].append(announcement)
+        self.directory.bell.ring()
+        await self._step("announce.done", announcement.partition)
 
-    async def owners(self, service: str) -> Mapping[int, OwnerRow]:
+    async def news(self) -> Sequence[News]:
+        """What was appended since the last call."""
+        service = self._joined()
+        while not (found := self._unread(service)):
+            await self.directory.bell.wait_until(lambda: self._closed or self._has_grown(service), WAIT_MS)
+            await self._step("news")
+        return found
+
+    def _has_grown(self, service: str) -> bool:
+        beats, announcements = self.directory.beats[service], self.directory.announcements[service]
+        return len(beats) > self._beats_read or len(announcements) > self._announcements_read
+
+    def _unread(self, service: str) -> Sequence[News]:
+        beats = self.directory.beats[service][self._beats_read :]
+        announcements = self.directory.announcements[service][self._announcements_read :]
+        self._beats_read += len(beats)
+        self._announcements_read += len(announcements)
+        return [*announcements, *beats]
+
+    async def owners(self, service: str) -> Mapping[int, Announcement]:
         """Who owns what."""
         await self._step("owners")
-        return dict(self.directory.owners.get(service, {}))
+        return self.directory.owners(service)
 
     async def close(self) -> None:
-        """Leaves; nobody owns anything by this member's word, but where they were stays known."""
-        if self._joined is not None and not self._closed:
-            self.directory.members.pop(self._joined[0], None)
+        """Leaves; what was announced stays."""
+        if self._service and not self._closed:
+            self.directory.members[self._service] -= 1
         self._closed = True
+        self.directory.bell.ring()
+
+    def _joined(self) -> str:
+        self._check_open()
+        if not self._service:
+            raise RuntimeError("not a member")
+        return self._service

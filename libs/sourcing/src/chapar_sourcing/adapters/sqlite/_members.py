@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from chapar_sourcing.adapters._bell import Bell
 from chapar_sourcing.adapters.sqlite._database import Database
 from chapar_sourcing.adapters.sqlite._files import Format, wall_clock_ms
 from chapar_sourcing.adapters.sqlite._hold import FileRefused
 from chapar_sourcing.adapters.sqlite._reads import Reads
 from chapar_sourcing.adapters.sqlite._writes import end_process
-from chapar_sourcing.ports import OwnerRow, Unavailable
+from chapar_sourcing.ports import Announcement, Beat, News, Unavailable
 
 MEMBERS = Format(
     kind="members",
@@ -21,9 +22,13 @@ MEMBERS = Format(
         "CREATE TABLE member (one INTEGER PRIMARY KEY CHECK (one = 1), address TEXT, beats INTEGER, beat_ms INTEGER)",
         "CREATE TABLE owners (partition INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, address TEXT NOT NULL)",
     ),
+    added_columns=(("owners", "member BLOB"), ("owners", "released INTEGER"), ("owners", "successor TEXT")),
 )
-_ANNOUNCE = """INSERT INTO owners VALUES (?, ?, ?)
-    ON CONFLICT DO UPDATE SET epoch = excluded.epoch, address = excluded.address WHERE epoch < excluded.epoch"""
+_ANNOUNCE = """INSERT INTO owners (partition, epoch, address, member, released, successor) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET epoch = excluded.epoch, address = excluded.address, member = excluded.member,
+        released = excluded.released, successor = excluded.successor
+    WHERE (epoch, released) < (excluded.epoch, excluded.released)"""
+WAIT_MS = 60_000
 
 
 class SqliteMembers:
@@ -34,7 +39,9 @@ class SqliteMembers:
         self._now_ms = now_ms
         self._broken = broken
         self._service = ""
-        self._address = ""
+        self._news: list[News] = []
+        """What the one member said and has not read yet."""
+        self._bell = Bell()
         self._database: Database | None = None
         self._reads: dict[str, Reads] = {}
         self._closed = False
@@ -46,7 +53,7 @@ class SqliteMembers:
         """Looks at a folder; nothing is created before `join`."""
         return cls(folder, now_ms=now_ms, broken=broken)
 
-    async def join(self, service: str, address: str) -> None:
+    async def join(self, service: str) -> None:
         """Becomes the one member of a service. Raises `RuntimeError` naming the process that is it already."""
         self._check_open()
         if self._database is not None:
@@ -61,32 +68,47 @@ class SqliteMembers:
 
         def job(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM owners")
-            connection.execute("INSERT OR REPLACE INTO member VALUES (1, ?, 0, ?)", (address, self._now_ms()))
+            connection.execute("INSERT OR REPLACE INTO member VALUES (1, '', 0, ?)", (self._now_ms(),))
 
         await database.write(job)
-        self._service, self._address, self._database = service, address, database
+        self._service, self._database = service, database
 
-    async def beat(self) -> None:
+    async def beat(self, beat: Beat) -> None:
         """Writes that this member is alive."""
 
         def job(connection: sqlite3.Connection) -> None:
-            connection.execute("UPDATE member SET beats = beats + 1, beat_ms = ?", (self._now_ms(),))
+            connection.execute(
+                "UPDATE member SET address = ?, beats = beats + 1, beat_ms = ?", (beat.address, self._now_ms())
+            )
 
         await self._joined().write(job)
+        self._say(beat)
 
-    async def announce(self, service: str, partition: int, epoch: int) -> None:
-        """Says that this member owns a partition."""
-        database = self._joined()
-        if service != self._service:
-            raise RuntimeError(f"not a member of {service}")
-        row = (partition, epoch, self._address)
+    async def announce(self, announcement: Announcement) -> None:
+        """Writes what this member says of a partition, where nothing higher stands."""
+        said = announcement
+        row = (said.partition, said.epoch, said.address, said.member, said.released, said.successor)
 
         def job(connection: sqlite3.Connection) -> None:
             connection.execute(_ANNOUNCE, row)
 
-        await database.write(job)
+        await self._joined().write(job)
+        self._say(announcement)
 
-    async def owners(self, service: str) -> Mapping[int, OwnerRow]:
+    async def news(self) -> Sequence[News]:
+        """What the one member said: there is nobody else."""
+        while not self._news:
+            self._joined()
+            await self._bell.wait_until(lambda: self._closed or bool(self._news), WAIT_MS)
+        self._joined()
+        found, self._news = self._news, []
+        return found
+
+    def _say(self, said: News) -> None:
+        self._news.append(said)
+        self._bell.ring()
+
+    async def owners(self, service: str) -> Mapping[int, Announcement]:
         """Who owns what, as the service's file says; nobody as long as there is none."""
         self._check_open()
         if not self._path(service).exists():
@@ -95,15 +117,16 @@ class SqliteMembers:
         if reads is None:
             reads = self._reads[service] = Reads(self._path(service), threads=1)
 
-        def query(connection: sqlite3.Connection) -> dict[int, OwnerRow]:
-            rows = connection.execute("SELECT partition, epoch, address FROM owners")
-            return {row[0]: OwnerRow(*row) for row in rows}
+        def query(connection: sqlite3.Connection) -> dict[int, Announcement]:
+            # A file that its member has not opened since columns were added lacks them.
+            return {row[0]: _announcement(*row) for row in connection.execute("SELECT * FROM owners")}
 
         return await reads.run(query)
 
     async def close(self) -> None:
         """Leaves."""
         self._closed = True
+        self._bell.ring()
         for reads in self._reads.values():
             await reads.close()
         if self._database is not None:
@@ -122,3 +145,10 @@ class SqliteMembers:
     def _check_open(self) -> None:
         if self._closed:
             raise Unavailable("closed")
+
+
+def _announcement(
+    partition: int, epoch: int, address: str, member: bytes | None = None, released: int | None = None,
+    successor: str | None = None,
+) -> Announcement:  # fmt: skip
+    return Announcement(partition, epoch, member or b"", address, bool(released), successor or "")

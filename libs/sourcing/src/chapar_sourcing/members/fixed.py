@@ -1,0 +1,82 @@
+"""A machine without judgement: it owns what it is given. For stages and tests that say themselves who owns what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from chapar_sourcing.members.messages import (
+    Announce,
+    BeatEnded,
+    ClaimAsked,
+    Drained,
+    DrainStarted,
+    Effect,
+    Input,
+    MayClaim,
+    Owning,
+    Quit,
+    Release,
+    SendBeat,
+    Take,
+)
+from chapar_sourcing.members.pace import Pace
+from chapar_sourcing.ports.members import Announcement
+
+
+class FixedMachine:
+    """Takes all at once, claims as soon as `may_claim` allows it, asked anew at each input, and takes again after a
+    while what it lost, if told so."""
+
+    def __init__(
+        self, *, member: bytes, address: str, owned: Collection[int], interval_seconds: float,
+        again_after_seconds: float | None, may_claim: Callable[[int], bool],
+    ) -> None:  # fmt: skip
+        self._member = member
+        self._address = address
+        self._pace = Pace(member, address, interval_seconds)
+        self._again_after = again_after_seconds
+        self._missing = dict.fromkeys(owned, float("-inf"))
+        """Partition -> when to take it."""
+        self._held: set[int] = set()
+        self._may_claim = may_claim
+        self._asked: set[int] = set()
+        """Partitions whose first claim waits to be judged."""
+        self._draining = False
+
+    settled = True
+    """Nobody else is waited for."""
+
+    def handle(self, given: Input, now: float) -> Sequence[Effect]:
+        """Takes one input; returns what to do, in order."""
+        effects = [*self._answer(given, now)]
+        for partition in [p for p, at in self._missing.items() if now >= at and not self._draining]:
+            del self._missing[partition]
+            self._held.add(partition)
+            effects.append(Take(partition))
+        for partition in [p for p in sorted(self._asked) if self._may_claim(p)]:
+            self._asked.discard(partition)
+            effects.append(MayClaim(partition, sequence=None))
+        beat = self._pace.due(now, draining=self._draining)
+        return effects if beat is None else [*effects, SendBeat(beat)]
+
+    def _answer(self, given: Input, now: float) -> Sequence[Effect]:
+        match given:
+            case BeatEnded():
+                self._pace.ended(given.sequence, now, acknowledged=given.acknowledged)
+            case ClaimAsked() if given.first:
+                self._asked.add(given.partition)
+            case ClaimAsked():
+                return [MayClaim(given.partition, sequence=None)]
+            case Owning():
+                return [Announce(Announcement(given.partition, given.epoch, self._member, self._address))]
+            case DrainStarted():
+                self._draining = True
+                releases = [Release(partition, "", owned=True) for partition in sorted(self._held)]
+                return releases or [Drained()]
+            case Quit():
+                self._held.discard(given.partition)
+                self._asked.discard(given.partition)
+                if self._again_after is not None:
+                    self._missing[given.partition] = now + self._again_after
+                return [Drained()] if self._draining and not self._held else []
+        return []
