@@ -105,7 +105,8 @@ class Process:
         self.host = self.loop.call_now(lambda: OwnerHost(
             HostConfig(
                 service=service.name, address=name, read_policy=service.read_policy, owned=self.owned,
-                may_claim=self._may_claim, tick_interval_ms=TICK_MS, bounds=Bounds(documents_max=6, answers_max=4), **config,
+                may_claim=self._may_claim, tick_interval_ms=TICK_MS,
+                bounds=Bounds(documents_max=6, answers_max=4), **config,
             ),
             HostPorts(
                 PathJournal(service.log, line), PathStore(service.servers, line), self.members,
