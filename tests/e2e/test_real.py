@@ -101,7 +101,7 @@ async def test_nothing_is_lost_when_the_database_and_then_a_service_are_killed(r
     back = asyncio.Event()
 
     async def talk() -> list[str]:
-        said = []
+        said: list[str] = []
         while not back.is_set() or len(said) < 10:
             said.append(f"{len(said)}")
             await one.say(room, said[-1])
