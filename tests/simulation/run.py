@@ -8,7 +8,7 @@ from functools import partial
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.owner import Owner, OwnerPhase
 from tests.simulation.checks import check_history, check_state
-from tests.simulation.chimes import check_chimes, chimes_of
+from tests.simulation.chimes import Chime, check_chimes, chimes_of
 from tests.simulation.clients import Client
 from tests.simulation.faults import Rates
 from tests.simulation.node import TIMERS_PAGE, Node
@@ -142,15 +142,17 @@ def _wait_for_chimes(world: World, at_rest: Callable[[], Node | None]) -> None:
     """Lets time pass until all chimes must have fired, those that chimes set included, by an owner that had the time
     to. `at_rest` is the process that owns; None while something moves."""
     due_ms, owner = 0, None
+    known: frozenset[Chime] = frozenset()
+    """Those that have had the time."""
     while True:
         past = partial(_is_past, at_rest, due_ms)
         world.run(past, limit_ms=120_000)
         world.run(lambda: False, limit_ms=CHIMES_LATE_MS)
         world.run(past, limit_ms=120_000)
-        node, last_due_ms = at_rest(), chimes_of(world.model.blocks).last_due_ms
-        if node is None or (node.owner is owner and last_due_ms <= due_ms):
+        node, chimes = at_rest(), chimes_of(world.model.blocks)
+        if node is None or (node.owner is owner and chimes.waiting <= known):
             return
-        due_ms, owner = max(due_ms, last_due_ms), node.owner
+        due_ms, owner, known = max(due_ms, chimes.last_due_ms), node.owner, frozenset(chimes.waiting)
 
 
 def _is_past(at_rest: Callable[[], Node | None], time_ms: int) -> bool:
