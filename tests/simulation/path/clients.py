@@ -78,7 +78,11 @@ class Client:
             self.next()
             return
         if self.random.random() < self.reads:
-            Reading(self).begin()
+            draw, stage = self.random, self.stage
+            kind = draw.choice((ACCOUNT, ROOM, INBOX))
+            keys = {ACCOUNT: stage.accounts, ROOM: stage.rooms, INBOX: stage.users}[kind]
+            reading = Reading(self, kind, draw.choice(keys))
+            reading.ask(self.somebody(reading.service))
             return
         self.ask(*self._drawn())
 
@@ -168,14 +172,14 @@ class Client:
 class Reading:
     """One query: what it shows is at least as new as what anybody was told before it began."""
 
-    def __init__(self, client: Client) -> None:
-        stage, draw = client.stage, client.random
+    def __init__(self, client: Client, kind: str, key: str) -> None:
+        stage = client.stage
         self._client = client
         self._stage = stage
-        self._kind = kind = draw.choice((ACCOUNT, ROOM, INBOX))
-        self._service = stage.money if kind == ACCOUNT else stage.chat
-        self._key = draw.choice({ACCOUNT: stage.accounts, ROOM: stage.rooms, INBOX: stage.users}[kind])
-        self._page = self._drawn_page(len(stage.chat_ledger.said[self._key])) if kind == ROOM else Page()
+        self._kind = kind
+        self.service = stage.money if kind == ACCOUNT else stage.chat
+        self._key = key
+        self._page = self._drawn_page(len(stage.chat_ledger.said[key])) if kind == ROOM else Page()
         self._told = stage.told.get(self._key, 0)
         self._brought = dict(stage.chat_ledger.brought[self._key]) if kind == INBOX else {}
         self._open = True
@@ -207,13 +211,12 @@ class Reading:
         )
         return (found.talks if isinstance(found, Room) else 0), [message.text for _, message in said]  # type: ignore[attr-defined]
 
-    def begin(self) -> None:
-        """Asks somebody; gives up after a while."""
-        target = self._client.somebody(self._service)
+    def ask(self, target: Process | None) -> None:
+        """Asks a process, if there is one; gives up after a while."""
         self._stage.world.soon(*PATIENCE, self._end, self._client.random)
         if target is None:
             return
-        partition = partition_of_id(self._key, self._service.partitions)
+        partition = partition_of_id(self._key, self.service.partitions)
 
         async def work() -> Any:
             seen = await target.host.read(partition, self._read, deadline_ms=target.host.now_ms + DEADLINE_MS)
@@ -222,7 +225,7 @@ class Reading:
 
         def told(answer: object) -> None:
             if answer:
-                self._client.usual.pop(self._service.name, None)
+                self._client.usual.pop(self.service.name, None)
             self._end()
 
         call(self._stage.world, "client", target, work, told, self._client.random)

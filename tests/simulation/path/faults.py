@@ -28,14 +28,16 @@ class Rates:
     store_write_unconfirmed: float = 0.03
     store_ack_lost: float = 0.02
     store_fails_over: float = 0.01
-    rows_stall: float = 0.08
-    cut_off_at_stall: float = 0.4
+    rows_stall: float = 0.12
+    cut_off_at_stall: float = 0.6
     """Of merges that stall: the process reaches no member either."""
     publish_halves: float = 0.03
     publish_ack_lost: float = 0.03
     publish_doubled: float = 0.03
     publish_slow: float = 0.04
     stream_read_fails: float = 0.02
+    stop_amid_failure: float = 0.2
+    """Of reads that fail: the process has just been told to stop."""
     peer_lost: float = 0.02
     peer_reply_lost: float = 0.02
     peer_doubled: float = 0.02
@@ -58,8 +60,10 @@ class Rates:
     crash: float = 0.007
     pause: float = 0.007
     pause_at_claim: float = 0.06
+    lag_at_claim: float = 0.05
+    """Of claims that land: what the claimant reads then arrives late, and meanwhile it reaches no member."""
     take_over: float = 0.01
-    drain: float = 0.004
+    drain: float = 0.003
     crooked_clock: float = 0.5
     drifting_clock: float = 0.5
 
@@ -68,8 +72,9 @@ class Rates:
         return asdict(self)
 
 
-EFFECTS = ("watch_resumed", "watch_reset", "watch_gap", "stream_beats", "editions_switched", "last_owner_sleeps")
+EFFECTS = ("watch_resumed", "watch_reset", "watch_gap", "stream_beats", "editions_switched", "last_owner_sleeps",
+    "taken_from_the_living", "withdrawn")  # fmt: skip
 """Counted beside the faults: how watches began, frames that were dropped and said to be, beats that were judged, and
-stores that were built anew."""
+stores that were built anew, partitions whose last owner lived when they were claimed, claimants who were told to let be."""
 
 CALM = Rates(**{rate.name: 0.0 for rate in fields(Rates)})

@@ -15,7 +15,6 @@ from chapar_sourcing.ports import (
     AppendUnknown,
     JournalRecord,
     OffsetOutOfRange,
-    Unavailable,
 )
 from tests.simulation.path.line import NEAR_SECONDS, Line
 from tests.simulation.path.world import World
@@ -96,6 +95,13 @@ class PathJournal:
         self._log = log
         self._line = line
         self._world = log.world
+        self._lags_until = 0.0
+        self.withdraws: Callable[[int], bool] = lambda partition: False
+        """Asked before each record; True: its process ended instead of sending it."""
+
+    def lag(self, seconds: float) -> None:
+        """What reads find in the next seconds arrives after them."""
+        self._lags_until = self._world.now + seconds
 
     @property
     def journal_id(self) -> str:
@@ -112,6 +118,8 @@ class PathJournal:
     async def append(self, partition: int, data: bytes, *, fresh_producer: bool = False) -> Appended:
         """Sends a record on its way."""
         happens, world, by = self._world.faults.happens, self._world, self._line.random
+        if self.withdraws(partition):
+            return await self._line.loop.create_future()  # type: ignore[no-any-return]
         if happens("append_rejected"):
             return await self._line.ask(lambda: _raise(AppendRejected("rejected")), most=0.02)
         flight = Flight()
@@ -155,8 +163,6 @@ class PathJournal:
         """Records from an offset on."""
 
         def found() -> Sequence[JournalRecord]:
-            if self._world.faults.happens("journal_read_fails"):
-                raise Unavailable("no answer")
             held = self._log.partitions[partition]
             if from_offset > held.end:
                 raise OffsetOutOfRange(f"{from_offset} is beyond {held.end}")
@@ -165,8 +171,12 @@ class PathJournal:
                 first -= 1
             return held.records[first : first + min(records_max, self._line.random.choice((3, 500)))]
 
+        if self._world.faults.happens("journal_read_fails"):
+            await self._line.fail()
         least, most = SLOW_SECONDS if self._world.faults.happens("journal_read_slow") else NEAR_SECONDS
-        return await self._line.ask(found, least=least, most=most)
+        records = await self._line.ask(found, least=least, most=most)
+        late = self._lags_until - self._world.now
+        return await self._line.ask(lambda: records, least=late, most=late) if late > 0 else records
 
     async def end_offset(self, partition: int) -> int:
         """The offset after the last record."""

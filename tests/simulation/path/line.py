@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
+from chapar_sourcing.ports import Unavailable
 from tests.simulation.path.loop import VirtualLoop
 from tests.simulation.path.world import World
 from tests.simulation.playing import Violation
@@ -16,6 +17,8 @@ from tests.simulation.playing import Violation
 T = TypeVar("T")
 
 NEAR_SECONDS = (0.000_2, 0.003)
+JUST_SECONDS = (0.0, 0.000_2)
+"""How long ago a process was told to stop that ends in the middle of a failure: a few steps of its loop."""
 
 
 class Line:
@@ -27,6 +30,8 @@ class Line:
         self.random = world.stream(f"line {name}")
         self.breaks: Callable[[], None] = lambda: None
         """What else happens when this line stalls."""
+        self.stops: Callable[[], None] = lambda: None
+        """Has its process told to stop."""
 
     async def ask(self, act: Callable[[], T], *, least: float = NEAR_SECONDS[0], most: float = NEAR_SECONDS[1]) -> T:
         """Has `act` done at a random time between `least` and `most` seconds from now; returns or raises as it does."""
@@ -44,6 +49,16 @@ class Line:
 
         self.world.soon(least, most, arrive, self.random)
         return await future  # type: ignore[no-any-return]
+
+    async def fail(self) -> NoReturn:
+        """No answer; at times when its process has just been told to stop. Raises `Unavailable`."""
+        future = self.loop.create_future()
+        arrival = self.world.now + self.random.uniform(*NEAR_SECONDS)
+        if self.world.faults.happens("stop_amid_failure"):
+            self.world.at(arrival - self.random.uniform(*JUST_SECONDS), self.stops)
+        self.world.at(arrival, lambda: self.answer(future, Unavailable("no answer")))
+        await future
+        raise AssertionError("a failure is all that comes")
 
     def answer(self, future: asyncio.Future[Any], outcome: object) -> None:
         """Brings an answer, or an exception, to whoever waits, if they still are there."""

@@ -305,6 +305,16 @@ class BeatsOnlyForReaders(_OnThePath):
         return may_beat
 
 
+class SwallowsItsEnd(_OnThePath):
+    """A follower that fails in the moment in which it is ended takes the failure for all there is, and tries again."""
+
+    target = "chapar_sourcing.followers:_being_ended"
+
+    @staticmethod
+    def planted(sound: Any) -> Any:
+        return lambda: False
+
+
 BUGS: tuple[type[Patch], ...] = (
     PublishesBeforeDurable,
     RepeatsWithoutPrevious,
@@ -326,4 +336,5 @@ BUGS: tuple[type[Patch], ...] = (
     ReadsTheStoreFirst,
     AnswersWhatIsNotDurable,
     BeatsOnlyForReaders,
+    SwallowsItsEnd,
 )

@@ -33,6 +33,9 @@ SKEW_MS_MAX = 1_500
 DRIFT_MAX = 0.02
 PEER_DEADLINE = 2.0
 TICK_MS = 100
+DRAIN_MS_MAX = 2_000
+END_SECONDS_MAX = 3.0
+"""How long the end of a process may take that was told to stop and does not stand still."""
 BROKEN_SECONDS = (2.0, 5.0)
 """How long a process reaches no member when its line stalls."""
 READ_SECONDS = (0.05, 1.0)
@@ -96,21 +99,23 @@ class Process:
         self.claimed: set[int] = set()
         """Partitions of which a claim of its own was valid."""
         self.draining = False
+        self._paused_until = 0.0
         self.ended = False
         line = Line(world, self.loop, name)
         self.members = PathMembers(directory, line, service.name, name)
         self._directory = directory
+        self.journal = PathJournal(service.log, line)
+        line.stops = self.drain
         line.breaks = lambda: self.members.cut_off(draw.uniform(*BROKEN_SECONDS), after=0.0)
         self.measures = HeldMeasures()
         self.host = self.loop.call_now(lambda: OwnerHost(
             HostConfig(
                 service=service.name, address=name, read_policy=service.read_policy, owned=self.owned,
-                may_claim=self._may_claim, tick_interval_ms=TICK_MS,
+                may_claim=self._may_claim, tick_interval_ms=TICK_MS, drain_ms_max=DRAIN_MS_MAX,
                 bounds=Bounds(documents_max=6, answers_max=4), **config,
             ),
             HostPorts(
-                PathJournal(service.log, line), PathStore(service.servers, line), self.members,
-                PathStream(topics, line),
+                self.journal, PathStore(service.servers, line), self.members, PathStream(topics, line),
             ),
             service.rules, clock=ProcessClock(world, self.loop, skew_ms), measures=self.measures,
             remote=RemoteTargets(self, directory), randomness=draw.randbytes,
@@ -151,14 +156,27 @@ class Process:
 
     def drain(self) -> None:
         """Begins to end in order."""
+        if self.ended or self.loop.dead or self.draining:
+            return
         self.world.note(f"{self.name} drains")
         self.draining = True
+        self.world.after(END_SECONDS_MAX, self._must_have_ended)
         self.loop.call_soon(self.host.stop)
+
+    def _must_have_ended(self) -> None:
+        """Whoever is told to stop ends, but for one that stood still meanwhile."""
+        if self.ended or self.loop.dead:
+            return
+        if self._paused_until > self.world.now - END_SECONDS_MAX:
+            self.world.after(END_SECONDS_MAX, self._must_have_ended)
+        else:
+            self.world.failed(f"{self.name} was told to stop and has not ended")
 
     def pause(self, seconds: float) -> None:
         """Stands still for a while."""
         self.world.note(f"{self.name} pauses {seconds}")
         self.loop.pause()
+        self._paused_until = max(self._paused_until, self.world.now + seconds)
         self.world.after(seconds, self.loop.resume)
 
     @property

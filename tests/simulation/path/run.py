@@ -122,7 +122,7 @@ class _Run:
         stage, world = self._stage, self._world
         for service in stage.services:
             for process in list(service.processes):
-                if process.loop.paused or process.draining or stage.random.random() < 0.5:
+                if process.loop.paused or stage.random.random() < 0.3:
                     process.crash()
                 else:
                     process.drain()

@@ -17,6 +17,7 @@ from chapar_sourcing.recent import BLOCKS_MAX, RecentBounds
 from tests.simulation.path import chat, money
 from tests.simulation.path.books import Book
 from tests.simulation.path.clients import DEADLINE_MS, Wish
+from tests.simulation.path.crowd import Crowd
 from tests.simulation.path.journal import Log
 from tests.simulation.path.ledgers import ChatLedger, MoneyLedger
 from tests.simulation.path.members import Directory
@@ -37,6 +38,9 @@ CARDS = "reactor/cards/"
 SPREADING = "reactor/spreading"
 PAUSES = (0.2, 1.0, 3.0, 7.0)
 CUT_OFF = (1.0, 6.0)
+CUT_OFF_AT_CLAIM = (1.6, 3.0)
+LAG_BEYOND = (0.0, 1.0)
+"""How long a claimant waits for what follows its claim, after members have heard of it again."""
 SLOW_FIRST = (0.2, 1.5)
 """How long a link is slow before it breaks."""
 BEATS_MS = (100, 300)
@@ -80,6 +84,7 @@ class Stage:
         }
         self.chat_ledger.book = self.books["chat"]
         self.money_ledger.book = self.books["money"]
+        self.crowd = Crowd(self)
         for service in self.services:
             self._wire(service)
         self.chat.servers.on_row = lambda row: self.chat_ledger.check_row(row.key, row.row, row.fields)
@@ -96,13 +101,20 @@ class Stage:
         service.servers.on_cursor = self._chat_cursor if service is self.chat else book.cursor_moves
 
     def _claimed(self, service: Service, partition: int, address: str) -> None:
-        service.claimed[partition] = address
+        before, service.claimed[partition] = service.claimed.get(partition), address
         claimant = next((p for p in service.processes if p.name == address), None)
+        if service is self.chat and before != address and any(p.name == before for p in service.processes):
+            self.world.faults.fired["taken_from_the_living"] += 1
+            self.crowd.gather(partition)
         if claimant is None:
             return
         claimant.claimed.add(partition)
         if not claimant.loop.paused and self.world.faults.happens("pause_at_claim"):
             claimant.pause(self.random.choice(PAUSES))
+        if self.world.faults.happens("lag_at_claim"):
+            cut_off = self.random.uniform(*CUT_OFF_AT_CLAIM)
+            claimant.members.cut_off(cut_off, after=0.0)
+            claimant.journal.lag(cut_off + self.random.uniform(*LAG_BEYOND))
 
     def _published(self, topic: str, partition: int, entry: StreamEntry, sent: float) -> None:
         book = self.books["chat" if topic == chat.TOPIC else "money"]
@@ -138,12 +150,28 @@ class Stage:
             queue_frames_max=draw.choice((1, 3, 256)), idle_keys_max=draw.choice((0, 1, 10_000)),
             row_keys_max=draw.choice((1, 4_000)),
         )  # fmt: skip
-        return Process(
+        process = Process(
             self.world, name, service, owned, self.topics, self.directory, recent=recent,
             beat_interval_ms=draw.choice((100, 300)),
             projection_documents_max=draw.choice((2, 2_000)), projection_linger_ms=draw.choice((5, 100, 600)),
             reclaim_after_ms=1_000 if service is self.money and draw.random() < 0.3 else None,
         )  # fmt: skip
+        process.journal.withdraws = lambda partition: self._judged_anew(process, partition)
+        return process
+
+    def _judged_anew(self, process: Process, partition: int) -> bool:
+        """Whoever slept or read slowly before it claimed may have been overtaken, or its predecessor beats again: what
+        it was told is judged anew before its first record, which is a claim, and here it ends. The log alone would let
+        it claim over a healthy owner; a claim made before that owner's own is void."""
+        service = process.service
+        if partition in process.claimed or service.read_policy != "heartbeat":
+            return False
+        others = [p for p in service.processes if p is not process and partition in p.claimed]
+        if all(p.gave_up(partition) or self.directory.silent(p.name) for p in others):
+            return False
+        self.world.faults.fired["withdrawn"] += 1
+        process.crash()
+        return True
 
     def somebody(
         self, service: Service, by: random.Random, usual: Process | None = None, *, knows_silence: bool = False
@@ -198,18 +226,7 @@ class Stage:
         free = [n for n in range(service.partitions) if self._may_claim(service, n, take_over=take_over)]
         if free and (take_over or self.random.random() < self._eagerness):
             half = len(free) > 1 and self.random.random() < 0.5
-            taken = free[::2] if half else free
-            if service.read_policy == "heartbeat":
-                self._withdraw(service, taken)
-            self.start(service, taken)
-
-    def _withdraw(self, service: Service, taken: Sequence[int]) -> None:
-        """Whoever was to take a partition over and slept before it claimed is told by nobody to go on: what it was
-        told is judged anew before it claims, and here it ends. The log alone would let it claim over a healthy owner.
-        """
-        for process in list(service.processes):
-            if any(n in process.owned and n not in process.claimed for n in taken):
-                process.crash()
+            self.start(service, free[::2] if half else free)
 
     def _may_claim(self, service: Service, partition: int, *, take_over: bool) -> bool:
         """Owners that answer reads by their heartbeat are succeeded only once they have been silent long enough."""

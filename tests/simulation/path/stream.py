@@ -82,13 +82,13 @@ class PathStream:
         """Records from an offset on."""
 
         def found() -> Sequence[StreamEntry]:
-            if self._world.faults.happens("stream_read_fails"):
-                raise Unavailable("no answer")
             entries = self._topics.logs[topic, partition].entries
             if from_offset > len(entries):
                 raise OffsetOutOfRange(f"{from_offset} is beyond {len(entries)}")
             return entries[from_offset : from_offset + min(records_max, self._line.random.choice((2, 500)))]
 
+        if self._world.faults.happens("stream_read_fails"):
+            await self._line.fail()
         return await self._line.ask(found)
 
     async def start_offset(self, topic: str, partition: int) -> int:
