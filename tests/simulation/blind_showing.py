@@ -172,6 +172,5 @@ BUGS: tuple[Bug, ...] = (
     NumbersForgottenKeysAnew,
     DatesBeatsByTheirAcknowledgement,
     ReadsPastThePage,
+    CountsLapsesFromWhenItOwns,
 )
-UNCAUGHT: tuple[Bug, ...] = (CountsLapsesFromWhenItOwns,)
-"""Bugs like the others that the simulator does not notice yet."""

@@ -72,9 +72,18 @@ class Rates:
         return asdict(self)
 
 
-EFFECTS = ("watch_resumed", "watch_reset", "watch_gap", "stream_beats", "editions_switched", "last_owner_sleeps",
-    "taken_from_the_living", "withdrawn")  # fmt: skip
-"""Counted beside the faults: how watches began, frames that were dropped and said to be, beats that were judged, and
-stores that were built anew, partitions whose last owner lived when they were claimed, claimants who were told to let be."""
+EFFECTS = (
+    "watch_resumed",
+    "watch_reset",
+    "watch_gap",
+    "stream_beats",
+    "editions_switched",
+    "last_owner_sleeps",
+    "taken_from_the_living",
+    "withdrawn",
+)
+"""Counted beside the faults: how watches began, frames that were dropped and said to be, beats that were judged, stores
+that were built anew, owners that slept with nobody who asked them, claims over an owner that lived on, and claimants
+who were told to let be."""
 
 CALM = Rates(**{rate.name: 0.0 for rate in fields(Rates)})

@@ -170,7 +170,7 @@ class Stage:
         if all(p.gave_up(partition) or self.directory.silent(p.name) for p in others):
             return False
         self.world.faults.fired["withdrawn"] += 1
-        process.crash()
+        self.world.after(0.0, process.crash)  # not in the middle of a step of its own
         return True
 
     def somebody(
