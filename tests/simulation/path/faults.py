@@ -80,7 +80,7 @@ EFFECTS = (
     "editions_switched",
     "last_owner_sleeps",
     "taken_from_the_living",
-    "withdrawn",
+    "kept_from_claiming",
 )
 """Counted beside the faults: how watches began, frames that were dropped and said to be, beats that were judged, stores
 that were built anew, owners that slept with nobody who asked them, claims over an owner that lived on, and claimants

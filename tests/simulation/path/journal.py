@@ -96,8 +96,6 @@ class PathJournal:
         self._line = line
         self._world = log.world
         self._lags_until = 0.0
-        self.withdraws: Callable[[int], bool] = lambda partition: False
-        """Asked before each record; True: its process ended instead of sending it."""
 
     def lag(self, seconds: float) -> None:
         """What reads find in the next seconds arrives after them."""
@@ -118,8 +116,6 @@ class PathJournal:
     async def append(self, partition: int, data: bytes, *, fresh_producer: bool = False) -> Appended:
         """Sends a record on its way."""
         happens, world, by = self._world.faults.happens, self._world, self._line.random
-        if self.withdraws(partition):
-            return await self._line.loop.create_future()  # type: ignore[no-any-return]
         if happens("append_rejected"):
             return await self._line.ask(lambda: _raise(AppendRejected("rejected")), most=0.02)
         flight = Flight()

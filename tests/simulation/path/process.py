@@ -132,6 +132,8 @@ class Process:
             return True
         rivals = [p for p in self.service.processes if partition in p.claimed and not p.gave_up(partition)]
         others_are_gone = all(self._directory.silent(rival.name) for rival in rivals if rival is not self)
+        if not others_are_gone:
+            self.world.faults.fired["kept_from_claiming"] += 1
         return self.host._heartbeat.is_fresh and others_are_gone
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -150,28 +150,12 @@ class Stage:
             queue_frames_max=draw.choice((1, 3, 256)), idle_keys_max=draw.choice((0, 1, 10_000)),
             row_keys_max=draw.choice((1, 4_000)),
         )  # fmt: skip
-        process = Process(
+        return Process(
             self.world, name, service, owned, self.topics, self.directory, recent=recent,
             beat_interval_ms=draw.choice((100, 300)),
             projection_documents_max=draw.choice((2, 2_000)), projection_linger_ms=draw.choice((5, 100, 600)),
             reclaim_after_ms=1_000 if service is self.money and draw.random() < 0.3 else None,
         )  # fmt: skip
-        process.journal.withdraws = lambda partition: self._judged_anew(process, partition)
-        return process
-
-    def _judged_anew(self, process: Process, partition: int) -> bool:
-        """Whoever slept or read slowly before it claimed may have been overtaken, or its predecessor beats again: what
-        it was told is judged anew before its first record, which is a claim, and here it ends. The log alone would let
-        it claim over a healthy owner; a claim made before that owner's own is void."""
-        service = process.service
-        if partition in process.claimed or service.read_policy != "heartbeat":
-            return False
-        others = [p for p in service.processes if p is not process and partition in p.claimed]
-        if all(p.gave_up(partition) or self.directory.silent(p.name) for p in others):
-            return False
-        self.world.faults.fired["withdrawn"] += 1
-        self.world.after(0.0, process.crash)  # not in the middle of a step of its own
-        return True
 
     def somebody(
         self, service: Service, by: random.Random, usual: Process | None = None, *, knows_silence: bool = False
