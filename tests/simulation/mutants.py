@@ -10,8 +10,11 @@ import argparse
 import sys
 import time
 from collections.abc import Container, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import repeat
+from multiprocessing import get_context
 from typing import Any
 
 from chapar_sourcing.owner import Owner
@@ -95,19 +98,26 @@ def caught(bug: Bug, seeds: int) -> Played | None:
     return next((played for seed in range(seeds) if (played := play_with(bug, seed)).violation), None)
 
 
+def judged(number: int, seeds: int) -> tuple[str, bool]:
+    """A line about the bug of this number, and whether it was caught."""
+    bug, began = bugs()[number], time.monotonic()
+    played = caught(bug, seeds)
+    told = f"seed {played.seed:<4} {played.violation[:90]}" if played else "NOT CAUGHT"
+    return f"{bug.__name__:34} {told} ({time.monotonic() - began:.1f} s)", played is not None
+
+
 def main() -> None:
     """The command: each planted bug with the seed that caught it."""
     parser = argparse.ArgumentParser(description="Show that each planted bug is caught.")
     parser.add_argument("--seeds", type=int, default=500, help="how many seeds to try at most")
-    seeds = parser.parse_args().seeds
-    missed, planted = 0, bugs()
-    for bug in planted:
-        began = time.monotonic()
-        played = caught(bug, seeds)
-        missed += played is None
-        told = f"seed {played.seed:<4} {played.violation[:90]}" if played else "NOT CAUGHT"
-        print(f"{bug.__name__:34} {told} ({time.monotonic() - began:.1f} s)", flush=True)
-    print(f"{len(planted) - missed} of {len(planted)} caught within {seeds} seeds")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    given = parser.parse_args()
+    missed, planted = 0, len(bugs())
+    with ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as processes:
+        for line, noticed in processes.map(judged, range(planted), repeat(given.seeds)):
+            missed += not noticed
+            print(line, flush=True)
+    print(f"{planted - missed} of {planted} caught within {given.seeds} seeds")
     sys.exit(bool(missed))
 
 
