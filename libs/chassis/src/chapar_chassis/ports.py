@@ -1,7 +1,7 @@
-"""Opens the ports of a process as its settings say: files of the data folder, or Kafka for journal and streams and
-MongoDB for store and keys.
+"""Opens the ports of a process as its settings say: files of the data folder, or Kafka for journal, streams and members
+and MongoDB for store and keys.
 
-Members are files in any case. The layout of the data folder is known here and nowhere else. What knows MongoDB is
+The layout of the data folder is known here and nowhere else. What knows MongoDB is
 imported where it is needed: the driver takes 0.4 s of CPU to load and 18 MB, which embedded services need not pay.
 """
 
@@ -19,10 +19,12 @@ from chapar_sourcing.adapters.kafka import (
     Credentials,
     Durability,
     KafkaJournal,
+    KafkaMembers,
     KafkaStream,
     TopicLayout,
     check_topics,
     journal_layout,
+    members_layouts,
 )
 from chapar_sourcing.adapters.sqlite import (
     SqliteJournal,
@@ -76,7 +78,7 @@ def durability_of(settings: CommonSettings) -> Durability:
 def topic_layouts(settings: CommonSettings, service: str, topics: Sequence[PublishedTopic]) -> Sequence[TopicLayout]:
     """How the topics that a service writes must be laid out on Kafka."""
     streams = [TopicLayout(topic.name, settings.partitions, topic.retention_ms) for topic in topics]
-    return [journal_layout(service, settings.partitions), *streams]
+    return [journal_layout(service, settings.partitions), *streams, *members_layouts(service)]
 
 
 async def open_journal(settings: CommonSettings, service: str) -> Journal:
@@ -105,7 +107,10 @@ async def open_store(settings: CommonSettings, service: str) -> Store:
 
 
 async def open_members(settings: CommonSettings) -> Members:
-    """The view of all members; a member itself only after `join`."""
+    """The view of all members; a member itself only after `join`. Raises `Unavailable`."""
+    if settings.kafka:
+        members: Members = await KafkaMembers.open(cluster_of(settings))
+        return members
     return await SqliteMembers.open(settings.data_dir / "members")
 
 

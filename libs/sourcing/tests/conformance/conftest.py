@@ -11,7 +11,15 @@ from typing import Any, Generic, TypeVar
 import pytest
 
 from chapar_sourcing.adapters import memory, sqlite
-from chapar_sourcing.adapters.kafka import Cluster, KafkaJournal, KafkaStream
+from chapar_sourcing.adapters.kafka import (
+    Cluster,
+    Durability,
+    KafkaJournal,
+    KafkaMembers,
+    KafkaStream,
+    apply_topics,
+    members_layouts,
+)
 from chapar_sourcing.adapters.mongo import Database, MongoKeyStore, MongoStore, prepare
 from chapar_sourcing.ports import Journal, KeyStore, Members, Store, Stream
 
@@ -204,16 +212,24 @@ class MembersOf(Adapters[Members]):
         self.other = f"s{secrets.token_hex(4)}"
 
 
-@pytest.fixture(params=["memory", "memory of one", "sqlite"])
+@pytest.fixture(params=["memory", "memory of one", "sqlite", KAFKA])
 async def members(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MembersOf]:
     """Members of one installation."""
     directory = memory.MemoryDirectory(one_member=request.param == "memory of one")
 
     async def opening() -> Members:
-        if request.param == "sqlite":
-            return await sqlite.SqliteMembers.open(tmp_path / "members")
-        return memory.MemoryMembers(directory)
+        match request.param:
+            case "sqlite":
+                return await sqlite.SqliteMembers.open(tmp_path / "members")
+            case "kafka":
+                return await KafkaMembers.open(Cluster(request.getfixturevalue("kafka_server").bootstrap))
+            case _:
+                return memory.MemoryMembers(directory)
 
-    adapters = MembersOf(opening, one_member=request.param != "memory")
+    adapters = MembersOf(opening, one_member=request.param in ("memory of one", "sqlite"))
+    if request.param == "kafka":
+        layouts = [*members_layouts(adapters.service), *members_layouts(adapters.other)]
+        cluster = Cluster(request.getfixturevalue("kafka_server").bootstrap)
+        await apply_topics(cluster, layouts, Durability(replicas=1))
     yield adapters
     await adapters.close()

@@ -1,4 +1,4 @@
-"""Journal and Stream on Kafka.
+"""Journal, Stream and Members on Kafka.
 
 No consumer groups, no transactions, no positions kept by the broker: records are appended by idempotent producers and
 fetched by offset. `_producers` keeps one poisoned partition from unsettling the others, `_link` is one connection that
@@ -8,7 +8,14 @@ fetches, `_tail` knows how far partitions have grown. `_layouts` says how topics
 
 from chapar_sourcing.adapters.kafka._cluster import Cluster, Credentials
 from chapar_sourcing.adapters.kafka._journal import KafkaJournal
-from chapar_sourcing.adapters.kafka._layouts import Durability, TopicLayout, TopicRefused, journal_layout
+from chapar_sourcing.adapters.kafka._layouts import (
+    Durability,
+    TopicLayout,
+    TopicRefused,
+    journal_layout,
+    members_layouts,
+)
+from chapar_sourcing.adapters.kafka._members import KafkaMembers
 from chapar_sourcing.adapters.kafka._stream import KafkaStream
 from chapar_sourcing.adapters.kafka._topics import TopicChange, apply_topics, check_topics
 
@@ -17,6 +24,7 @@ __all__ = [
     "Credentials",
     "Durability",
     "KafkaJournal",
+    "KafkaMembers",
     "KafkaStream",
     "TopicChange",
     "TopicLayout",
@@ -24,4 +32,5 @@ __all__ = [
     "apply_topics",
     "check_topics",
     "journal_layout",
+    "members_layouts",
 ]

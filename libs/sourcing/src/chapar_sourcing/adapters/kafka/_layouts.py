@@ -13,6 +13,7 @@ from chapar_sourcing.ports.journal import RECORD_BYTES_MAX
 FOR_EVER = "-1"
 MESSAGE_BYTES_MAX = RECORD_BYTES_MAX + 100 * 1024
 SEGMENT_MS_MIN = 60_000
+BEATS_KEPT_MS = 600_000
 
 
 class TopicRefused(RuntimeError):
@@ -64,6 +65,24 @@ def journal_topic(service: str) -> str:
 def journal_layout(service: str, partitions: int) -> TopicLayout:
     """A journal: kept for ever and whole."""
     return TopicLayout(journal_topic(service), partitions)
+
+
+def members_topic(service: str) -> str:
+    """The topic of the beats of a service's members."""
+    return f"{service}.members.v1"
+
+
+def owners_topic(service: str) -> str:
+    """The topic in which a service's members say what they own."""
+    return f"{service}.owners.v1"
+
+
+def members_layouts(service: str) -> list[TopicLayout]:
+    """Beats are of no use after seconds; of owners the newest word on each partition counts."""
+    return [
+        TopicLayout(members_topic(service), 1, kept_ms=BEATS_KEPT_MS),
+        TopicLayout(owners_topic(service), 1, compacted=True),
+    ]
 
 
 def wanted_config(layout: TopicLayout, durability: Durability) -> dict[str, str]:

@@ -51,18 +51,19 @@ class Producers:
         self._closed = False
 
     async def send(
-        self, topic: str, partition: int, records: Sequence[bytes], deadline_s: float, *, fresh: bool = False
-    ) -> Any:
+        self, topic: str, partition: int, records: Sequence[bytes], deadline_s: float, *, fresh: bool = False,
+        key: bytes | None = None,
+    ) -> Any:  # fmt: skip
         """Appends records in order; returns the metadata of the last one once all are acknowledged.
 
-        `fresh`: by a producer made for this call, with which nothing can have failed before. Raises `NotSent` or
-        `NotAcknowledged`.
+        `key`: what compaction goes by, where a topic is compacted. `fresh`: by a producer made for this call, with
+        which nothing can have failed before. Raises `NotSent` or `NotAcknowledged`.
         """
         deadline = asyncio.get_running_loop().time() + deadline_s
         async with self._taken(partition, deadline, fresh) as producer:
             try:
                 async with asyncio.timeout_at(deadline):
-                    sent = [await producer.kafka.send(topic, data, partition=partition) for data in records]
+                    sent = [await producer.kafka.send(topic, data, key=key, partition=partition) for data in records]
                     done = asyncio.gather(*sent)
                     done.add_done_callback(_retrieve)
                     return (await asyncio.shield(done))[-1]

@@ -1,0 +1,172 @@
+"""The Members port on two Kafka topics a service: beats, kept for minutes, and owners, compacted by partition.
+
+Both have one partition, are read from the first record kept on, by offset, and never by a group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, Self, TypeVar
+
+from aiokafka import TopicPartition
+
+from chapar_sourcing.adapters.kafka._cluster import Cluster
+from chapar_sourcing.adapters.kafka._layouts import members_topic, owners_topic
+from chapar_sourcing.adapters.kafka._link import EARLIEST, Link, OutOfRange
+from chapar_sourcing.adapters.kafka._producers import NotAcknowledged, NotSent, Producers
+from chapar_sourcing.adapters.kafka._reader import Reader
+from chapar_sourcing.members.records import announcement_of, announcement_record, beat_of, beat_record, counting
+from chapar_sourcing.ports import Announcement, Beat, News, Unavailable
+
+T = TypeVar("T")
+
+BEAT_DEADLINE_S = 2.0
+"""A beat that took longer proves nothing any more."""
+ANNOUNCE_DEADLINE_S = 5.0
+WAIT_MS = 1_000
+
+
+class _Log(Generic[T]):
+    """One topic of one partition, read on from where the last reader stopped."""
+
+    def __init__(self, link: Link, topic: str, parse: Callable[[bytes], T | None]) -> None:
+        self.topic = topic
+        self.position = 0
+        """The offset to read next."""
+        self._link = link
+        self._parse = parse
+
+    async def read(self) -> tuple[list[T], int]:
+        """What stands from the position on to the end, and the position after it; the caller moves there."""
+        place, position, found = TopicPartition(self.topic, 0), self.position, list[T]()
+        while True:
+            try:
+                fetched = await self._link.fetch(place, position)
+            except OutOfRange:
+                position = await self._link.offset(place, EARLIEST)
+                continue
+            parsed = (self._parse(data) for _, data in fetched.records)
+            found += [one for one in parsed if one is not None]
+            position = fetched.next_offset
+            if position >= fetched.end:
+                return found, position
+
+
+class KafkaMembers:
+    """The Members port. Many members a service; topics are created beforehand."""
+
+    def __init__(self, reader: Reader, cluster: Cluster) -> None:
+        self._reader = reader
+        # Each its own: an announcement that is stuck must not keep beats from being sent.
+        self._beat_producer = Producers(cluster, size=1, linger_ms=0)
+        self._announce_producer = Producers(cluster, size=1, linger_ms=0)
+        self._service = ""
+        self._logs: tuple[_Log[Beat], _Log[Announcement]] | None = None
+        self._views: dict[str, _View] = {}
+        self._closed = False
+
+    @classmethod
+    async def open(cls, cluster: Cluster) -> Self:
+        """Connects. Raises `Unavailable`."""
+        return cls(await Reader.open(cluster), cluster)
+
+    async def join(self, service: str) -> None:
+        """Becomes a member."""
+        self._check_open()
+        if self._service:
+            raise RuntimeError(f"this process is a member of {self._service} already")
+        link = self._reader.link
+        beats, owners = members_topic(service), owners_topic(service)
+        for topic in (beats, owners):
+            await self._reader.partitions(topic)
+        self._logs = (_Log(link, beats, beat_of), _Log(link, owners, announcement_of))
+        self._service = service
+
+    async def beat(self, beat: Beat) -> None:
+        """Appends a beat."""
+        beats, _ = self._joined()
+        await self._send(self._beat_producer, beats.topic, beat_record(self._service, beat), None, BEAT_DEADLINE_S)
+
+    async def announce(self, announcement: Announcement) -> None:
+        """Appends an announcement under its partition as key."""
+        _, owners = self._joined()
+        key, record = str(announcement.partition).encode(), announcement_record(announcement)
+        await self._send(self._announce_producer, owners.topic, record, key, ANNOUNCE_DEADLINE_S)
+
+    async def news(self) -> Sequence[News]:
+        """What was appended since the last call. Owners are read after the beats, to the end, and are told first."""
+        while True:
+            beats, owners = self._joined()
+            beaten, beats_position = await beats.read()
+            announced, owners_position = await owners.read()
+            beats.position, owners.position = beats_position, owners_position
+            if beaten or announced:
+                return [*announced, *beaten]
+            await self._grown(beats, owners)
+
+    async def owners(self, service: str) -> Mapping[int, Announcement]:
+        """Who owns what, as the topic has it now."""
+        self._check_open()
+        view = self._views.get(service)
+        if view is None:
+            await self._reader.partitions(owners_topic(service))
+            view = self._views.setdefault(service, _View(self._reader.link, service))
+        return await view.owners()
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        if self._closed:
+            return
+        self._closed = True
+        for part in (self._beat_producer, self._announce_producer, self._reader):
+            await part.close()
+
+    async def _send(
+        self, producers: Producers, topic: str, record: bytes, key: bytes | None, deadline_s: float
+    ) -> None:
+        try:
+            metadata = await producers.send(topic, 0, [record], deadline_s, key=key)
+        except (NotSent, NotAcknowledged) as error:
+            raise Unavailable(f"{topic} cannot be written: {error}") from error
+        if metadata.offset >= 0:
+            self._reader.grown(topic, 0, metadata.offset)
+
+    async def _grown(self, *logs: _Log[Beat] | _Log[Announcement]) -> None:
+        """Returns when one of the topics has grown, or after a while."""
+        waiting = [asyncio.ensure_future(self._reader.wait(log.topic, {0: log.position}, WAIT_MS)) for log in logs]
+        try:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        for one in done:
+            one.result()
+
+    def _joined(self) -> tuple[_Log[Beat], _Log[Announcement]]:
+        self._check_open()
+        if self._logs is None:
+            raise RuntimeError("not a member")
+        return self._logs
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("closed")
+
+
+class _View:
+    """Who owns what in one service, for whoever is none of its members."""
+
+    def __init__(self, link: Link, service: str) -> None:
+        self._log = _Log(link, owners_topic(service), announcement_of)
+        self._owners: dict[int, Announcement] = {}
+        self._reading = asyncio.Lock()
+
+    async def owners(self) -> Mapping[int, Announcement]:
+        """Reads on to the end."""
+        async with self._reading:
+            announced, position = await self._log.read()
+            self._owners = counting([*self._owners.values(), *announced])
+            self._log.position = position
+        return self._owners
