@@ -166,6 +166,23 @@ def test_members_that_drain_rank_nowhere() -> None:
     assert rig.taken() == mine(8, THIRD)
 
 
+def test_a_member_that_waits_for_the_dead_to_expire_is_not_settled() -> None:
+    rig = Rig(partitions=1)
+    rig.hear(OTHER)
+    rig.announced(0, 3, OTHER)
+    for _ in range(4):
+        assert not rig.machine.settled
+        rig.turn()
+
+
+def test_a_member_beside_a_healthy_owner_is_settled() -> None:
+    rig = Rig(partitions=8)
+    for partition in range(8):
+        rig.announced(partition, 3, OTHER)
+    rig.turns(2, OTHER)
+    assert rig.machine.settled
+
+
 # ---- claiming
 
 

@@ -17,7 +17,7 @@ from chapar_client.cli._output import Output
 from chapar_client.cli._running import GATEWAY_DEFAULT, OPERATOR_DEFAULT, Json, run_plain
 from chapar_client.home import data_folder
 from chapar_client.terminal import cleaned
-from chapar_client.up import Installation, LogLine, Supervisor
+from chapar_client.up import Installation, LogLine, Supervisor, replicas_of, service_of
 
 _COLOURS = {"identity": "cyan", "messaging": "blue", "presence": "magenta", "payments": "yellow", "gateway": "green"}
 _LEVELS = {"warning": "yellow", "error": "red", "critical": "red"}
@@ -30,6 +30,9 @@ def up(
     mongo: Annotated[str, typer.Option(help="mongodb://HOST:PORT/ of a database, for stores and keys.")] = "",
     listen: Annotated[str, typer.Option(help="Where clients call.")] = GATEWAY_DEFAULT,
     operator_listen: Annotated[str, typer.Option(help="Where operators call.")] = OPERATOR_DEFAULT,
+    replicas: Annotated[
+        str, typer.Option(help="Processes a service, such as messaging=3,payments=3; with --kafka and --mongo.")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Run the five services on one data folder, until Ctrl-C."""
@@ -37,7 +40,15 @@ def up(
     async def work(output: Output) -> None:
         folder = data_folder(os.environ, data)
         console = Logs(as_json=json)
-        installation = Installation(folder, kafka=kafka, mongo=mongo, listen=listen, operator_listen=operator_listen)
+        installation = Installation(
+            folder,
+            kafka=kafka,
+            mongo=mongo,
+            listen=listen,
+            operator_listen=operator_listen,
+            replicas=replicas_of(replicas),
+        )
+        installation.check_replicas()
         output.note(f"Data in {folder}")
         ended = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -96,7 +107,7 @@ class Logs:
             phone, code = cleaned(str(line.fields.get("phone", ""))), cleaned(str(line.fields.get("code", "")))
             self._console.print(Text(f"\n    Code for {phone}:  {code}\n", style="bold white on dark_green"))
             return
-        prefix = Text(f"{_moment(line)}  {line.service:<9} | ", style=_COLOURS[line.service])
+        prefix = Text(f"{_moment(line)}  {line.service:<9} | ", style=_COLOURS[service_of(line.service)])
         level = str(line.fields.get("level", ""))
         self._console.print(prefix + Text(_told(line), style=_LEVELS.get(level, "")))
 

@@ -27,6 +27,7 @@ class Stage:
         *,
         kafka: str = "",
         mongo: str = "",
+        replicas: Mapping[str, int] | None = None,
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[LogLine], None] = lambda _: None,
     ) -> None:
@@ -34,7 +35,9 @@ class Stage:
         self.lines: list[LogLine] = []
         self._on_line = on_line
         self._codes = SignInCodes()
-        installation = Installation(folder / "data", kafka=kafka, mongo=mongo, extra_environment=environment)
+        installation = Installation(
+            folder / "data", kafka=kafka, mongo=mongo, replicas=replicas, extra_environment=environment
+        )
         self.up = Supervisor(installation, self._line)
         self._people: list[Person] = []
         self._numbers = itertools.count()

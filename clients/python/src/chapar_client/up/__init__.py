@@ -7,7 +7,16 @@ from chapar_client.up._asking import Action as TopicAction
 from chapar_client.up._asking import DatabaseAction, databases, topics
 from chapar_client.up._child import Addresses, LogLine, ServiceFailed
 from chapar_client.up._codes import SignInCodes
-from chapar_client.up._installation import ANY_PORT, GATEWAY, OWNERS, SERVICES, Installation
+from chapar_client.up._installation import (
+    ANY_PORT,
+    GATEWAY,
+    OWNERS,
+    SERVICES,
+    Installation,
+    ReplicasRefused,
+    replicas_of,
+    service_of,
+)
 from chapar_client.up._lock import FolderInUse, FolderUnusable, locked_folder
 from chapar_client.up._running import run_to_end
 from chapar_client.up._supervisor import Supervisor
@@ -23,12 +32,15 @@ __all__ = [
     "FolderUnusable",
     "Installation",
     "LogLine",
+    "ReplicasRefused",
     "ServiceFailed",
     "SignInCodes",
     "Supervisor",
     "TopicAction",
     "databases",
     "locked_folder",
+    "replicas_of",
     "run_to_end",
+    "service_of",
     "topics",
 ]

@@ -8,12 +8,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from chapar_client.sdk import ChaparError
+
 OWNERS = ("identity", "messaging", "presence", "payments")
 GATEWAY = "gateway"
 SERVICES = (*OWNERS, GATEWAY)
 """In the order in which they start; they end the other way round."""
 
+REPLICATED = ("messaging", "payments")
+"""Services that may have several processes."""
+REPLICAS_MAX = 16
+
 ANY_PORT = "127.0.0.1:0"
+
+
+class ReplicasRefused(ChaparError):
+    """So many processes of a service cannot be run. The text is for the operator."""
+
+
+def replicas_of(text: str) -> dict[str, int]:
+    """How many processes each service has, of "messaging=3,payments=3". Raises `ReplicasRefused`."""
+    replicas: dict[str, int] = {}
+    for part in filter(None, text.split(",")):
+        service, _, count = part.partition("=")
+        if service not in REPLICATED or not count.isascii() or not count.isdigit():
+            raise ReplicasRefused(f"{part} is not one of {', '.join(f'{name}=COUNT' for name in REPLICATED)}")
+        if not 1 <= int(count) <= REPLICAS_MAX:
+            raise ReplicasRefused(f"{service} can have 1 to {REPLICAS_MAX} processes, not {count}")
+        replicas[service] = int(count)
+    return replicas
+
+
+def service_of(process: str) -> str:
+    """The service that a process is one of: "messaging" of "messaging-2"."""
+    return process.partition("-")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +60,35 @@ class Installation:
     operator_listen: str = ANY_PORT
     partitions: int = 16
     """Of each journal; fixed when the folder is made."""
+    replicas: Mapping[str, int] | None = None
+    """Service -> how many processes it has; one each unless said otherwise."""
     extra_environment: Mapping[str, str] | None = None
     """Settings beyond the usual ones, for every service."""
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """All processes by name, in the order in which they start: the first of a service is called as it is."""
+        counts = self.replicas or {}
+        return tuple(
+            service if number == 1 else f"{service}-{number}"
+            for service in SERVICES
+            for number in range(1, counts.get(service, 1) + 1)
+        )
+
+    def check_replicas(self) -> None:
+        """Raises `ReplicasRefused` where a service is to have several processes on files, which have one holder."""
+        several = sorted(service for service, count in (self.replicas or {}).items() if count > 1)
+        if several and not (self.kafka and self.mongo):
+            raise ReplicasRefused(
+                f"several processes of {' and '.join(several)} need --kafka and --mongo: SQLite files have one holder"
+            )
 
     def command(self, service: str, *arguments: str) -> list[str]:
         """The command line of a service or of one of its sub-commands."""
         return [sys.executable, "-m", f"chapar_{service}", *arguments]
 
     def environment(self, service: str, *, listen: str, metrics_listen: str = ANY_PORT) -> dict[str, str]:
-        """The whole environment of a service: nothing of ours leaks in but what Python needs to start."""
+        """The whole environment of a process: nothing of ours leaks in but what Python needs to start."""
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
             "PYTHONUNBUFFERED": "1",
             "CHAPAR_DATA_DIR": str(self.data_dir),

@@ -1,5 +1,7 @@
 """Runs the five services of an installation: starts, restarts, ends them, in the right order.
 
+A process is called after its service; further ones of the same service are "messaging-2", "messaging-3" and so on.
+
 The supervisor decides nothing about data. Owners start first and together, the gateway joins them; the gateway ends
 first, so that nobody is promised anything that an ending owner cannot keep.
 """
@@ -19,7 +21,7 @@ from types import TracebackType
 
 from chapar_client.up._asking import databases, topics
 from chapar_client.up._child import Addresses, Child, LogLine, OnLine, ServiceFailed
-from chapar_client.up._installation import ANY_PORT, GATEWAY, OWNERS, SERVICES, Installation
+from chapar_client.up._installation import ANY_PORT, GATEWAY, Installation, service_of
 from chapar_client.up._lock import locked_folder
 from chapar_client.up._running import run_to_end
 
@@ -48,12 +50,13 @@ class Supervisor:
         self._on_line = on_line
         self._on_restart = on_restart
         self._children: dict[str, Child] = {}
-        self._starts: dict[str, int] = dict.fromkeys(SERVICES, 0)
+        self._starts: dict[str, int] = dict.fromkeys(installation.processes, 0)
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Condition()
         self._held = ExitStack()
 
     async def __aenter__(self) -> Supervisor:
+        self.installation.check_replicas()
         self._held.enter_context(locked_folder(self.installation.data_dir))
         try:
             await self._create_secrets()
@@ -61,13 +64,14 @@ class Supervisor:
                 await topics(self.installation, "apply")
             if self.installation.mongo:
                 await databases(self.installation, "prepare")
-            await asyncio.gather(*(self._start(service) for service in OWNERS))
+            owners = [process for process in self.installation.processes if process != GATEWAY]
+            await asyncio.gather(*(self._start(process) for process in owners))
             await self._start(GATEWAY)
         except BaseException:
             await self.stop()
             raise
         self._write_addresses()
-        for service in SERVICES:
+        for service in self.installation.processes:
             self._keepers[service] = asyncio.create_task(self._keep(service), name=f"keep {service}")
         return self
 
@@ -148,11 +152,11 @@ class Supervisor:
         if known is not None and known.operator_address:
             installation = replace(installation, operator_listen=known.operator_address)
         environment = installation.environment(
-            service,
+            service_of(service),
             listen=known.address if known else first,
             metrics_listen=known.metrics_address if known and known.metrics_address else ANY_PORT,
         )
-        child = await Child.start(service, installation.command(service), environment, self._on_line)
+        child = await Child.start(service, installation.command(service_of(service)), environment, self._on_line)
         self._children[service] = child
         watching = asyncio.create_task(child.ended(), name=f"end of {service}")
         try:

@@ -83,12 +83,15 @@ class MembersMachine:
         return self._beats >= BEST_BEATS and not any(map(self._is_missing, range(self.partitions)))
 
     def _is_missing(self, partition: int) -> bool:
-        """Whether this member should own a partition, does not, and nobody else does."""
+        """Whether nobody owns a partition, and nobody who is known to be alive is about to but this member."""
         held, row = self._held.get(partition), self.owners.get(partition)
         if held is not None:
             return held.stage in (Stage.TAKING, Stage.CLAIMING)
-        elsewhere = row is not None and row.member != self.member and not row.released
-        return self._best[partition] > 0 and (partition in self._losses or not elsewhere or self._gone(partition))
+        # Whoever has not beaten since this member did may be long dead, and what was read of it history.
+        if row is not None and self._peers.heard_within(row.member, self._beats) and not self._gone(partition):
+            return False
+        best = self._ranked.get(partition, self.member)
+        return best == self.member or not self._peers.heard_within(best, self._beats)
 
     def stage(self, partition: int) -> Stage | None:
         """What this member does with a partition; None for nothing."""

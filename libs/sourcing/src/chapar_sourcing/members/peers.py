@@ -61,6 +61,11 @@ class Peers:
         peer = self._known.get(member)
         return peer is None or not peer.alive
 
+    def heard_within(self, member: bytes, own_beats: int) -> bool:
+        """Whether a member was heard of behind the first of so many last own beats."""
+        peer = self._known.get(member)
+        return peer is not None and peer.silent < own_beats
+
     @property
     def eligible(self) -> dict[bytes, Peer]:
         """Those who may own something: alive, heard of by their own beats, and not about to end."""
