@@ -164,7 +164,8 @@ async def running(
     )  # fmt: skip
     process = Process(host, measures, asyncio.create_task(host.run(), name="host"))
     try:
-        await (process.ready() if wait_ready else process.taken())
+        if changes.get("owned", True) is not None:
+            await (process.ready() if wait_ready else process.taken())
         yield process
     finally:
         await process.crash()

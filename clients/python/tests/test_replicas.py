@@ -1,0 +1,31 @@
+"""How many processes a service has, as an operator says it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chapar_client.up import Installation, ReplicasRefused, replicas_of, service_of
+
+
+def test_replicas_are_named_after_their_service() -> None:
+    installation = Installation(Path("/data"), replicas=replicas_of("messaging=3,payments=2"))
+    wanted = ("identity", "messaging", "messaging-2", "messaging-3", "presence", "payments", "payments-2", "gateway")
+    assert installation.processes == wanted
+    assert [service_of(process) for process in wanted[1:4]] == ["messaging"] * 3
+    assert Installation(Path("/data")).processes == ("identity", "messaging", "presence", "payments", "gateway")
+
+
+@pytest.mark.parametrize("text", ["gateway=2", "messaging", "messaging=x", "messaging=0", "messaging=17", "presence=2"])
+def test_other_numbers_are_refused(text: str) -> None:
+    with pytest.raises(ReplicasRefused):
+        replicas_of(text)
+
+
+@pytest.mark.parametrize(("kafka", "mongo"), [("", ""), ("127.0.0.1:9092", ""), ("", "mongodb://127.0.0.1:27017/")])
+def test_several_processes_on_files_are_refused(kafka: str, mongo: str) -> None:
+    several = Installation(Path("/data"), kafka=kafka, mongo=mongo, replicas={"messaging": 2})
+    with pytest.raises(ReplicasRefused, match="several processes of messaging need --kafka and --mongo"):
+        several.check_replicas()
+    Installation(Path("/data"), kafka=kafka, mongo=mongo, replicas={"messaging": 1}).check_replicas()

@@ -1,0 +1,72 @@
+"""Two processes of one service share its partitions, and take over from each other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from chapar_sourcing.adapters.memory import MemoryDirectory, MemoryMembers
+from chapar_sourcing.hosting import HostPorts
+from chapar_sourcing.refusing import NOT_OWNER
+
+from .rig import PARTITIONS, Process, World, book_at, eventually, running
+from .test_host import told
+
+ALL = set(range(PARTITIONS))
+
+
+@asynccontextmanager
+async def member(world: World, directory: MemoryDirectory, address: str) -> AsyncIterator[Process]:
+    """One process of the service."""
+    ports = world.ports()
+    ports = HostPorts(ports.journal, ports.store, MemoryMembers(directory), ports.stream)
+    async with running(world, ports=ports, owned=None, beat_interval_ms=50, address=address) as one:
+        yield one
+
+
+def owned(process: Process) -> set[int]:
+    """What a process decides for."""
+    return {h.partition for h in process.host.health() if h.phase == "owning"}
+
+
+async def test_the_only_member_is_ready_once_it_owns_everything() -> None:
+    async with member(World(), MemoryDirectory(), "one") as one:
+        await one.ready()
+        assert owned(one) == ALL
+        assert (await one.write(book_at(2), "salaam")).reason == ""
+
+
+async def test_a_killed_members_partitions_are_taken_over_with_everything_it_acknowledged() -> None:
+    world, directory = World(), MemoryDirectory()
+    async with member(world, directory, "one") as one:
+        await one.ready()
+        async with member(world, directory, "other") as other:
+            await eventually(lambda: other.host.ready)
+            assert owned(one) == ALL
+            assert await told(other.write(book_at(0), "not here")) == NOT_OWNER
+            for n in range(20):
+                await one.write(book_at(n % PARTITIONS), str(n))
+            await one.crash()
+            await eventually(lambda: owned(other) == ALL)
+            for partition in range(PARTITIONS):
+                assert await other.texts(book_at(partition)) == [str(n) for n in range(partition, 20, PARTITIONS)]
+
+
+async def test_a_member_that_ends_in_order_hands_its_partitions_over() -> None:
+    world, directory = World(), MemoryDirectory()
+    async with member(world, directory, "one") as one:
+        await one.ready()
+        await one.write(book_at(1), "before")
+        async with member(world, directory, "other") as other:
+            await eventually(lambda: other.host.ready)
+            ending = asyncio.create_task(one.end())
+            await eventually(lambda: owned(other) == ALL)
+            await ending
+            assert one.measures.counters["drains_cut_short"] == 0
+            assert {row.address for row in directory.owners("notebook").values()} == {"other"}
+            released = [row for row in directory.announcements["notebook"] if row.released]
+            assert {row.partition for row in released} == ALL
+            assert {row.successor for row in released} == {"other"}
+            await other.write(book_at(1), "after")
+            assert await other.texts(book_at(1)) == ["before", "after"]
