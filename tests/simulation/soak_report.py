@@ -1,6 +1,7 @@
 """The report of long runs: docs/soak.json, and docs/soak.md for people.
 
-A row is of one state of a lane's code (`closure`): what the lane does not import may change meanwhile.
+A row is of one state of a lane's code (`closure`): what the lane does not import may change meanwhile. Somebody may
+have written a `note` into a row of the JSON: what became of what was found.
 """
 
 from __future__ import annotations
@@ -83,6 +84,8 @@ class Report:
         rows = self._rows()
         told = {"code": row.code_hash, "commit": commit(), "machine": machine(), "lanes": row.lanes}
         at = next((at for at, one in enumerate(rows) if one["code"] == row.code_hash), len(rows))
+        if at < len(rows) and "note" in rows[at]:
+            told["note"] = rows[at]["note"]
         rows[at : at + 1] = [told]
         _write(self._report, json.dumps({"rows": rows}, indent=1) + "\n")
         _write(self._page, page(rows))
@@ -100,6 +103,7 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
         lines += [f"## Code {row['code']}", "", f"Commit {row['commit']}, {row['machine']}.", ""]
         for lane, told in row["lanes"].items():
             lines += _lane(lane, told)
+        lines += [row["note"], ""] if "note" in row else []
     return "\n".join(lines)
 
 
