@@ -10,14 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from chapar_client.up import run_to_end
+from chapar_client.up import OWNERS, run_to_end
 from tools.kafka_server import KafkaServer
 
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka"), pytest.mark.timeout(240)]
-TOPICS = {
-    "identity.journal", "messaging.journal", "presence.journal", "payments.journal", "identity.events.v1",
-    "messaging.events.v1", "presence.events.v1", "payments.events.v1", "revocations.v1",
-}  # fmt: skip
+OWN = ("journal", "events.v1", "members.v1", "owners.v1")
+TOPICS = {f"{service}.{own}" for service in OWNERS for own in OWN} | {"revocations.v1"}
 
 
 @pytest.fixture
