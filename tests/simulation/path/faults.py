@@ -48,6 +48,10 @@ class Rates:
     client_late: float = 0.03
     reader_slow: float = 0.1
     watcher_leaves: float = 0.1
+    gateway_lost: float = 0.5
+    """Of watchers that go: all others of the same key go with them."""
+    watcher_stays_away: float = 0.3
+    """Of those who go: for longer than others need to come and see."""
     hang_up_lost: float = 0.3
     """Of watchers that go: their stream is not ended at once."""
     beat_lost: float = 0.03

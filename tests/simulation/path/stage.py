@@ -26,6 +26,7 @@ from tests.simulation.path.process import Process, Service
 from tests.simulation.path.store import Servers
 from tests.simulation.path.stream import Topics
 from tests.simulation.path.views import ChatWatch, lines_of, text_of
+from tests.simulation.path.watchers import Watcher
 from tests.simulation.path.world import World
 from tests.simulation.playing import Violation
 
@@ -85,6 +86,7 @@ class Stage:
         self.chat_ledger.book = self.books["chat"]
         self.money_ledger.book = self.books["money"]
         self.crowd = Crowd(self)
+        self.watchers: dict[str, list[Watcher]] = {}
         for service in self.services:
             self._wire(service)
         self.chat.servers.on_row = lambda row: self.chat_ledger.check_row(row.key, row.row, row.fields)

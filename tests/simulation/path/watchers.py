@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tests.simulation.path.stage import Stage
 
 AGAIN = (0.02, 0.3)
+AWAY = (0.5, 4.0)
+"""How long somebody stays away who comes back later: others watch meanwhile, and frames pass."""
 PATIENCE = (1.0, 3.0)
 
 
@@ -38,6 +40,9 @@ class Watcher:
         self._usual: Process | None = None
         """Whom it asked last."""
         self._hang_up: Callable[[], object] = lambda: None
+        self._fellows = stage.watchers.setdefault(key, [])
+        """All who watch this key, through one gateway."""
+        self._fellows.append(self)
 
     def begin(self) -> None:
         """Attaches to somebody, where the cursor stands."""
@@ -76,19 +81,28 @@ class Watcher:
         def check() -> None:
             # A process that has died says nothing: whoever watches it notices that the connection is gone.
             if stream == self._stream:
-                if target.loop.dead or target.ended or world.faults.happens("watcher_leaves"):
+                if target.loop.dead or target.ended:
                     self._again()
+                elif world.faults.happens("watcher_leaves"):
+                    self._leave()
                 else:
                     world.soon(*PATIENCE, check, self._random)
 
         world.soon(*PATIENCE, check, self._random)
         self._hang_up = target.stream(request, show)
 
+    def _leave(self) -> None:
+        """Goes and comes back; alone, or with all others because their gateway is lost."""
+        together = self._stage.world.faults.happens("gateway_lost")
+        for one in self._fellows if together else [self]:
+            one._again()
+
     def _again(self) -> None:
         self._stream += 1
         if not self._stage.world.faults.happens("hang_up_lost"):
             self._hang_up()
-        self._stage.world.soon(*AGAIN, self.begin, self._random)
+        away = AWAY if self._stage.world.faults.happens("watcher_stays_away") else AGAIN
+        self._stage.world.soon(*away, self.begin, self._random)
 
     def _take(self, frame: peer.WatchResponse, *, resumed: bool) -> None:
         kind = frame.WhichOneof("kind")
@@ -117,7 +131,7 @@ class Watcher:
         else:
             self._merge(text, reset=kind == "reset")
         if self._stage.world.faults.happens("watcher_leaves"):
-            self._again()
+            self._leave()
 
     def _follows(self, frame: peer.WatchResponse) -> bool:
         """Hints are numbered densely within an epoch; a gap says that some are missing."""
