@@ -91,8 +91,9 @@ class MongoServer:
         self._process.end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """Stops the process where it is: connections stay open, and nobody answers."""
+        """Stops the process where it is: connections stay open, and nobody answers once this has returned."""
         os.kill(self.pid, signal.SIGSTOP)
+        self._process.wait_stopped()
 
     def resume(self) -> None:
         """Lets it go on."""

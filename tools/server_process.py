@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -63,6 +64,14 @@ class ServerProcess:
             process.kill()
             process.wait()
 
+    def wait_stopped(self) -> None:
+        """Waits until no thread of it runs any more: a signal to stop has returned before. Linux only."""
+        deadline = time.monotonic() + STOP_DEADLINE_S
+        while not all(_is_stopped(thread) for thread in Path(f"/proc/{self.pid}/task").iterdir()):
+            if time.monotonic() > deadline:
+                raise ServerFailed(f"{self._name} was told to stop and goes on")
+            time.sleep(0.005)
+
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             raise ServerFailed(f"{self._name} does not run")
@@ -99,6 +108,14 @@ def answers(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _is_stopped(thread: Path) -> bool:
+    """Whether a thread, as its folder in /proc tells, is stopped; one that has ended is, too."""
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def _dying_with_us() -> tuple[str, ...]:
