@@ -122,6 +122,30 @@ async def test_without_an_owner_a_call_ends_as_unavailable_and_in_time(town: Tow
     assert error_info(raised.value.status.details)[0] == "REASON_UNAVAILABLE"
 
 
+@pytest.mark.parametrize("last", ["REASON_NOT_OWNER", "REASON_OVERLOADED"])
+async def test_a_try_that_may_have_been_decided_is_not_forgotten_when_a_later_one_was_not(
+    town: Town, last: str
+) -> None:
+    """An owner that was killed may have decided; its successor, not yet the owner, says that it has not."""
+
+    async def dies_then_refuses(request: bytes, context: Any) -> bytes:
+        raise CallRefused("REASON_UNAVAILABLE" if len(town.calls) == 1 else last)
+
+    town.announce(await town.open_owner("owner", dies_then_refuses))
+    with pytest.raises(ForwardFailed) as raised:
+        await town.do(timeout_ms=600)
+    assert len(town.calls) > 1
+    assert error_info(raised.value.status.details)[0] == "REASON_OUTCOME_UNKNOWN"
+
+
+async def test_where_no_try_was_decided_the_caller_hears_so(town: Town) -> None:
+    town.announce(await town.open_owner("owner", refuse_ownership))
+    with pytest.raises(ForwardFailed) as raised:
+        await town.do(timeout_ms=600)
+    assert len(town.calls) > 1
+    assert error_info(raised.value.status.details)[0] == "REASON_NOT_OWNER"
+
+
 async def test_no_address_leaves_with_a_failure(town: Town) -> None:
     port = free_port()
     town.announce(f"127.0.0.1:{port}")

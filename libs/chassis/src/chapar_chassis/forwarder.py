@@ -68,6 +68,8 @@ RETRY_MS_MIN = 25
 RETRY_MS_MAX = 400
 """Waits between tries grow from the first to the second, each with a random part of a half."""
 _RETRIED = frozenset({"", refusals.NOT_OWNER, refusals.OUTCOME_UNKNOWN, refusals.UNAVAILABLE})
+_UNDECIDED = frozenset({refusals.NOT_OWNER, refusals.OVERLOADED})
+"""What proves that a try decided nothing, and says nothing of those before it."""
 _WATCH = "/chapar.sourcing.peer.v1.OwnerService/Watch"
 _CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX + PEER_MARGIN_BYTES),
@@ -100,16 +102,24 @@ class GrpcForwarder:
     async def unary(
         self, service: str, partition: int, method: str, request: bytes, *, metadata: Metadata = (), timeout_ms: int
     ) -> Forwarded:
-        """See `Forwarder`. Tries again while the owner is away or another, as long as the deadline allows."""
+        """See `Forwarder`. Tries again while the owner is away or another, as long as the deadline allows.
+
+        That the last try decided nothing is told only where none before it may have been decided.
+        """
         ends = time.monotonic() + timeout_ms / 1000
         wait_ms = RETRY_MS_MIN
+        doubtful = False
         while True:
             try:
                 return await self._try(service, partition, method, request, metadata, ends - time.monotonic())
             except ForwardFailed as failed:
                 pause = wait_ms * (0.5 + random.random() / 2) / 1000  # noqa: S311 - spreads load, guards nothing.
+                undecided = error_info(failed.status.details)[0] in _UNDECIDED
                 if not _may_retry(failed.status) or time.monotonic() + pause >= ends:
+                    if doubtful and undecided:
+                        raise ForwardFailed(self._statuses.of_reason(refusals.OUTCOME_UNKNOWN)) from None
                     raise
+                doubtful = doubtful or not undecided
             await asyncio.sleep(pause)
             wait_ms = min(wait_ms * 2, RETRY_MS_MAX)
 
