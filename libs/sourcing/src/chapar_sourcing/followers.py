@@ -14,7 +14,7 @@ from chapar_sourcing.clock import Clock
 from chapar_sourcing.eraser import Eraser, ReadPartition
 from chapar_sourcing.fold import LogDamaged
 from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, Targets
-from chapar_sourcing.lanes import ChainBroken
+from chapar_sourcing.lanes import ChainBroken, CreationRefused
 from chapar_sourcing.measures import Measures
 from chapar_sourcing.ports import Cursor, DocumentWrite, Unavailable
 from chapar_sourcing.positions import NOWHERE
@@ -87,10 +87,12 @@ class Followers:
             except LogDamaged as damage:
                 self._shell.raise_alarm(f"{name}: {damage}")
                 return
-            except (Unavailable, ChainBroken):
+            except (Unavailable, ChainBroken) as failure:
                 if _being_ended():
                     raise asyncio.CancelledError from None
                 self._measures.count("followers_restarted", follower=name)
+                if isinstance(failure, CreationRefused):
+                    continue
             if self._clock.monotonic() - started > BACKOFF_SECONDS_MAX:
                 backoff = BACKOFF_SECONDS_MIN
             await self._clock.sleep(backoff)

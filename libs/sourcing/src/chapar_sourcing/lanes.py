@@ -32,8 +32,12 @@ Parcel: TypeAlias = peer.SubmittedCommand | peer.Advance
 
 
 class ChainBroken(Exception):
-    """The target misses a creation before this one, or refused one for good: read the cursors again and send from
-    there."""
+    """The target misses a creation before this one: read the cursors again and send from there."""
+
+
+class CreationRefused(ChainBroken):
+    """The target refused a creation for good: those put after it name it as the one before. Each is raised for once,
+    so that there is nothing to wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,8 @@ class Item:
     parcel: Parcel
     on_done: Callable[[], None]
     on_refused: Callable[[], None] | None = None
-    """Of a creation: called where the target refuses it for good, before `ChainBroken`. What was put after it names it
-    as the one before, and the target has never had it."""
+    """Of a creation: called where the target refuses it for good, before `CreationRefused`. What was put after it names
+    it as the one before, and the target has never had it."""
 
 
 class Lane:
@@ -124,5 +128,5 @@ class Lane:
                 log.warning("reactor %s: partition %d refused a command: %s", self._name, self._target, reason)
                 if (tell := batch[place].on_refused) is not None:
                     tell()
-                    raise ChainBroken(f"{self._name} to partition {self._target}")
+                    raise CreationRefused(f"{self._name} to partition {self._target}")
         return len(reasons)

@@ -83,10 +83,12 @@ class Reactor:
         chains = {int(name.removeprefix(prefix)): c for name, c in cursors.items() if name.startswith(prefix)}
         self._sent = {target: cursor.last for target, cursor in chains.items()}
         """The last creation handed to each lane."""
-        self._refused = {
-            target: {place for place in places if place > self._sent.get(target, NOWHERE)}
-            for target, places in self._refused.items()
+        base = cursors.get(self.name)
+        done = NOWHERE if base is None else base.position
+        kept = {
+            t: {p for p in places if p > max(done, self._sent.get(t, NOWHERE))} for t, places in self._refused.items()
         }
+        self._refused = {target: places for target, places in kept.items() if places}
         self._arrived: dict[int, Cursor] = {}
         """Cursors of creations that have arrived and are not written yet."""
         self._order: deque[_Pending] = deque()

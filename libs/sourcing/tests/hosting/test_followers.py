@@ -6,23 +6,24 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.adapters.memory import Fault
+from chapar_sourcing.creations import HOLE_REASON
 from chapar_sourcing.fold import LogDamaged
 from chapar_sourcing.followers import Followers
 from chapar_sourcing.hosting import HostRules, Topic
 from chapar_sourcing.measures import HeldMeasures
 from chapar_sourcing.ports import Unavailable
 from chapar_sourcing.pulse import Pulse
-from chapar_sourcing.reactions import Source
+from chapar_sourcing.reactions import Source, Submit
 from chapar_sourcing.tail import Tail, ValidBlock
 
-from .notebook import Event, Notebook
-from .rig import Impatient, World, config, eventually
+from .notebook import Command, Event, Notebook
+from .rig import Impatient, World, book_at, config, eventually
 
 TOPIC, OTHER = "notebook.events.v1", "other.v1"
 
@@ -70,7 +71,7 @@ class Followed:
 
     def __init__(
         self, *reactions: Reading, fault: Fault | None = None, topics: Sequence[str] = (),
-        clock: Impatient | None = None,
+        clock: Impatient | None = None, targets: Any = None,
     ) -> None:  # fmt: skip
         self.shell: Any = Shell()
         self.clock, self.measures, self.tail = clock or Impatient(), HeldMeasures(), Tail()
@@ -80,16 +81,15 @@ class Followed:
             Notebook(), reactions=reactions, topics=[Topic(name) for name in topics],
             public_event=(lambda event, when: (TOPIC, event)) if topics else None,
         )  # fmt: skip
-        targets: Any = None
         self.followers = Followers(
             shell=self.shell, tail=self.tail, config=config(), ports=world.ports(store_fault=fault), rules=rules,
             clock=self.clock, measures=self.measures, targets=targets, read=_read,
         )  # fmt: skip
 
-    def block(self, text: str) -> None:
+    def block(self, *texts: str, book: str = "") -> None:
         """Puts the first block into the tail."""
         entry = journal.Entry()
-        entry.events.events.append(Event(text=text).SerializeToString())
+        entry.events.events.extend(Event(book=book, text=text).SerializeToString() for text in texts)
         self.tail.push(ValidBlock(0, journal.Block(sequence=1, entries=[entry]), b"hash"))
 
     def ends(self) -> None:
@@ -151,6 +151,39 @@ async def test_one_that_fails_tries_again_ever_later_and_sooner_once_it_ran_for_
         await eventually(lambda: reading.seen == ["first"])
     assert clock.slept == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 0.1, 0.2]
     assert followed.measures.counters["followers_restarted"] == 11
+
+
+async def test_creations_that_their_target_refuses_are_passed_one_after_the_other_without_a_pause() -> None:
+    here, there = book_at(0), book_at(1)
+
+    class Copying(Reading):
+        async def react(self, event: Any, source: Source, view: Any) -> Sequence[Any]:
+            self.seen.append(event.text)
+            return [Submit(there, Command(book=there, text=event.text), creation=True)]
+
+    class Picky:
+        """A target that forbids all but the last one, and has none before it."""
+
+        taken: ClassVar[list[str]] = []
+
+        async def submit(self, partition: int, commands: Sequence[Any]) -> Sequence[str]:
+            return [self._judged(Command.FromString(command.command)) for command in commands]
+
+        def _judged(self, command: Any) -> str:
+            if command.creation.HasField("previous"):
+                return HOLE_REASON
+            if command.text != "19":
+                return "REASON_FORBIDDEN"
+            self.taken.append(command.text)
+            return ""
+
+    followed = Followed(Copying("a"), targets=Picky())
+    followed.block(*(str(number) for number in range(20)), book=here)
+    async with followed.running():
+        await eventually(lambda: "19" in Picky.taken)
+    assert Picky.taken == ["19"]
+    assert followed.measures.counters["reactor_refusals"] == 19
+    assert not followed.clock.slept
 
 
 async def test_one_that_finds_damage_raises_the_alarm_and_stops_and_the_others_go_on() -> None:
