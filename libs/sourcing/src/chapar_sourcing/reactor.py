@@ -84,9 +84,10 @@ class Reactor:
         self._sent = {target: cursor.last for target, cursor in chains.items()}
         """The last creation handed to each lane."""
         base = cursors.get(self.name)
-        done = NOWHERE if base is None else base.position
+        behind = NOWHERE if base is None else base.position if self._reaction.topic is None else base.last
         kept = {
-            t: {p for p in places if p > max(done, self._sent.get(t, NOWHERE))} for t, places in self._refused.items()
+            target: {place for place in places if place > max(behind, self._sent.get(target, NOWHERE))}
+            for target, places in self._refused.items()
         }
         self._refused = {target: places for target, places in kept.items() if places}
         self._arrived: dict[int, Cursor] = {}

@@ -54,6 +54,17 @@ class Forwarding:
         return [command, row] if self.rows else [command]
 
 
+@dataclass
+class Erring(Forwarding):
+    """Makes one creation of each note that is forwarded, and one that no book takes of "refused"."""
+
+    async def react(self, event: Any, source: Source, view: Any) -> Sequence[Outgoing]:
+        if not event.forward:
+            return []
+        erases = 99 if event.text == "refused" else 0
+        return [Submit(event.forward, Command(book=event.forward, text=event.text, erases=erases), creation=True)]
+
+
 class HurriedClock(SystemClock):
     """Waits a hundredth of what it is asked to."""
 
@@ -287,14 +298,6 @@ async def test_a_refusal_for_good_is_counted_and_passed() -> None:
 
 
 async def test_a_creation_that_is_refused_for_good_holds_up_none_after_it() -> None:
-    @dataclass
-    class Erring(Forwarding):
-        async def react(self, event: Any, source: Source, view: Any) -> Sequence[Outgoing]:
-            if not event.forward:
-                return []
-            erases = 9 if event.text == "refused" else 0
-            return [Submit(event.forward, Command(book=event.forward, text=event.text, erases=erases), creation=True)]
-
     world, here, there = World(), book_at(0), book_at(1)
     for beginning in ("", "again "):
         async with running(world, rules=rules(Erring())) as process:
@@ -330,6 +333,32 @@ async def test_reactions_to_a_stream_are_applied_once() -> None:
                 await process.crash()
         async with running(reader, rules=rules(Forwarding(topic=TOPIC))) as process:
             assert await process.texts(book_at(2)) == [str(n) for n in range(6)]
+
+
+async def test_a_creation_of_a_stream_that_is_refused_for_good_is_refused_once() -> None:
+    world = World(published={TOPIC: None})
+    source_rules = HostRules(Notebook(), topics=[Topic(TOPIC)], public_event=lambda event, when: (TOPIC, event))
+    here, there, reaction = book_at(0), book_at(2), Erring(topic=TOPIC)
+    reader = World(topics=world.topics)
+    ports = reader.ports()
+
+    async def written() -> bool:
+        cursor = (await ports.store.read_cursors(0)).get(f"reactor/{reaction.name}")
+        return cursor is not None and cursor.position.offset >= 19
+
+    async with running(world, rules=source_rules) as source, running(reader, rules=rules(reaction), ports=ports) as to:
+        # At once: a stream's offsets run ahead of those of the journal that it tells of.
+        await asyncio.gather(*(source.write(here, "first", forward=there) for _ in range(20)))
+        await eventually(written)
+        await asyncio.gather(*(source.write(here, "refused", forward=there) for _ in range(3)))
+        await source.write(here, "last", forward=there)
+
+        async def arrived() -> bool:
+            return "last" in await to.texts(there)
+
+        await eventually(arrived)
+        assert await to.texts(there) == ["first"] * 20 + ["last"]
+        assert to.measures.counters["reactor_refusals"] == 3
 
 
 async def test_a_reaction_that_reads_sees_its_event() -> None:
