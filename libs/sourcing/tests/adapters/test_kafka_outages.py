@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from chapar_sourcing.adapters.kafka import Cluster, KafkaJournal, KafkaStream
-from chapar_sourcing.ports import Appended, AppendRejected, AppendUnknown, Unavailable
+from chapar_sourcing.adapters.kafka import (
+    Cluster,
+    KafkaJournal,
+    KafkaMembers,
+    KafkaStream,
+    apply_topics,
+    members_layouts,
+)
+from chapar_sourcing.members.pace import BEAT_DEADLINE_SECONDS
+from chapar_sourcing.ports import Appended, AppendRejected, AppendUnknown, Beat, News, Unavailable
 from tools.kafka_server import KafkaServer
 
-from ..brokers import create_topics
+from ..brokers import ONE_BROKER, create_topics
 from .test_kafka import eventually, everything
 
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka"), pytest.mark.timeout(240)]
@@ -130,3 +139,33 @@ async def test_closing_ends_although_the_broker_is_away(broker: KafkaServer) -> 
                 await pending
     finally:
         await asyncio.to_thread(broker.restart)
+
+
+async def test_beats_go_on_after_the_broker_was_away_and_none_waits_longer_than_its_deadline(
+    broker: KafkaServer,
+) -> None:
+    await apply_topics(Cluster(broker.bootstrap), members_layouts("payments"), ONE_BROKER)
+    members = await KafkaMembers.open(Cluster(broker.bootstrap))
+    await members.join("payments")
+    sequences = itertools.count(1)
+
+    async def beat() -> int:
+        sequence = next(sequences)
+        async with asyncio.timeout(BEAT_DEADLINE_SECONDS + 1):
+            await members.beat(Beat(b"m" * 16, "127.0.0.1:1", sequence))
+        return sequence
+
+    await beat()
+    broker.kill9()
+    try:
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await beat()
+    finally:
+        await asyncio.to_thread(broker.restart)
+    after = await eventually(beat)
+    read: list[News] = []
+    while not any(isinstance(one, Beat) and one.sequence == after for one in read):
+        read += await eventually(members.news)
+    assert read[0] == Beat(b"m" * 16, "127.0.0.1:1", 1)
+    await members.close()

@@ -25,6 +25,8 @@ from chapar_sourcing.ports.members import Announcement
 from .rig import INTERVAL, ME, Rig, member, mine
 
 OTHER, THIRD = member(1), member(2)
+RETURN_BEATS = 8
+"""Own beats after an outage that do not count: two seconds and an interval."""
 
 
 def owning(rig: Rig, *others: bytes) -> list[int]:
@@ -124,15 +126,48 @@ def test_beats_out_of_turn_and_given_up_ones_expire_nobody() -> None:
     rig.turns(2, OTHER)
     rig.announced(0, 3, OTHER)
     best = assigned(1, {ME, OTHER})[0] == ME
-    for _ in range(10):
-        rig.now += INTERVAL
-        (beat,) = rig.give(Tick())
-        rig.ended(beat, acknowledged=False)
-        rig.give(BeatRead(beat))
+    for _ in range(3):
+        lose_a_beat(rig)
     assert rig.taken() == []
     rig.turns(4)
     assert rig.taken() == []
     rig.turns(1 if best else 2)
+    assert rig.taken() == [0]
+
+
+def lose_a_beat(rig: Rig) -> None:
+    """A beat in turn is given up and appended all the same."""
+    rig.now += INTERVAL
+    (beat,) = rig.give(Tick())
+    rig.ended(beat, acknowledged=False)
+    rig.give(BeatRead(beat))
+
+
+@pytest.mark.parametrize("lost", [4, 40])
+def test_own_beats_soon_after_an_outage_expire_nobody(lost: int) -> None:
+    rig = Rig(partitions=1)
+    rig.turns(2, OTHER)
+    rig.announced(0, 3, OTHER)
+    best = assigned(1, {ME, OTHER})[0] == ME
+    for _ in range(lost):
+        lose_a_beat(rig)
+    rig.turns(RETURN_BEATS + 4)
+    assert rig.taken() == []
+    rig.turns(1 if best else 2)
+    assert rig.taken() == [0]
+
+
+def test_a_beat_that_took_more_than_a_second_is_an_outage_too() -> None:
+    rig = Rig(partitions=1)
+    rig.turns(2, OTHER)
+    rig.announced(0, 3, OTHER)
+    rig.now += INTERVAL
+    (late,) = rig.give(Tick())
+    rig.now += 1.1
+    rig.pass_through([late])
+    rig.turns(RETURN_BEATS + 3)
+    assert rig.taken() == []
+    rig.turns(2)
     assert rig.taken() == [0]
 
 

@@ -44,6 +44,8 @@ class World:
     """What all members share: the logs, and who owns what by them."""
 
     draw: random.Random
+    claims_lost: float = 0.2
+    """Share of claims without an answer."""
     now: float = 0.0
     beats: list[Beat] = field(default_factory=list)
     announcements: list[Announcement] = field(default_factory=list)
@@ -228,7 +230,7 @@ class Process:
         if partition not in self._judged:
             self._check_right(partition)
         epoch = self._folded[partition] + 1
-        if self.world.now >= self.cut_off_until and self.world.draw.random() < 0.8:
+        if self.world.now >= self.cut_off_until and self.world.draw.random() >= self.world.claims_lost:
             self.world.after(self.world.soon(), lambda: self._land(partition, epoch))
             self.later(0.1, lambda: self._settle(partition, epoch))
             return

@@ -62,7 +62,7 @@ class MembersMachine:
         self._pace = Pace(member, address, interval_seconds)
         self._peers = Peers()
         self._beats = 0
-        """Own beats in turn that were read: all measure of others' silence."""
+        """Own beats that were read and count: all measure of others' silence."""
         self._ranked: dict[int, bytes] = {}
         self._ranked_among: frozenset[bytes] = frozenset()
         self._best: Counter[int] = Counter()
@@ -141,7 +141,7 @@ class MembersMachine:
     def _own_beat(self, beat: Beat, now: float) -> None:
         if not self._pace.is_known(beat):
             return
-        if not beat.extra:
+        if self._pace.counts(beat):
             self._beats += 1
             self._peers.own_beat({row.member for row in self.owners.values()})
         if beat.draining and self._release_from is None:

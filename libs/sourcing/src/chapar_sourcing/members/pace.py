@@ -1,15 +1,25 @@
-"""When to beat: one beat under way at a time, an interval after the last one ended; and, out of turn, at once."""
+"""When to beat: one beat under way at a time, an interval after the last one ended; and, out of turn, at once.
+
+And which own beats others' silence is measured by. After an outage of the log members come back one after the other:
+whoever began a try just before it ended waits until that is given up, and an interval more. So the own beats of that
+long, after an outage, count for nothing.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from chapar_sourcing.ports.members import Beat
 
 EARLY_SECONDS = 0.005
 """How much before its turn a beat may be sent: timers are not exact."""
-GIVEN_UP_MAX = 100
-"""Beats without an acknowledgement that are remembered."""
+BEAT_DEADLINE_SECONDS = 2.0
+"""A beat that takes longer is given up: it proves nothing any more."""
+OUTAGE_SECONDS = 1.0
+"""A beat that took longer, or was given up and sent again later than that, may have met an outage for all."""
+SEQUENCES_MAX = 1_000
+"""Beats given up, and beats that do not count, that are remembered."""
 
 
 class Pace:
@@ -22,7 +32,13 @@ class Pace:
         self._next = float("-inf")
         self._in_flight: Beat | None = None
         self._extra_wanted = False
-        self._given_up: deque[int] = deque(maxlen=GIVEN_UP_MAX)
+        self._given_up: deque[int] = deque(maxlen=SEQUENCES_MAX)
+        self._sent_at = 0.0
+        self._reached_at: float | None = None
+        """When the last acknowledged beat was sent; before there is one, when the first was."""
+        self._returning = 0
+        """So many beats in turn do not count yet: others may still be away."""
+        self._uncounted: deque[int] = deque(maxlen=SEQUENCES_MAX)
         self.sequence = 0
         """Of the last beat sent."""
 
@@ -37,14 +53,27 @@ class Pace:
             return None
         self.sequence += 1
         self._extra_wanted = False
+        self._sent(now, in_turn=regular)
         self._in_flight = Beat(self._member, self._address, self.sequence, draining=draining, extra=not regular)
         return self._in_flight
+
+    def _sent(self, now: float, *, in_turn: bool) -> None:
+        self._sent_at = now
+        if self._reached_at is None:
+            self._reached_at = now
+        if now - self._reached_at > OUTAGE_SECONDS + self._interval:
+            self._returning = math.ceil((BEAT_DEADLINE_SECONDS + self._interval) / self._interval)
+        if in_turn and self._returning:
+            self._returning -= 1
+            self._uncounted.append(self.sequence)
 
     def ended(self, sequence: int, now: float, *, acknowledged: bool) -> None:
         """The beat under way ended. One that fails out of turn is not sent again before its turn."""
         assert self._in_flight is not None, "one beat is under way at a time"
         assert self._in_flight.sequence == sequence, "and it is the last one sent"
-        if not acknowledged:
+        if acknowledged:
+            self._reached_at = self._sent_at
+        else:
             self._given_up.append(sequence)
         if not acknowledged or not self._in_flight.extra:
             self._extra_wanted = self._extra_wanted and acknowledged
@@ -54,3 +83,7 @@ class Pace:
     def is_known(self, beat: Beat) -> bool:
         """Whether an own beat that was read had not been given up: one that had may be as old as can be."""
         return beat.sequence not in self._given_up
+
+    def counts(self, beat: Beat) -> bool:
+        """Whether others' silence is measured by an own beat that was read."""
+        return not beat.extra and beat.sequence not in self._uncounted

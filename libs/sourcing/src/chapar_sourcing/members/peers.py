@@ -2,8 +2,8 @@
 
 A member has expired for a reader when five of the reader's own beats were appended after its last one. So a broker that
 stands still expires nobody, and neither does a reader that does not get through itself. Own beats are at least an
-interval apart, and those sent out of turn or given up do not count: whoever was acknowledged within the last second
-has expired for nobody.
+interval apart, and those sent out of turn, given up, or sent soon after an outage do not count (`pace`): whoever was
+acknowledged within the last second has expired for nobody, and whoever comes back a little later neither.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Peer:
 
     address: str = ""
     silent: int = 0
-    """Own beats since it was last heard of."""
+    """Own beats that count since it was last heard of."""
     beaten: int = 0
     """Beats in turn that were read of it."""
     draining: bool = False

@@ -16,13 +16,15 @@ from chapar_sourcing.adapters.kafka._layouts import members_topic, owners_topic
 from chapar_sourcing.adapters.kafka._link import EARLIEST, Link, OutOfRange
 from chapar_sourcing.adapters.kafka._producers import NotAcknowledged, NotSent, Producers
 from chapar_sourcing.adapters.kafka._reader import Reader
+from chapar_sourcing.members.pace import BEAT_DEADLINE_SECONDS
 from chapar_sourcing.members.records import announcement_of, announcement_record, beat_of, beat_record, counting
 from chapar_sourcing.ports import Announcement, Beat, News, Unavailable
 
 T = TypeVar("T")
 
-BEAT_DEADLINE_S = 2.0
-"""A beat that took longer proves nothing any more."""
+BEAT_REQUEST_TIMEOUT_MS = 700
+"""A broker that is silent for longer is asked no more, and who leads the topic now is asked for: within one beat's
+deadline."""
 ANNOUNCE_DEADLINE_S = 5.0
 WAIT_MS = 1_000
 
@@ -59,7 +61,7 @@ class KafkaMembers:
     def __init__(self, reader: Reader, cluster: Cluster) -> None:
         self._reader = reader
         # Each its own: an announcement that is stuck must not keep beats from being sent.
-        self._beat_producer = Producers(cluster, size=1, linger_ms=0)
+        self._beat_producer = Producers(cluster, size=1, linger_ms=0, request_timeout_ms=BEAT_REQUEST_TIMEOUT_MS)
         self._announce_producer = Producers(cluster, size=1, linger_ms=0)
         self._service = ""
         self._logs: tuple[_Log[Beat], _Log[Announcement]] | None = None
@@ -86,7 +88,9 @@ class KafkaMembers:
     async def beat(self, beat: Beat) -> None:
         """Appends a beat."""
         beats, _ = self._joined()
-        await self._send(self._beat_producer, beats.topic, beat_record(self._service, beat), None, BEAT_DEADLINE_S)
+        await self._send(
+            self._beat_producer, beats.topic, beat_record(self._service, beat), None, BEAT_DEADLINE_SECONDS
+        )
 
     async def announce(self, announcement: Announcement) -> None:
         """Appends an announcement under its partition as key."""

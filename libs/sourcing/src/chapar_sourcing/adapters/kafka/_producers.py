@@ -42,9 +42,12 @@ class _Producer:
 class Producers:
     """A pool of `size`; a partition always uses the same place in it."""
 
-    def __init__(self, cluster: Cluster, *, size: int, linger_ms: int) -> None:
+    def __init__(
+        self, cluster: Cluster, *, size: int, linger_ms: int, request_timeout_ms: int = REQUEST_TIMEOUT_MS
+    ) -> None:
         self._cluster = cluster
         self._linger_ms = linger_ms
+        self._request_timeout_ms = request_timeout_ms
         self._places: list[_Producer | None] = [None] * size
         self._locks = [asyncio.Lock() for _ in range(size)]
         self._ending: set[asyncio.Task[None]] = set()
@@ -117,7 +120,7 @@ class Producers:
             linger_ms=self._linger_ms,
             max_batch_size=REQUEST_BYTES_MAX,
             max_request_size=REQUEST_BYTES_MAX,
-            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            request_timeout_ms=self._request_timeout_ms,
             **self._cluster.client_options(),
         )
         try:
