@@ -6,6 +6,7 @@ from chapar.identity.events.v1 import events_pb2 as public
 from chapar.identity.v1 import identity_pb2 as api
 from chapar_chassis.tokens import AccessToken
 from chapar_identity.publishing import EVENTS_TOPIC, REVOCATIONS_TOPIC
+from chapar_sourcing.requests import make_request_id
 
 from .installation import Identity, Session, World
 
@@ -122,3 +123,16 @@ async def test_the_one_and_twentieth_session_ends_the_oldest(identity: Identity)
     listed = await sessions_of(identity, sessions[-1])
     assert [each.session_id for each in listed] == [each.session_id for each in reversed(sessions[1:])]
     await until_revoked(identity.world, sessions[0])
+
+
+async def test_a_session_that_is_on_its_way_still_has_not_ended(identity: Identity) -> None:
+    user_id = identity.context.user_ids.mint(bytes(10))
+
+    async def said(session_id: str) -> str:
+        session = Session(user_id, session_id, api.Tokens(), True)
+        rename = api.UpdateProfileRequest(request_id=identity.request_id(), name="آرش")
+        return (await identity.refused(rename, session))[0]
+
+    now_ms = identity.world.clock.now_ms()
+    assert await said(make_request_id(now_ms, bytes(10)).hex()) == "UNAVAILABLE"
+    assert await said(make_request_id(now_ms - 61_000, bytes(10)).hex()) == "SESSION_ENDED"

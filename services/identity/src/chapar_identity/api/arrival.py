@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 
 from chapar_chassis.api import Caller
+from chapar_chassis.refusals import UNAVAILABLE, CallRefused
 from chapar_identity.domain.sessions.documents import Sessions, sessions_key
 from chapar_sourcing.domain import Document
 from chapar_sourcing.requests import request_time_ms
@@ -24,7 +24,8 @@ def is_session_id(text: str) -> bool:
 
 
 async def await_session(view: View, caller: Caller, user_id: str, session_id: str) -> None:
-    """Waits for a young session, at most two seconds; says nothing about whether it came."""
+    """Waits for a young session, at most two seconds. Raises `CallRefused` where it is on its way still: whoever were
+    told that it has ended would sign out."""
     if not is_session_id(session_id) or view.now_ms - request_time_ms(bytes.fromhex(session_id)) > YOUNG_MS:
         return
 
@@ -32,5 +33,7 @@ async def await_session(view: View, caller: Caller, user_id: str, session_id: st
         return isinstance(document, Sessions) and document.has_seen(session_id)
 
     deadline_ms = min(view.now_ms + ARRIVAL_WAIT_MS, caller.deadline_ms)
-    with contextlib.suppress(TimeoutError):
+    try:
         await view.wait_until(sessions_key(user_id), has_arrived, deadline_ms=deadline_ms)
+    except TimeoutError:
+        raise CallRefused(UNAVAILABLE) from None
