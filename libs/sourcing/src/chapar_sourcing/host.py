@@ -19,7 +19,7 @@ from chapar_sourcing.clock import Clock, OwnerClock, SystemClock
 from chapar_sourcing.heartbeat import Heartbeat
 from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, PartitionHealth, Request, Targets
 from chapar_sourcing.measures import HeldMeasures, Measures
-from chapar_sourcing.members import FixedMachine, MembersMachine
+from chapar_sourcing.members import FixedMachine, Hindrance, MembersMachine
 from chapar_sourcing.membership import Machine, Membership
 from chapar_sourcing.owner import Outcome
 from chapar_sourcing.partition import OwnedPartition
@@ -90,6 +90,8 @@ class OwnerHost:
         """Those that it gives up: nothing new is taken, what is under way goes on."""
         self._lives: dict[int, asyncio.Task[None]] = {}
         self._beats = Beats(rules.topics, self._may_beat, ports.stream, self._clock, self._owner_clock)
+        self._outdated = False
+        """Whether a log was found that this binary is too old for: no other one is better."""
         self._stopping = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -244,6 +246,14 @@ class OwnerHost:
         self._partition(partition).shell.raise_alarm(reason)
 
     # ---- inside
+
+    @property
+    def hindrance(self) -> Hindrance:
+        """What keeps it from owning, whatever the partition; see `membership.Partitions`."""
+        self._outdated = self._outdated or any(partition.outdated for partition in self._partitions.values())
+        if self._owner_clock.off_ms:
+            return Hindrance.DECIDING
+        return Hindrance.TAKING if self._outdated else Hindrance.NONE
 
     def take(self, partition: int) -> None:
         """Begins to own a partition; see `membership.Partitions`."""

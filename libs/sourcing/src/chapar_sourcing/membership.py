@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from chapar_sourcing.clock import Clock
 from chapar_sourcing.heartbeat import FRESH_MS, Heartbeat
 from chapar_sourcing.members import (
+    Alarmed,
     Announce,
     AnnouncementRead,
     BeatEnded,
@@ -23,6 +24,7 @@ from chapar_sourcing.members import (
     Drained,
     DrainStarted,
     Effect,
+    Hindrance,
     Input,
     MayClaim,
     Owning,
@@ -52,6 +54,10 @@ class Machine(Protocol):
 
 class Partitions(Protocol):
     """What a host does with its partitions; all of it begins at once and nothing waits."""
+
+    @property
+    def hindrance(self) -> Hindrance:
+        """What of this process keeps it from owning now."""
 
     def take(self, partition: int) -> None:
         """Begins to own a partition."""
@@ -100,7 +106,7 @@ class Membership:
             try:
                 tasks.create_task(self._read(), name="members-news")
                 while True:
-                    self._put(Tick())
+                    self._put(Tick(self._partitions.hindrance))
                     await self._clock.sleep(self._interval)
             finally:
                 self._tasks = None
@@ -118,6 +124,10 @@ class Membership:
     def owning(self, partition: int, epoch: int) -> None:
         """A partition decides here."""
         self._put(Owning(partition, epoch))
+
+    def alarmed(self, partition: int) -> None:
+        """The log of a partition that was taken cannot be trusted."""
+        self._put(Alarmed(partition))
 
     def quit(self, partition: int, *, deposed: bool) -> None:
         """A partition that was taken has ended."""
@@ -185,7 +195,7 @@ class Membership:
         self._put(BeatEnded(beat.sequence, acknowledged))
         if not (beat.extra and acknowledged):
             await self._clock.sleep(self._interval)
-            self._put(Tick())
+            self._put(Tick(self._partitions.hindrance))
 
     def _announce(self, announcement: Announcement) -> None:
         self._unsaid[announcement.partition] = announcement

@@ -150,6 +150,11 @@ class OwnedPartition:
         """Whether another has taken it over."""
         return self.shell.owner.phase is OwnerPhase.DEPOSED
 
+    @property
+    def outdated(self) -> bool:
+        """Whether this binary is too old for the log."""
+        return self.shell.owner.phase is OwnerPhase.OUTDATED
+
     def stop(self, *, in_order: bool) -> None:
         """Begins the end: in order, which has a bound, or at once."""
         self._in_order = in_order
@@ -193,6 +198,8 @@ class OwnedPartition:
             self.watches.begin(changed.epoch, NOT_OWNER)
         if changed.phase is OwnerPhase.OWNING:
             self._membership.owning(self.number, changed.epoch)
+        if changed.phase is OwnerPhase.ALARMED:
+            self._membership.alarmed(self.number)
 
     async def _may_claim(self, folded_epoch: int, first: bool) -> None:
         await self._membership.may_claim(self.number, folded_epoch, first=first)

@@ -9,6 +9,7 @@ from chapar_sourcing.members import (
     BeatEnded,
     BeatRead,
     Effect,
+    Hindrance,
     Input,
     MembersMachine,
     SendBeat,
@@ -34,6 +35,9 @@ class Rig:
     def __init__(self, partitions: int = 4) -> None:
         self.machine = MembersMachine(member=ME, address="me:1", partitions=partitions, interval_seconds=INTERVAL)
         self.now = 100.0
+        self._hindrance = Hindrance.NONE
+        self.sent: list[Beat] = []
+        """Own beats."""
         self.sequences: dict[bytes, int] = {}
         self.done: list[Effect] = []
         """Everything but beats, in order."""
@@ -42,7 +46,9 @@ class Rig:
         """Gives an input; says which beats it wants sent, and remembers the rest."""
         effects = self.machine.handle(given, self.now)
         self.done += [effect for effect in effects if not isinstance(effect, SendBeat)]
-        return [effect.beat for effect in effects if isinstance(effect, SendBeat)]
+        beats = [effect.beat for effect in effects if isinstance(effect, SendBeat)]
+        self.sent += beats
+        return beats
 
     def ended(self, beat: Beat, *, acknowledged: bool = True) -> list[Beat]:
         """The beat under way ended."""
@@ -55,22 +61,27 @@ class Rig:
             beats += self.ended(beat)
             beats += self.give(BeatRead(beat))
 
-    def turn(self, *others: bytes, draining: tuple[bytes, ...] = ()) -> None:
+    def turn(self, *others: bytes, draining: tuple[bytes, ...] = (), unfit: tuple[bytes, ...] = ()) -> None:
         """One interval: these members beat, then this one."""
         self.now += INTERVAL
         for other in others:
-            self.hear(other, draining=other in draining)
-        self.pass_through(self.give(Tick()))
+            self.hear(other, draining=other in draining, unfit=other in unfit)
+        self.pass_through(self.give(Tick(self._hindrance)))
 
-    def turns(self, count: int, *others: bytes) -> None:
+    def hinder(self, hindrance: Hindrance) -> None:
+        """From now on this hinders it."""
+        self._hindrance = hindrance
+        self.pass_through(self.give(Tick(hindrance)))
+
+    def turns(self, count: int, *others: bytes, unfit: tuple[bytes, ...] = ()) -> None:
         """Several intervals."""
         for _ in range(count):
-            self.turn(*others)
+            self.turn(*others, unfit=unfit)
 
-    def hear(self, other: bytes, *, draining: bool = False, extra: bool = False) -> None:
+    def hear(self, other: bytes, *, draining: bool = False, extra: bool = False, unfit: bool = False) -> None:
         """A beat of another."""
         sequence = self.sequences[other] = self.sequences.get(other, 0) + 1
-        self.pass_through(self.give(BeatRead(Beat(other, address_of(other), sequence, draining, extra))))
+        self.pass_through(self.give(BeatRead(Beat(other, address_of(other), sequence, draining, extra, unfit))))
 
     def announced(
         self, partition: int, epoch: int, by: bytes, *, released: bool = False, successor: str = ""

@@ -9,14 +9,17 @@ from typing import TypeAlias
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chapar_sourcing.members import Hindrance
+
 from .world import PARTITIONS, World
 
 Step: TypeAlias = tuple[str, int, float]
-REST_SECONDS = 45.0 + PARTITIONS
+REST_SECONDS = 70.0 + PARTITIONS
+KINDS = ["wait", "start", "kill", "drain", "sleep", "cut off", "broker stands still", "hinder", "hinder all"]
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["wait", "start", "kill", "drain", "sleep", "cut off", "broker stands still"]),
+        st.sampled_from(KINDS),
         st.integers(0, 7),
         st.floats(0.1, 6.0),
     ),
@@ -42,11 +45,16 @@ def play(seed: int, members: int, schedule: list[Step]) -> World:
                 whom.sleep(seconds)
             case "cut off":
                 whom.cut_off(seconds)
+            case "hinder":
+                whom.hinder(Hindrance.TAKING if number % 2 else Hindrance.DECIDING, 4 * seconds)
+            case "hinder all":
+                for process in world.members:
+                    process.hinder(Hindrance.DECIDING, 4 * seconds)
             case "broker stands still":
                 for process in world.members:
                     process.cut_off(seconds)
         world.run(seconds / 2)
-    world.run(10)
+    world.run(24)
     if not world.members:
         world.start()
     world.run(REST_SECONDS)
@@ -65,10 +73,9 @@ def test_at_rest_everybody_owns_exactly_what_it_should(seed: int, members: int, 
 
 def test_the_schedules_make_everything_happen() -> None:
     draw, counts = random.Random(5), Counter[str]()
-    kinds = ["wait", "start", "kill", "drain", "sleep", "cut off", "broker stands still"]
     for seed in range(60):
-        schedule = [(draw.choice(kinds), draw.randrange(8), draw.uniform(0.1, 6)) for _ in range(10)]
+        schedule = [(draw.choice(KINDS), draw.randrange(8), draw.uniform(0.1, 6)) for _ in range(10)]
         counts += play(seed, 1 + seed % 4, schedule).counts
     wanted = {"claimed", "claimed in vain", "claimed without an answer", "claimed from the living"}
-    wanted |= {"released", "let go", "gave way"}
+    wanted |= {"released", "let go", "gave way", "hindered", "beats of the unfit"}
     assert not {what for what in wanted if not counts[what]}, f"these never happened; the rest: {counts}"

@@ -19,6 +19,7 @@ from chapar_sourcing.members import (
     Drained,
     DrainStarted,
     Effect,
+    Hindrance,
     Input,
     MayClaim,
     MembersMachine,
@@ -101,7 +102,8 @@ class Process:
         self.machine = MembersMachine(
             member=member, address=member.hex(), partitions=PARTITIONS, interval_seconds=INTERVAL
         )
-        self.asleep_until = self.cut_off_until = 0.0
+        self.asleep_until = self.cut_off_until = self.hindered_until = 0.0
+        self._hindrance = Hindrance.NONE
         self.gone = False
         self._read_beats = self._read_announcements = 0
         self._seen: list[Beat] = []
@@ -121,6 +123,11 @@ class Process:
     def cut_off(self, seconds: float) -> None:
         """Reaches nobody, reads nothing; beats under way may still arrive."""
         self.cut_off_until = max(self.cut_off_until, self.world.now + seconds)
+
+    def hinder(self, hindrance: Hindrance, seconds: float) -> None:
+        """Claims nothing any more."""
+        self._hindrance = hindrance
+        self.hindered_until = max(self.hindered_until, self.world.now + seconds)
 
     def kill(self) -> None:
         """Ends at once."""
@@ -154,7 +161,11 @@ class Process:
             self._read()
         if not self.gone:
             self._write(self.world.draw.randrange(4 * PARTITIONS))
-            self.give(Tick())
+            self.give(Tick(self._hindrance if self._is_hindered else Hindrance.NONE))
+
+    @property
+    def _is_hindered(self) -> bool:
+        return self.world.now < self.hindered_until
 
     def _write(self, partition: int) -> None:
         """Somebody wants something of a partition: an owner that was deposed learns it."""
@@ -198,6 +209,7 @@ class Process:
                 self.kill()
 
     def _send(self, beat: Beat) -> None:
+        self.world.counts["beats of the unfit"] += beat.unfit
         cut = self.world.now < self.cut_off_until
         if not cut or self.world.draw.random() < 0.2:
             self.world.after(self.world.soon() if not cut else 3.0, lambda: self.world.beats.append(beat))
@@ -216,6 +228,10 @@ class Process:
     def _ask(self, partition: int, *, first: bool) -> None:
         """Has read on to the end and wants to claim; gives way to whoever claimed after it."""
         if self.machine.stage(partition) in (None, Stage.RELEASING):
+            return
+        if self._is_hindered:
+            self.world.counts["hindered"] += 1
+            self.later(0.2, lambda: self._ask(partition, first=first))
             return
         epoch, owner = self.world.journal.get(partition, (0, b""))
         if not first and owner != self.member and epoch > self._folded[partition]:

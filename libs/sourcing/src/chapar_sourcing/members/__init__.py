@@ -2,8 +2,8 @@
 
 `machine` is fed what the two logs of members say and what this process owns, and says when to beat, what to take, what
 to release, and when a claim may be sent; `fixed` does so where it is given who owns what. `peers` judges who is alive,
-`ranking` who should own what, `pace` when to beat. `messages` has the inputs and effects, `records` what is stored. The
-asyncio around it is `chapar_sourcing.membership`.
+`fitness` whether this member can own anything, `standing` and `ranking` who should own what, `pace` when to beat.
+`messages` has the inputs and effects, `records` what is stored. The asyncio around it is `chapar_sourcing.membership`.
 
 Nothing here is needed for safety, and all of it may be wrong: whoever claims without right deposes a healthy owner,
 which costs a take-over and nothing else.
@@ -12,6 +12,7 @@ which costs a take-over and nothing else.
 from chapar_sourcing.members.fixed import FixedMachine
 from chapar_sourcing.members.machine import MembersMachine
 from chapar_sourcing.members.messages import (
+    Alarmed,
     Announce,
     AnnouncementRead,
     BeatEnded,
@@ -21,6 +22,7 @@ from chapar_sourcing.members.messages import (
     Drained,
     DrainStarted,
     Effect,
+    Hindrance,
     Input,
     MayClaim,
     Owning,
@@ -32,6 +34,7 @@ from chapar_sourcing.members.messages import (
 )
 
 __all__ = [
+    "Alarmed",
     "Announce",
     "AnnouncementRead",
     "BeatEnded",
@@ -42,6 +45,7 @@ __all__ = [
     "Drained",
     "Effect",
     "FixedMachine",
+    "Hindrance",
     "Input",
     "MayClaim",
     "MembersMachine",

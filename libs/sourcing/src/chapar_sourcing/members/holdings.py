@@ -30,6 +30,8 @@ class Holding:
     waits_until: int = 0
     """Own beats at which a claim in the log that nobody announced counts as nobody's; 0 before one was asked for."""
     outranked_since: float | None = None
+    alarmed: bool = False
+    """It stays here until the process ends: elsewhere the alarm might not be known."""
     successor: str = ""
 
 

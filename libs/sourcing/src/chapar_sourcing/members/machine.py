@@ -7,6 +7,7 @@ through here:
     TAKING --not wanted any more: Release--> RELEASING --Quit--> not held
     OWNING --out-ranked for 30 s, or draining: Release--> RELEASING --Quit: announced as released--> not held
     CLAIMING, OWNING --Quit, deposed: what was owned is announced as released--> not held
+    TAKING, CLAIMING --unfit beside a fit member: Release--> RELEASING; OWNING too where it can decide nothing
 
 A partition is taken by the member that ranked best for it at its last two own beats, once its present owner, as the
 highest epoch announced has it, has expired or released it. Before a claim is sent that is judged anew, behind an own
@@ -15,11 +16,11 @@ beat that was sent after the claim was asked for: whoever sleeps between reads f
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from chapar_sourcing.members.holdings import Holding, Loss, Stage
 from chapar_sourcing.members.messages import (
+    Alarmed,
     Announce,
     AnnouncementRead,
     BeatEnded,
@@ -29,6 +30,7 @@ from chapar_sourcing.members.messages import (
     Drained,
     DrainStarted,
     Effect,
+    Hindrance,
     Input,
     MayClaim,
     Owning,
@@ -40,11 +42,9 @@ from chapar_sourcing.members.messages import (
 )
 from chapar_sourcing.members.pace import Pace
 from chapar_sourcing.members.peers import EXPIRY_BEATS, Peers
-from chapar_sourcing.members.ranking import assigned
+from chapar_sourcing.members.standing import BEST_BEATS, Standing
 from chapar_sourcing.ports.members import Announcement, Beat
 
-BEST_BEATS = 2
-"""Consecutive own beats at which a member must rank best before it takes a partition over."""
 OUTRANKED_SECONDS = 30.0
 """How long an owner is out-ranked before it releases: members that come and go at once move nothing."""
 
@@ -61,12 +61,10 @@ class MembersMachine:
         self._interval = interval_seconds
         self._pace = Pace(member, address, interval_seconds)
         self._peers = Peers()
+        self._standing = Standing(member, partitions, self._peers)
+        self._hindrance = Hindrance.NONE
         self._beats = 0
         """Own beats that were read and count: all measure of others' silence."""
-        self._ranked: dict[int, bytes] = {}
-        self._ranked_among: frozenset[bytes] = frozenset()
-        self._best: Counter[int] = Counter()
-        """At how many own beats in a row this member ranked best for a partition."""
         self._held: dict[int, Holding] = {}
         self._losses: dict[int, Loss] = {}
         self._draining = self._drained = False
@@ -80,7 +78,8 @@ class MembersMachine:
     @property
     def settled(self) -> bool:
         """Whether this member knows the others, and owns what it should own and nobody else does."""
-        return self._beats >= BEST_BEATS and not any(map(self._is_missing, range(self.partitions)))
+        missing = any(map(self._is_missing, range(self.partitions)))
+        return self._beats >= BEST_BEATS and not missing and not self._standing.stands_back
 
     def _is_missing(self, partition: int) -> bool:
         """Whether nobody owns a partition, and nobody who is known to be alive is about to but this member."""
@@ -90,7 +89,7 @@ class MembersMachine:
         # Whoever has not beaten since this member did may be long dead, and what was read of it history.
         if row is not None and self._peers.heard_within(row.member, self._beats) and not self._gone(partition):
             return False
-        best = self._ranked.get(partition, self.member)
+        best = self._standing.best(partition)
         return best == self.member or not self._peers.heard_within(best, self._beats)
 
     def stage(self, partition: int) -> Stage | None:
@@ -104,7 +103,7 @@ class MembersMachine:
         """Takes one input; returns what to do, in order. `now` is in seconds and only grows."""
         self._effects = []
         self._dispatch(given, now)
-        beat = self._pace.due(now, draining=self._draining)
+        beat = self._pace.due(now, draining=self._draining, unfit=not self._standing.fitness.fit)
         if beat is not None:
             self._effects.append(SendBeat(beat))
         return self._effects
@@ -112,7 +111,7 @@ class MembersMachine:
     def _dispatch(self, given: Input, now: float) -> None:
         match given:
             case Tick():
-                pass
+                self._hindrance = given.hindrance
             case BeatEnded():
                 self._pace.ended(given.sequence, now, acknowledged=given.acknowledged)
             case BeatRead() if given.beat.member == self.member:
@@ -127,6 +126,9 @@ class MembersMachine:
                 self._claim_asked(given)
             case Owning():
                 self._owning(given)
+            case Alarmed():
+                if given.partition in self._held:
+                    self._held[given.partition].alarmed = True
             case Quit():
                 self._quit(given)
                 self._review(now)
@@ -144,21 +146,12 @@ class MembersMachine:
         if self._pace.counts(beat):
             self._beats += 1
             self._peers.own_beat({row.member for row in self.owners.values()})
+            self._standing.fitness.beat(self._hindrance, stuck=self._is_stuck)
         if beat.draining and self._release_from is None:
             self._release_from = {m: peer.beaten + BEST_BEATS for m, peer in self._peers.eligible.items()}
-        self._rank(in_turn=not beat.extra)
+        self._standing.rank(in_turn=not beat.extra, draining=self._draining)
         self._review(now)
         self._judge_claims(beat)
-
-    def _rank(self, *, in_turn: bool) -> None:
-        members = frozenset(self._peers.eligible) | (frozenset() if self._draining else {self.member})
-        if members != self._ranked_among:
-            self._ranked, self._ranked_among = dict(assigned(self.partitions, members)), members
-        for partition in range(self.partitions):
-            if self._ranked.get(partition) != self.member:
-                del self._best[partition]
-            elif in_turn:
-                self._best[partition] += 1
 
     def _announced(self, row: Announcement) -> None:
         if not 0 <= row.partition < self.partitions:
@@ -175,6 +168,13 @@ class MembersMachine:
             # Compaction keeps the last word of a partition, not the highest: whoever has it says it again.
             self._effects.append(Announce(known))
 
+    @property
+    def _is_stuck(self) -> bool:
+        """Whether it owns nothing, and holds something that it could."""
+        held = self._held.values()
+        waits = any(one.stage in (Stage.TAKING, Stage.CLAIMING) and not one.alarmed for one in held)
+        return waits and not any(one.epoch for one in held)
+
     # ---- judging
 
     def _gone(self, partition: int) -> bool:
@@ -185,7 +185,7 @@ class MembersMachine:
         return row is None or row.released or row.member == self.member or self._peers.expired(row.member)
 
     def _should_take(self, partition: int) -> bool:
-        best = self._best[partition] >= BEST_BEATS and not self._draining
+        best = self._standing.should_take(partition) and not self._draining
         return best and partition not in self._held and self._gone(partition)
 
     def _claim_asked(self, given: ClaimAsked) -> None:
@@ -224,6 +224,7 @@ class MembersMachine:
         if held is None:
             return
         held.epoch = given.epoch
+        self._standing.fitness.owning()
         if held.stage is not Stage.RELEASING:
             held.stage = Stage.OWNING
             self._effects.append(Announce(Announcement(given.partition, given.epoch, self.member, self._address)))
@@ -244,8 +245,9 @@ class MembersMachine:
 
     def _review(self, now: float) -> None:
         for partition, held in self._held.items():
-            wanted = self._best[partition] > 0 and self._gone(partition) and not self._draining
-            if held.stage is Stage.TAKING and not wanted:
+            wanted = self._standing.should_have(partition) and self._gone(partition) and not self._draining
+            gives_up = held.stage is Stage.CLAIMING and self._standing.stands_back
+            if (held.stage is Stage.TAKING and not wanted) or gives_up:
                 self._release_one(partition, held, owned=False)
         for partition in range(self.partitions):
             if self._should_take(partition):
@@ -259,14 +261,17 @@ class MembersMachine:
             self._release_all(now)
             return
         for partition, held in self._held.items():
-            if self._ranked.get(partition, self.member) == self.member:
+            if self._standing.best(partition) == self.member:
                 held.outranked_since = None
             elif held.outranked_since is None:
                 held.outranked_since = now
+        # Whoever decides nothing serves nobody by waiting, or by going on with the rest.
+        at_once = self._standing.stands_back and self._hindrance is Hindrance.DECIDING
         for partition, held in self._held.items():
             since = held.outranked_since
-            ripe = held.stage is Stage.OWNING and since is not None and now - since >= OUTRANKED_SECONDS
-            if ripe and not self._one_is_releasing:
+            ripe = since is not None and (at_once or now - since >= OUTRANKED_SECONDS)
+            movable = held.stage is Stage.OWNING and self._standing.has_heir(partition) and not held.alarmed
+            if ripe and movable and (at_once or not self._one_is_releasing):
                 self._release_one(partition, held, owned=True)
 
     def _release_all(self, now: float) -> None:
@@ -294,6 +299,6 @@ class MembersMachine:
     def _release_one(self, partition: int, held: Holding, *, owned: bool) -> None:
         held.stage = Stage.RELEASING
         held.asked_after = None
-        heir = self._peers.eligible.get(self._ranked.get(partition, b""))
+        heir = self._peers.eligible.get(self._standing.best(partition))
         held.successor = "" if heir is None else heir.address
         self._effects.append(Release(partition, held.successor, owned))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TypeAlias
 
 from chapar_sourcing.ports.members import Announcement, Beat
@@ -10,9 +11,22 @@ from chapar_sourcing.ports.members import Announcement, Beat
 # ---- inputs
 
 
+class Hindrance(Enum):
+    """What of this process, and not of one partition, keeps it from owning."""
+
+    NONE = "none"
+    TAKING = "taking"
+    """It takes nothing over, and goes on with what it owns."""
+    DECIDING = "deciding"
+    """It decides nothing, not even for what it owns."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed."""
+
+    hindrance: Hindrance = Hindrance.NONE
+    """As it is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +72,13 @@ class Owning:
 
 
 @dataclass(frozen=True, slots=True)
+class Alarmed:
+    """The log of a partition that is held cannot be trusted. Nobody could own it before an operator has looked."""
+
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
 class Quit:
     """A partition that was taken has ended here: it was deposed, or it was released as asked."""
 
@@ -70,7 +91,7 @@ class DrainStarted:
     """The process is to end in order."""
 
 
-Input: TypeAlias = Tick | BeatRead | AnnouncementRead | BeatEnded | ClaimAsked | Owning | Quit | DrainStarted
+Input: TypeAlias = Tick | BeatRead | AnnouncementRead | BeatEnded | ClaimAsked | Owning | Alarmed | Quit | DrainStarted
 
 # ---- effects
 

@@ -46,7 +46,7 @@ class Pace:
         """Has a beat sent as soon as none is under way."""
         self._extra_wanted = True
 
-    def due(self, now: float, *, draining: bool) -> Beat | None:
+    def due(self, now: float, *, draining: bool, unfit: bool = False) -> Beat | None:
         """The beat to send now, if any."""
         regular = now >= self._next - EARLY_SECONDS
         if self._in_flight is not None or not (regular or self._extra_wanted):
@@ -54,7 +54,9 @@ class Pace:
         self.sequence += 1
         self._extra_wanted = False
         self._sent(now, in_turn=regular)
-        self._in_flight = Beat(self._member, self._address, self.sequence, draining=draining, extra=not regular)
+        self._in_flight = Beat(
+            self._member, self._address, self.sequence, draining=draining, extra=not regular, unfit=unfit
+        )
         return self._in_flight
 
     def _sent(self, now: float, *, in_turn: bool) -> None:

@@ -27,6 +27,7 @@ class Peer:
     beaten: int = 0
     """Beats in turn that were read of it."""
     draining: bool = False
+    unfit: bool = False
 
     @property
     def alive(self) -> bool:
@@ -43,7 +44,7 @@ class Peers:
     def heard(self, beat: Beat) -> None:
         """A beat of another."""
         peer = self._known.setdefault(beat.member, Peer())
-        peer.address, peer.draining, peer.silent = beat.address, beat.draining, 0
+        peer.address, peer.draining, peer.unfit, peer.silent = beat.address, beat.draining, beat.unfit, 0
         peer.beaten += not beat.extra
 
     def mentioned(self, member: bytes) -> None:
@@ -67,9 +68,14 @@ class Peers:
         return peer is not None and peer.silent < own_beats
 
     @property
-    def eligible(self) -> dict[bytes, Peer]:
-        """Those who may own something: alive, heard of by their own beats, and not about to end."""
+    def staying(self) -> dict[bytes, Peer]:
+        """Those who are alive, heard of by their own beats, and not about to end."""
         return {m: peer for m, peer in self._known.items() if peer.alive and peer.address and not peer.draining}
+
+    @property
+    def eligible(self) -> dict[bytes, Peer]:
+        """Those of them who should own something: they do not say that they cannot."""
+        return {m: peer for m, peer in self.staying.items() if not peer.unfit}
 
     @property
     def someone_alive(self) -> bool:

@@ -29,6 +29,7 @@ def beat_record(service: str, beat: Beat) -> bytes:
         sequence=beat.sequence,
         draining=beat.draining,
         extra=beat.extra,
+        unfit=beat.unfit,
     ).SerializeToString()
 
 
@@ -40,7 +41,7 @@ def beat_of(record: bytes) -> Beat | None:
         return None
     if not found.member:
         return None
-    return Beat(found.member, found.address, found.sequence, found.draining, found.extra)
+    return Beat(found.member, found.address, found.sequence, found.draining, found.extra, found.unfit)
 
 
 def announcement_record(announcement: Announcement) -> bytes:

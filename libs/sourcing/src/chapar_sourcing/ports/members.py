@@ -21,6 +21,8 @@ class Beat:
     """It is about to end: it gives up what it owns and takes nothing."""
     extra: bool = False
     """Sent out of turn: nobody's silence is measured by it."""
+    unfit: bool = False
+    """It cannot own anything now, and says so: others should, if there is one that can."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ class Beat(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
     EXTRA_FIELD_NUMBER: _builtins.int
+    UNFIT_FIELD_NUMBER: _builtins.int
     member: _builtins.bytes
     """16 random bytes, drawn once by each process when it starts."""
     service: _builtins.str
@@ -44,6 +45,10 @@ class Beat(_message.Message):
     """Sent out of turn, for what its sender wants to read behind it: it does not count as one of those that others'
     silence is measured by.
     """
+    unfit: _builtins.bool
+    """The process cannot own anything now (its clock is off, its binary is too old, nothing it takes over comes to an end):
+    it should own something only where nobody else could. Absent in beats of older processes, which know no such thing.
+    """
     def __init__(
         self,
         *,
@@ -53,10 +58,11 @@ class Beat(_message.Message):
         sequence: _builtins.int = ...,
         draining: _builtins.bool = ...,
         extra: _builtins.bool = ...,
+        unfit: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "draining", b"draining", "extra", b"extra", "member", b"member", "sequence", b"sequence", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "draining", b"draining", "extra", b"extra", "member", b"member", "sequence", b"sequence", "service", b"service", "unfit", b"unfit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
