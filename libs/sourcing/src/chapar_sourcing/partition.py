@@ -108,6 +108,13 @@ class OwnedPartition:
 
     async def run(self) -> bool:
         """Owns and serves until `stop`; or until it is deposed, where that is an end: true then."""
+        try:
+            return await self._run()
+        finally:
+            # Also those that came when a partition under release claimed again, which begins anew.
+            self.watches.begin(self.shell.owner.epoch, NOT_OWNER)
+
+    async def _run(self) -> bool:
         async with asyncio.TaskGroup() as tasks:
             number = self.number
             shell = tasks.create_task(self.shell.run(), name=f"owner-{number}")

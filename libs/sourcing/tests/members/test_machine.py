@@ -463,3 +463,37 @@ def test_a_draining_member_lets_go_at_once_of_what_it_does_not_own_yet() -> None
     rig.turns(2)
     rig.give(DrainStarted())
     assert [effect.owned for effect in rig.take(Release)] == [False] * 4
+
+
+def test_what_is_released_may_be_claimed_again_and_is_announced_under_its_last_epoch() -> None:
+    rig = Rig(partitions=1)
+    owning(rig)
+    rig.pass_through(rig.give(DrainStarted()))
+    assert len(rig.take(Release)) == 1
+    rig.pass_through(rig.give(ClaimAsked(0, 1, first=False)))
+    assert [effect.partition for effect in rig.take(MayClaim)] == [0]
+    rig.give(Owning(0, 2))
+    assert rig.take(Announce) == []
+    rig.give(Quit(0, deposed=False))
+    assert rig.take(Announce) == [Announce(Announcement(0, 2, ME, "me:1", released=True))]
+
+
+def test_a_claim_asked_for_before_the_release_is_judged_in_it() -> None:
+    rig = Rig(partitions=1)
+    owning(rig)
+    (under_way,) = rig.give(ClaimAsked(0, 1, first=False))
+    rig.give(DrainStarted())
+    assert len(rig.take(Release)) == 1
+    rig.pass_through([under_way])
+    assert [effect.partition for effect in rig.take(MayClaim)] == [0]
+
+
+def test_what_was_never_owned_is_not_claimed_once_it_is_let_go() -> None:
+    rig = Rig(partitions=1)
+    rig.turns(2)
+    (under_way,) = rig.give(ClaimAsked(0, 0, first=True))
+    rig.give(DrainStarted())
+    rig.give(ClaimAsked(0, 0, first=True))
+    rig.pass_through([under_way])
+    rig.turns(3)
+    assert rig.take(MayClaim) == []

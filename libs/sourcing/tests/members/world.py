@@ -200,7 +200,10 @@ class Process:
                 self._claim(effect.partition)
             case Release():
                 world.counts["released" if effect.owned else "let go"] += 1
-                self.later(world.soon(), lambda: self._end(effect.partition))
+                doubtful = effect.owned and world.draw.random() < 0.3
+                if doubtful:  # A block under way ended in an unknown outcome: its fate is known behind a claim.
+                    self.later(world.soon(), lambda: self._ask(effect.partition, first=False))
+                self.later(1.0 if doubtful else world.soon(), lambda: self._end(effect.partition))
             case Announce():
                 self._announce(effect.announcement)
             case Doubt():
@@ -227,8 +230,10 @@ class Process:
 
     def _ask(self, partition: int, *, first: bool) -> None:
         """Has read on to the end and wants to claim; gives way to whoever claimed after it."""
-        if self.machine.stage(partition) in (None, Stage.RELEASING):
+        stage = self.machine.stage(partition)
+        if stage is None or (stage is Stage.RELEASING and first):
             return
+        self.world.counts["asked again while releasing"] += stage is Stage.RELEASING
         if self._is_hindered:
             self.world.counts["hindered"] += 1
             self.later(0.2, lambda: self._ask(partition, first=first))

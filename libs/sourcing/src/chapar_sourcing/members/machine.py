@@ -6,6 +6,7 @@ through here:
     not held --Take--> TAKING --ClaimAsked, own beat read, judged anew: MayClaim--> CLAIMING --Owning--> OWNING
     TAKING --not wanted any more: Release--> RELEASING --Quit--> not held
     OWNING --out-ranked for 30 s, or draining: Release--> RELEASING --Quit: announced as released--> not held
+    RELEASING what was owned --ClaimAsked, own beat read: MayClaim, Owning--> RELEASING, under a higher epoch
     CLAIMING, OWNING --Quit, deposed: what was owned is announced as released--> not held
     TAKING, CLAIMING --unfit beside a fit member: Release--> RELEASING; OWNING too where it can decide nothing
 
@@ -190,7 +191,7 @@ class MembersMachine:
 
     def _claim_asked(self, given: ClaimAsked) -> None:
         held = self._held.get(given.partition)
-        if held is None or held.stage is Stage.RELEASING:
+        if held is None or (held.stage is Stage.RELEASING and not held.epoch):
             return
         if given.first:
             held.stage = Stage.TAKING
@@ -202,7 +203,7 @@ class MembersMachine:
     def _judge_claims(self, beat: Beat) -> None:
         for partition, held in self._held.items():
             asked = held.asked_after is not None and beat.sequence > held.asked_after
-            if asked and held.stage is not Stage.RELEASING and self._may_claim(partition, held):
+            if asked and self._may_claim(partition, held):
                 held.asked_after = None
                 if held.stage is Stage.TAKING:
                     held.stage = Stage.CLAIMING
@@ -223,7 +224,7 @@ class MembersMachine:
         held = self._held.get(given.partition)
         if held is None:
             return
-        held.epoch = given.epoch
+        held.epoch = given.epoch  # While releasing, too: what is announced as released is what was claimed last.
         self._standing.fitness.owning()
         if held.stage is not Stage.RELEASING:
             held.stage = Stage.OWNING
@@ -298,7 +299,8 @@ class MembersMachine:
 
     def _release_one(self, partition: int, held: Holding, *, owned: bool) -> None:
         held.stage = Stage.RELEASING
-        held.asked_after = None
+        if not owned:
+            held.asked_after = None
         heir = self._peers.eligible.get(self._standing.best(partition))
         held.successor = "" if heir is None else heir.address
         self._effects.append(Release(partition, held.successor, owned))
