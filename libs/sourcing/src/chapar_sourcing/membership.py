@@ -34,7 +34,7 @@ from chapar_sourcing.members import (
     Take,
     Tick,
 )
-from chapar_sourcing.ports import Announcement, Beat, Members, Unavailable
+from chapar_sourcing.ports import Announcement, Beat, Members, OwnersAway, Unavailable
 
 RETRY_SECONDS = 0.2
 SENT_MAX = 64
@@ -184,8 +184,15 @@ class Membership:
             except Unavailable:
                 await self._clock.sleep(RETRY_SECONDS)
                 continue
+            owners_known = True
             for said in news:
-                self._put(BeatRead(said) if isinstance(said, Beat) else AnnouncementRead(said))
+                match said:
+                    case Beat():
+                        self._put(BeatRead(said, owners_known=owners_known))
+                    case Announcement():
+                        self._put(AnnouncementRead(said))
+                    case OwnersAway():
+                        owners_known = False
 
     async def _beat(self, beat: Beat) -> None:
         self._sent[beat.sequence] = self._clock.monotonic()

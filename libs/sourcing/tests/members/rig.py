@@ -36,6 +36,8 @@ class Rig:
         self.machine = MembersMachine(member=ME, address="me:1", partitions=partitions, interval_seconds=INTERVAL)
         self.now = 100.0
         self._hindrance = Hindrance.NONE
+        self.owners_known = True
+        """Whether announcements can be read."""
         self.sent: list[Beat] = []
         """Own beats."""
         self.sequences: dict[bytes, int] = {}
@@ -59,7 +61,7 @@ class Rig:
         while beats:
             beat = beats.pop(0)
             beats += self.ended(beat)
-            beats += self.give(BeatRead(beat))
+            beats += self.give(BeatRead(beat, owners_known=self.owners_known))
 
     def turn(self, *others: bytes, draining: tuple[bytes, ...] = (), unfit: tuple[bytes, ...] = ()) -> None:
         """One interval: these members beat, then this one."""

@@ -310,6 +310,53 @@ def test_an_owner_that_claims_again_needs_nothing_but_a_fresh_beat() -> None:
     assert [effect.partition for effect in rig.take(MayClaim)] == [partition]
 
 
+# ---- where announcements cannot be read
+
+
+def test_no_first_claim_is_granted_while_announcements_cannot_be_read() -> None:
+    rig = Rig(partitions=8)
+    rig.turns(2, OTHER)
+    taken = rig.taken()
+    rig.owners_known = False
+    rig.pass_through(rig.give(ClaimAsked(taken[0], 0, first=True)))
+    rig.turns(20, OTHER)
+    assert rig.take(MayClaim) == []
+    rig.owners_known = True
+    rig.turn(OTHER)
+    assert [effect.partition for effect in rig.take(MayClaim)] == taken[:1]
+
+
+def test_an_owner_claims_again_although_announcements_cannot_be_read() -> None:
+    rig = Rig(partitions=8)
+    (partition, *_) = owning(rig, OTHER)
+    rig.owners_known = False
+    rig.pass_through(rig.give(ClaimAsked(partition, 1, first=False)))
+    assert [effect.partition for effect in rig.take(MayClaim)] == [partition]
+
+
+def test_nothing_is_taken_or_handed_over_while_announcements_cannot_be_read() -> None:
+    rig = Rig(partitions=8)
+    mine_alone = owning(rig)
+    rig.owners_known = False
+    rig.turns(2 * int(OUTRANKED_SECONDS / INTERVAL), OTHER)
+    assert rig.take(Release) == []
+    rig.give(Quit(mine_alone[0], deposed=True))
+    rig.turns(20)
+    assert rig.taken() == []
+    rig.owners_known = True
+    rig.turn()
+    assert rig.taken() == mine_alone[:1]
+
+
+def test_who_waits_for_announcements_is_not_stuck() -> None:
+    rig = Rig(partitions=8)
+    rig.turns(2, OTHER)
+    rig.owners_known = False
+    rig.turns(200, OTHER)
+    assert rig.take(Release) == []
+    assert not any(beat.unfit for beat in rig.sent)
+
+
 # ---- owning, losing
 
 

@@ -64,6 +64,9 @@ class MembersMachine:
         self._peers = Peers()
         self._standing = Standing(member, partitions, self._peers)
         self._hindrance = Hindrance.NONE
+        self._owners_known = True
+        """Whether the own beat read last proves who owns what. As long as it does not, nothing is taken over or handed
+        over."""
         self._beats = 0
         """Own beats that were read and count: all measure of others' silence."""
         self._held: dict[int, Holding] = {}
@@ -116,7 +119,7 @@ class MembersMachine:
             case BeatEnded():
                 self._pace.ended(given.sequence, now, acknowledged=given.acknowledged)
             case BeatRead() if given.beat.member == self.member:
-                self._own_beat(given.beat, now)
+                self._own_beat(given, now)
             case BeatRead():
                 self._peers.heard(given.beat)
                 self._release(now)
@@ -141,13 +144,14 @@ class MembersMachine:
 
     # ---- the two logs
 
-    def _own_beat(self, beat: Beat, now: float) -> None:
+    def _own_beat(self, given: BeatRead, now: float) -> None:
+        beat, self._owners_known = given.beat, given.owners_known
         if not self._pace.is_known(beat):
             return
         if self._pace.counts(beat):
             self._beats += 1
             self._peers.own_beat({row.member for row in self.owners.values()})
-            self._standing.fitness.beat(self._hindrance, stuck=self._is_stuck)
+            self._standing.fitness.beat(self._hindrance, stuck=self._is_stuck and self._owners_known)
         if beat.draining and self._release_from is None:
             self._release_from = {m: peer.beaten + BEST_BEATS for m, peer in self._peers.eligible.items()}
         self._standing.rank(in_turn=not beat.extra, draining=self._draining)
@@ -187,7 +191,7 @@ class MembersMachine:
 
     def _should_take(self, partition: int) -> bool:
         best = self._standing.should_take(partition) and not self._draining
-        return best and partition not in self._held and self._gone(partition)
+        return best and self._owners_known and partition not in self._held and self._gone(partition)
 
     def _claim_asked(self, given: ClaimAsked) -> None:
         held = self._held.get(given.partition)
@@ -216,7 +220,7 @@ class MembersMachine:
         row = self.owners.get(partition)
         unannounced = held.folded_epoch > (0 if row is None else row.epoch)
         waits = unannounced and self._peers.someone_alive and self._beats < held.waits_until
-        return not waits and self._gone(partition)
+        return self._owners_known and not waits and self._gone(partition)
 
     # ---- what this member has
 
@@ -272,7 +276,7 @@ class MembersMachine:
             since = held.outranked_since
             ripe = since is not None and (at_once or now - since >= OUTRANKED_SECONDS)
             movable = held.stage is Stage.OWNING and self._standing.has_heir(partition) and not held.alarmed
-            if ripe and movable and (at_once or not self._one_is_releasing):
+            if ripe and movable and self._owners_known and (at_once or not self._one_is_releasing):
                 self._release_one(partition, held, owned=True)
 
     def _release_all(self, now: float) -> None:

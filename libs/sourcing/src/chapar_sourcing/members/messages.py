@@ -34,6 +34,9 @@ class BeatRead:
     """The next record of the log of beats, one's own included."""
 
     beat: Beat
+    owners_known: bool = True
+    """Whether all announcements that were acknowledged before it was sent were read; otherwise it proves nothing of
+    who owns what."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,12 @@ class Announcement:
         return self.successor or self.address
 
 
-News: TypeAlias = Beat | Announcement
+@dataclass(frozen=True, slots=True)
+class OwnersAway:
+    """Announcements cannot be read now. The beats that follow in the same answer are no proof of having read any."""
+
+
+News: TypeAlias = Beat | Announcement | OwnersAway
 
 
 class Members(Protocol):
@@ -71,8 +76,8 @@ class Members(Protocol):
     async def news(self) -> Sequence[News]:
         """What was appended since the last call, from the oldest kept on; waits until there is something.
 
-        A beat comes after every announcement that was acknowledged before that beat was sent. A call that is cancelled
-        or fails loses nothing.
+        A beat comes after every announcement that was acknowledged before that beat was sent, unless `OwnersAway` comes
+        before it in the same answer. A call that is cancelled or fails loses nothing.
         """
 
     async def owners(self, service: str) -> Mapping[int, Announcement]:

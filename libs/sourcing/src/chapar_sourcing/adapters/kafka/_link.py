@@ -98,9 +98,9 @@ class Link:
             self._check(error_code)
             return int(offset)
 
-    async def fetch(self, tp: TopicPartition, from_offset: int) -> Fetched:
-        """Durable records from an offset on, without waiting. Raises `OutOfRange`."""
-        async with self._reaching(tp.topic):
+    async def fetch(self, tp: TopicPartition, from_offset: int, *, deadline_s: float | None = None) -> Fetched:
+        """Durable records from an offset on, without waiting for any. Raises `OutOfRange`."""
+        async with self._reaching(tp.topic, deadline_s):
             found = await self._fetch(await self._find_leader(tp), {tp: from_offset}, 0, READ_BYTES_MAX)
         answer = found[tp]
         if answer is None:
@@ -165,12 +165,12 @@ class Link:
         return answers[0]
 
     @asynccontextmanager
-    async def _reaching(self, what: str) -> AsyncIterator[None]:
+    async def _reaching(self, what: str, deadline_s: float | None = None) -> AsyncIterator[None]:
         """Turns all that can go wrong on the way into `Unavailable`, within the deadline."""
         if self._closed:
             raise Unavailable("closed")
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(deadline_s or self._deadline_s):
                 yield
         except (KafkaError, OSError, TimeoutError) as error:
             if self._client.cluster.brokers():

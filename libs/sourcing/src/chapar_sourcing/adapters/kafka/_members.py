@@ -18,7 +18,7 @@ from chapar_sourcing.adapters.kafka._producers import NotAcknowledged, NotSent, 
 from chapar_sourcing.adapters.kafka._reader import Reader
 from chapar_sourcing.members.pace import BEAT_DEADLINE_SECONDS
 from chapar_sourcing.members.records import announcement_of, announcement_record, beat_of, beat_record, counting
-from chapar_sourcing.ports import Announcement, Beat, News, Unavailable
+from chapar_sourcing.ports import Announcement, Beat, News, OwnersAway, Unavailable
 
 T = TypeVar("T")
 
@@ -26,11 +26,13 @@ BEAT_REQUEST_TIMEOUT_MS = 700
 """A broker that is silent for longer is asked no more, and who leads the topic now is asked for: within one beat's
 deadline."""
 ANNOUNCE_DEADLINE_S = 5.0
+READ_DEADLINE_S = 1.0
+"""A broker that does not answer for longer is away: the other topic is not waited for either."""
 WAIT_MS = 1_000
 
 
 class _Log(Generic[T]):
-    """One topic of one partition, read on from where the last reader stopped."""
+    """One topic of one partition, read on from where it was left; nothing is lost where reading ends midway."""
 
     def __init__(self, link: Link, topic: str, parse: Callable[[bytes], T | None]) -> None:
         self.topic = topic
@@ -38,21 +40,27 @@ class _Log(Generic[T]):
         """The offset to read next."""
         self._link = link
         self._parse = parse
+        self._found: list[T] = []
 
-    async def read(self) -> tuple[list[T], int]:
-        """What stands from the position on to the end, and the position after it; the caller moves there."""
-        place, position, found = TopicPartition(self.topic, 0), self.position, list[T]()
+    async def read(self) -> None:
+        """Reads on to the end. Raises `Unavailable`."""
+        place = TopicPartition(self.topic, 0)
         while True:
             try:
-                fetched = await self._link.fetch(place, position)
+                fetched = await self._link.fetch(place, self.position, deadline_s=READ_DEADLINE_S)
             except OutOfRange:
-                position = await self._link.offset(place, EARLIEST)
+                self.position = await self._link.offset(place, EARLIEST)
                 continue
             parsed = (self._parse(data) for _, data in fetched.records)
-            found += [one for one in parsed if one is not None]
-            position = fetched.next_offset
-            if position >= fetched.end:
-                return found, position
+            self._found += [one for one in parsed if one is not None]
+            self.position = fetched.next_offset
+            if self.position >= fetched.end:
+                return
+
+    def take(self) -> list[T]:
+        """What was read and not taken yet, in order."""
+        found, self._found = self._found, []
+        return found
 
 
 class KafkaMembers:
@@ -99,12 +107,19 @@ class KafkaMembers:
         await self._send(self._announce_producer, owners.topic, record, key, ANNOUNCE_DEADLINE_S)
 
     async def news(self) -> Sequence[News]:
-        """What was appended since the last call. Owners are read after the beats, to the end, and are told first."""
+        """What was appended since the last call. Owners are read after the beats, to the end, and are told first; where
+        they cannot be, the beats are told all the same."""
         while True:
             beats, owners = self._joined()
-            beaten, beats_position = await beats.read()
-            announced, owners_position = await owners.read()
-            beats.position, owners.position = beats_position, owners_position
+            await beats.read()
+            try:
+                await owners.read()
+            except Unavailable:
+                announced, beaten = owners.take(), beats.take()
+                if not beaten and not announced:
+                    raise
+                return [*announced, OwnersAway(), *beaten]
+            announced, beaten = owners.take(), beats.take()
             if beaten or announced:
                 return [*announced, *beaten]
             await self._grown(beats, owners)
@@ -170,7 +185,6 @@ class _View:
     async def owners(self) -> Mapping[int, Announcement]:
         """Reads on to the end."""
         async with self._reading:
-            announced, position = await self._log.read()
-            self._owners = counting([*self._owners.values(), *announced])
-            self._log.position = position
+            await self._log.read()
+            self._owners = counting([*self._owners.values(), *self._log.take()])
         return self._owners
