@@ -6,7 +6,7 @@ ROUNDS ?= 1
 LANE ?= owner
 MINUTES ?= 60
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka test-mongo test-kills soak-kills check verify proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench ci
+.PHONY: help setup run demo test test-kafka test-mongo test-real test-kills soak-kills fencing chaos soak-chaos run-real check verify proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench ci
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ setup: ## make .venv ready, as requirements.lock pins it
 
 run: setup ## start the five services on one data folder (ctrl-c ends them)
 	@.venv/bin/chapar up
+
+run-real: setup ## the same on a real broker and a real database, with three processes of messaging and of payments
+	@$(PY) -m tools.run_real
 
 demo: setup ## play Chapar with a handful of people on a temporary folder
 	@.venv/bin/chapar demo
@@ -29,11 +32,23 @@ test-kafka: setup ## conformance and e2e tests against a real Kafka broker, whic
 test-mongo: setup ## conformance and faults against a real database of MongoDB's protocol, which they obtain and start
 	@$(PY) -m pytest -m "mongo and not kafka and not kills"
 
+test-real: test-kafka test-mongo ## both of these
+
 test-kills: setup ## every service killed with -9 under load, on SQLite and on Kafka
 	@$(PY) -m pytest -m kills
 
 soak-kills: setup ## each service killed 20 times and stopped 10 times under load, ROUNDS rounds; docs/soak_kills.md
 	@$(PY) -m tests.e2e.soak_kills --rounds $(ROUNDS)
+
+fencing: setup ## ten owners stopped until others own what they had, and continued, under load, on a real broker and database
+	@$(PY) -m tests.e2e.chaos --seed 1 --faults 10 --kinds fence
+
+chaos: setup ## 20 faults under load: processes, broker and database killed, stopped, asked to end
+	@$(PY) -m tests.e2e.chaos --seed 2 --faults 20
+
+soak-chaos: setup ## the same in ROUNDS rounds of 20, and 100 owners fenced; docs/chaos.md, docs/fencing.md
+	@$(PY) -m tests.e2e.chaos --seed 1 --rounds $(ROUNDS) --faults 20 --report docs/chaos.json
+	@$(PY) -m tests.e2e.chaos --seed 1 --rounds 10 --faults 10 --kinds fence --report docs/fencing.json
 
 check: setup ## ruff, mypy --strict, import-linter, buf lint
 	@$(PY) -m tools.check
@@ -78,4 +93,4 @@ laws: setup ## play the laws over random histories at length (in `make test` the
 bench: setup ## figures: fold, owner in process, recovery, end to end
 	@$(PY) -m bench.run
 
-ci: check verify test sim-ci demo test-kafka test-mongo test-kills ## what CI runs
+ci: check verify test sim-ci demo test-kafka test-mongo test-kills fencing chaos ## what CI runs

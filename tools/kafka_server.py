@@ -89,6 +89,14 @@ class KafkaServer:
         """Ends the broker at once, as a crash does."""
         self._process.end(signal.SIGKILL)
 
+    def pause(self) -> None:
+        """Stops the broker where it is: connections stay open, and nobody answers once this has returned."""
+        self._process.pause()
+
+    def resume(self) -> None:
+        """Lets it go on."""
+        self._process.resume()
+
     def restart(self) -> None:
         """Starts the broker again on its folder and address, after `kill9` or a `stop` of its own."""
         if self._process.runs:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -91,13 +90,12 @@ class MongoServer:
         self._process.end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """Stops the process where it is: connections stay open, and nobody answers once this has returned."""
-        os.kill(self.pid, signal.SIGSTOP)
-        self._process.wait_stopped()
+        """Stops the server where it is: connections stay open, and nobody answers once this has returned."""
+        self._process.pause()
 
     def resume(self) -> None:
         """Lets it go on."""
-        os.kill(self.pid, signal.SIGCONT)
+        self._process.resume()
 
     def restart(self) -> None:
         """Starts the server again on its folder and address, after `kill9` or a `stop` of its own."""

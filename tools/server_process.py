@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import shutil
 import signal
 import socket
@@ -64,13 +65,19 @@ class ServerProcess:
             process.kill()
             process.wait()
 
-    def wait_stopped(self) -> None:
-        """Waits until no thread of it runs any more: a signal to stop has returned before. Linux only."""
+    def pause(self) -> None:
+        """Stops it where it is: connections stay open, and nobody answers once this has returned. Linux only."""
+        os.kill(self.pid, signal.SIGSTOP)
+        # The signal has returned before every thread has stopped.
         deadline = time.monotonic() + STOP_DEADLINE_S
         while not all(_is_stopped(thread) for thread in Path(f"/proc/{self.pid}/task").iterdir()):
             if time.monotonic() > deadline:
                 raise ServerFailed(f"{self._name} was told to stop and goes on")
             time.sleep(0.005)
+
+    def resume(self) -> None:
+        """Lets it go on."""
+        os.kill(self.pid, signal.SIGCONT)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:

@@ -7,7 +7,10 @@ ended, each log is folded once from its first record and compared with all of th
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +24,7 @@ from chapar_chassis.ports import open_journal
 from chapar_chassis.secrets import Secrets
 from chapar_chassis.settings import CommonSettings
 from chapar_client.demo import Stage
-from chapar_client.up import ANY_PORT, OWNERS
+from chapar_client.up import ANY_PORT, OWNERS, service_of
 from chapar_client.verifier import verify_folder
 from chapar_identity.domain import IdentityDomain
 from chapar_messaging.domain import MessagingDomain
@@ -29,6 +32,7 @@ from chapar_payments.domain import PaymentsDomain
 from chapar_presence.domain import PresenceDomain
 from chapar_sourcing.digest import Refolded, digest_of, refold
 from chapar_sourcing.domain import Domain
+from chapar_sourcing.fold import FoldState, Verdict, fold
 from chapar_sourcing.ports import Journal
 from chapar_sourcing.requests import answers_since_ms
 from tests.e2e.inboxes import shown_wrongly as shown_wrongly_in
@@ -64,15 +68,21 @@ class Law:
             self.held += service
 
     async def _ask(self, service: str, after: str) -> Sequence[Held]:
-        token = Secrets(self.stage.data_dir / "secrets" / service).peer_token()
-        async with grpc.aio.insecure_channel(self.stage.up.addresses[service].address) as channel:
-            stub = peer_pb2_grpc.OwnerServiceStub(channel)
+        metadata = ((PEER_TOKEN_KEY, Secrets(self.stage.data_dir / "secrets" / service).peer_token()),)
+        async with AsyncExitStack() as channels:
+            stubs = [
+                peer_pb2_grpc.OwnerServiceStub(
+                    await channels.enter_async_context(grpc.aio.insecure_channel(at.address))
+                )
+                for process, at in self.stage.up.addresses.items()
+                if service_of(process) == service
+            ]
 
             async def one(partition: int) -> Held:
+                """Whoever owns it says so; the others refuse."""
                 request = peer.DigestRequest(partition=partition)
-                metadata = ((PEER_TOKEN_KEY, token),)
                 async with asyncio.timeout(ASK_S_MAX):
-                    while True:
+                    for stub in itertools.cycle(stubs):
                         try:
                             said = await stub.Digest(request, metadata=metadata, timeout=ASK_S_MAX)
                             return Held(after, service, partition, said)
@@ -80,6 +90,7 @@ class Law:
                             if error.code() is not grpc.StatusCode.UNAVAILABLE:
                                 raise
                             await asyncio.sleep(0.1)
+                raise AssertionError(f"{service} has no process")
 
             return await asyncio.gather(*map(one, range(self.stage.up.installation.partitions)))
 
@@ -99,6 +110,21 @@ class Law:
         """Where a store, brought up to the end of its log, holds something else than the log folds to."""
         digests = await self.stage.digests()
         return [f"{service}: log and store differ: {said}" for service, (same, said) in digests.items() if not same]
+
+    async def verdicts(self, service: str) -> Counter[Verdict]:
+        """How many records of a service's journal are claims, valid blocks and void."""
+        counts = Counter[Verdict]()
+        journal = await open_journal(self._settings(service), service)
+        try:
+            for partition in range(journal.partitions):
+                state = FoldState()
+                while records := await journal.read(partition, state.offset + 1):
+                    for record in records:
+                        state, verdict, _ = fold(state, record.offset, record.data)
+                        counts[verdict] += 1
+        finally:
+            await journal.close()
+        return counts
 
     def unsound(self) -> list[str]:
         """What `chapar verify-log` finds; it reads files only."""

@@ -32,7 +32,7 @@ def status(
             state = await checked(address)
             well = well and state == "ready"
             output.show(
-                f"{service:<10}  {state:<12}  {address}",
+                f"{service:<12}  {state:<12}  {address}",
                 style="green" if state == "ready" else "red",
                 service=service,
                 state=state,

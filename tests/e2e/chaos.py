@@ -1,0 +1,168 @@
+"""Mixed load while processes, broker and database are killed, stopped, asked to end; and when all has come to rest,
+everything is compared.
+
+    python -m tests.e2e.chaos --seed 1 --faults 20 [--kinds fence] [--rounds 5] [--report docs/chaos.json]
+
+A round is a seed on a fresh installation with three processes of messaging and of payments. With a report, what that
+has already of the same code is not run again, so that a run that was ended goes on where it was; lines of other code
+go when the first of this code is there. Exits with 1 when anything was found. `docs/chaos.md` is made of the report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from chapar_client.up import REPLICATED
+from chapar_sourcing.fold import Verdict
+from tests.e2e.crowd import REPLICAS, Crowd, Fault, crowd, plan
+from tests.e2e.disturbing import ACKNOWLEDGED_BETWEEN
+from tests.e2e.history import LookAtRoom, LookAtWallet, Outcome, Recorder
+from tests.e2e.law import Law
+from tests.e2e.load import Arena
+from tests.e2e.rest import problems_at_rest
+from tests.e2e.soak_kills import COUNTED
+from tests.simulation.closure import folders_hash
+from tests.simulation.soak_report import commit
+
+KINDS = {fault.name.lower().replace("_", "-"): fault for fault in Fault}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One round."""
+
+    seed: int
+    code: str
+    """Hash of the code that ran, see `COUNTED`."""
+    commit: str
+    faults: dict[str, int]
+    """How often each was done."""
+    acknowledged: int
+    """Writes whose clients were told so."""
+    reads: int
+    unknown: int
+    """Writes whose clients never knew."""
+    unavailable: int
+    """Writes and reads that were not even sent, or could not be answered in time."""
+    void: int
+    """Records of the journals that came too late and count for nobody."""
+    seconds: int
+    problems: list[str]
+
+
+async def run(seed: int, count: int, kinds: list[Fault], folder: Path) -> Run:
+    """Plays one round; all checks at the end."""
+    began_s = time.monotonic()
+    async with crowd(folder) as playing:
+        arena = await Arena.open(playing.stage, seed=seed)
+        done = await _disturbed(playing, arena, seed, count, kinds)
+        problems = await problems_at_rest(arena)
+        law = Law(playing.stage)
+        await law.ask("the load")
+        await playing.stage.leave()
+        await playing.stage.up.stop()
+        problems += await law.problems()
+        void = sum([(await law.verdicts(service))[Verdict.VOID] for service in REPLICATED])
+    if Fault.FENCE in kinds and done[Fault.FENCE.value] >= FENCES_MIN and not void:
+        problems.append("nothing was ever written too late: fencing was not put to the test")
+    counts = _counted(arena.recorder)
+    return Run(
+        seed, folders_hash(*COUNTED), commit(), dict(done),
+        counts[False, Outcome.OK], counts[True, Outcome.OK],
+        counts[False, Outcome.UNKNOWN], counts[False, Outcome.REFUSED] + counts[True, Outcome.REFUSED],
+        void, round(time.monotonic() - began_s), problems,
+    )  # fmt: skip
+
+
+FENCES_MIN = 5
+"""From so many rounds on some of what was under way must have come too late."""
+
+
+async def _disturbed(playing: Crowd, arena: Arena, seed: int, count: int, kinds: list[Fault]) -> Counter[str]:
+    processes = playing.stage.up.installation.processes
+    done = Counter[str]()
+    async with arena.load() as recorder:
+        await arena.more(ACKNOWLEDGED_BETWEEN)
+        for number, disturbance in enumerate(plan(kinds, count, processes, seed), 1):
+            took_s = await playing.disturb(arena, disturbance)
+            done[disturbance.fault.value] += 1
+            told = f"seed {seed}  {number:>3}/{count}  {disturbance!s:<32}  {took_s:>5.1f} s"
+            print(f"{told}  {recorder.acknowledged:>6} acknowledged", flush=True)
+    return done
+
+
+def _counted(recorder: Recorder) -> Counter[tuple[bool, Outcome]]:
+    counts = Counter[tuple[bool, Outcome]]()
+    for one in recorder.operations():
+        counts[isinstance(one, LookAtRoom | LookAtWallet), one.outcome] += 1
+    return counts
+
+
+def write(report: Path, runs: list[Run]) -> None:
+    """The report, and the page that people read."""
+    ordered = sorted(runs, key=lambda run: run.seed)
+    report.write_text(json.dumps([asdict(run) for run in ordered], indent=1, ensure_ascii=False) + "\n", "utf-8")
+    several = ", ".join(f"{count} processes of {service}" for service, count in REPLICAS.items())
+    lines = [
+        "# Faults under load, on a broker and a database", "",
+        f"Made by `python -m tests.e2e.chaos`; each line is one fresh installation with {several},",
+        "on one Kafka broker and one database of MongoDB's protocol (SecantusDB, not a real mongod).", "",
+        "| seed | commit | faults | acknowledged writes | reads | unknown for ever | void records | found |",
+        "|---:|---|---|---:|---:|---:|---:|---:|",
+    ]  # fmt: skip
+    for one in ordered:
+        faults = ", ".join(f"{count} {kind}" for kind, count in sorted(one.faults.items()))
+        lines.append(
+            f"| {one.seed} | {one.commit} | {faults} | {one.acknowledged:,} | {one.reads:,} | {one.unknown:,}"
+            f" | {one.void:,} | {len(one.problems)} |"
+        )
+    report.with_suffix(".md").write_text("\n".join(lines) + "\n", "utf-8")
+
+
+@contextmanager
+def _folder(kept: Path | None, seed: int) -> Iterator[Path]:
+    if kept is not None:
+        (kept / f"{seed}").mkdir(parents=True)
+        yield (kept / f"{seed}").resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="chapar-chaos-") as folder:
+        yield Path(folder)
+
+
+def main() -> int:
+    """Runs the rounds that the report lacks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=1, help="of the first round")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--faults", type=int, default=20, help="in a round")
+    parser.add_argument("--kinds", nargs="+", choices=[*KINDS], default=[*KINDS])
+    parser.add_argument("--report", type=Path)
+    parser.add_argument("--dir", type=Path, help="an empty folder for all that the rounds leave; one that goes else")
+    given = parser.parse_args()
+    report: Path | None = given.report
+    runs = [Run(**one) for one in json.loads(report.read_text("utf-8"))] if report and report.exists() else []
+    runs = [one for one in runs if one.code == folders_hash(*COUNTED)]
+    for seed in range(given.seed, given.seed + given.rounds):
+        if any(one.seed == seed for one in runs):
+            continue
+        with _folder(given.dir, seed) as folder:
+            done = asyncio.run(run(seed, given.faults, [KINDS[kind] for kind in given.kinds], folder))
+        runs.append(done)
+        if report is not None:
+            write(report, runs)
+        print(json.dumps(asdict(done), ensure_ascii=False), flush=True)
+    return 1 if any(one.problems for one in runs) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
