@@ -19,6 +19,7 @@ from chapar_sourcing.members import (
 )
 from chapar_sourcing.members.holdings import Stage
 from chapar_sourcing.members.machine import OUTRANKED_SECONDS
+from chapar_sourcing.members.peers import EXPIRY_BEATS
 from chapar_sourcing.members.ranking import assigned
 from chapar_sourcing.ports.members import Announcement
 
@@ -168,6 +169,18 @@ def test_a_beat_that_took_more_than_a_second_is_an_outage_too() -> None:
     rig.turns(RETURN_BEATS + 3)
     assert rig.taken() == []
     rig.turns(2)
+    assert rig.taken() == [0]
+
+
+def test_where_every_beat_is_late_the_dead_expire_all_the_same() -> None:
+    rig = Rig(partitions=1)
+    rig.turns(2, OTHER)
+    rig.announced(0, 3, OTHER)
+    for _ in range(2 * (RETURN_BEATS + EXPIRY_BEATS)):
+        rig.now += INTERVAL
+        (late,) = rig.give(Tick())
+        rig.now += 1.5
+        rig.pass_through([late])
     assert rig.taken() == [0]
 
 

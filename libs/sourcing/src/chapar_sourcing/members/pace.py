@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from chapar_sourcing.members.peers import EXPIRY_BEATS
 from chapar_sourcing.ports.members import Beat
 
 EARLY_SECONDS = 0.005
@@ -36,8 +37,13 @@ class Pace:
         self._sent_at = 0.0
         self._reached_at: float | None = None
         """When the last acknowledged beat was sent; before there is one, when the first was."""
+        self._away = False
+        """Whether no beat was acknowledged since an outage was noticed."""
         self._returning = 0
         """So many beats in turn do not count yet: others may still be away."""
+        self._counting = EXPIRY_BEATS
+        """So many in turn have counted since: where each is late, as many count between two outages as let the dead
+        expire."""
         self._uncounted: deque[int] = deque(maxlen=SEQUENCES_MAX)
         self.sequence = 0
         """Of the last beat sent."""
@@ -63,11 +69,16 @@ class Pace:
         self._sent_at = now
         if self._reached_at is None:
             self._reached_at = now
-        if now - self._reached_at > OUTAGE_SECONDS + self._interval:
+        away = now - self._reached_at > OUTAGE_SECONDS + self._interval
+        if away and (self._away or self._counting >= EXPIRY_BEATS):
+            self._away = True
             self._returning = math.ceil((BEAT_DEADLINE_SECONDS + self._interval) / self._interval)
+            self._counting = 0
         if in_turn and self._returning:
             self._returning -= 1
             self._uncounted.append(self.sequence)
+        elif in_turn:
+            self._counting += 1
 
     def ended(self, sequence: int, now: float, *, acknowledged: bool) -> None:
         """The beat under way ended. One that fails out of turn is not sent again before its turn."""
@@ -75,6 +86,7 @@ class Pace:
         assert self._in_flight.sequence == sequence, "and it is the last one sent"
         if acknowledged:
             self._reached_at = self._sent_at
+            self._away = False
         else:
             self._given_up.append(sequence)
         if not acknowledged or not self._in_flight.extra:
