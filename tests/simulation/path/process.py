@@ -34,6 +34,7 @@ DRIFT_MAX = 0.02
 PEER_DEADLINE = 2.0
 TICK_MS = 100
 DRAIN_MS_MAX = 2_000
+RELEASE_MS_MAX = 1_000
 END_SECONDS_MAX = 3.0
 """How long the end of a process may take that was told to stop and does not stand still."""
 BROKEN_SECONDS = (2.0, 5.0)
@@ -112,6 +113,7 @@ class Process:
             HostConfig(
                 service=service.name, address=name, read_policy=service.read_policy, owned=self.owned,
                 may_claim=self._may_claim, tick_interval_ms=TICK_MS, drain_ms_max=DRAIN_MS_MAX,
+                release_ms_max=RELEASE_MS_MAX,
                 bounds=Bounds(documents_max=6, answers_max=4), **config,
             ),
             HostPorts(

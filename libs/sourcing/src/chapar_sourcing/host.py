@@ -112,13 +112,12 @@ class OwnerHost:
                 ]
                 beats = tasks.create_task(self._beats.run(), name="beats")
                 await self._stopping.wait()
-                beats.cancel()
                 try:
                     async with asyncio.timeout(self.config.drain_ms_max / 1000):
                         await self._membership.drain()
                 except TimeoutError:
                     self._measures.count("drains_cut_short")
-                for task in [*self._lives.values(), *background]:
+                for task in [beats, *self._lives.values(), *background]:
                     task.cancel()
         finally:
             await self._close()
@@ -283,6 +282,7 @@ class OwnerHost:
         self._membership.quit(number, deposed=deposed)
 
     def _may_beat(self, topic: str) -> Sequence[int]:
+        """Not those that are given up: their relays have ended, and their last blocks may not be published."""
         return [number for number, partition in self._partitions.items() if partition.may_beat(topic)]
 
     def _partition(self, number: int) -> OwnedPartition:

@@ -47,7 +47,9 @@ class HostConfig:
     stream_hole_ms_max: int = 30_000
     """How long a hole in a stream may stay before it is an alarm."""
     drain_ms_max: int = 10_000
-    """How long an orderly shutdown waits for blocks, projections and cursors."""
+    """How long an orderly shutdown waits until every partition is released."""
+    release_ms_max: int = 4_000
+    """How long a release in order waits for one partition's blocks and projections; well below the whole shutdown."""
     bounds: Bounds = field(default_factory=Bounds)
     recent: RecentBounds = field(default_factory=RecentBounds)
     schema_level: int = FIRST_LEVEL

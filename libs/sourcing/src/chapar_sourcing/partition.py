@@ -124,7 +124,7 @@ class OwnedPartition:
             stopped = await self._asked_to_stop()
             if stopped and self._in_order:
                 try:
-                    async with asyncio.timeout(self._config.drain_ms_max / 1000):
+                    async with asyncio.timeout(self._config.release_ms_max / 1000):
                         await self._end_in_order(followers, projector)
                 except TimeoutError:
                     self._measures.count("partitions_released_late")

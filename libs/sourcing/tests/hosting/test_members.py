@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from chapar_sourcing.adapters.memory import MemoryDirectory, MemoryMembers
 from chapar_sourcing.hosting import HostPorts
@@ -17,11 +18,13 @@ ALL = set(range(PARTITIONS))
 
 
 @asynccontextmanager
-async def member(world: World, directory: MemoryDirectory, address: str) -> AsyncIterator[Process]:
+async def member(
+    world: World, directory: MemoryDirectory, address: str, *, ports: HostPorts | None = None, **changes: Any
+) -> AsyncIterator[Process]:
     """One process of the service."""
-    ports = world.ports()
-    ports = HostPorts(ports.journal, ports.store, MemoryMembers(directory), ports.stream)
-    async with running(world, ports=ports, owned=None, beat_interval_ms=50, address=address) as one:
+    given = ports or world.ports()
+    joined = HostPorts(given.journal, given.store, MemoryMembers(directory), given.stream)
+    async with running(world, ports=joined, owned=None, beat_interval_ms=50, address=address, **changes) as one:
         yield one
 
 

@@ -18,7 +18,7 @@ from chapar_sourcing.members import (
     Tick,
 )
 from chapar_sourcing.members.holdings import Stage
-from chapar_sourcing.members.machine import OUTRANKED_SECONDS
+from chapar_sourcing.members.machine import OUTRANKED_SECONDS, PARALLEL_AFTER_SECONDS
 from chapar_sourcing.members.peers import EXPIRY_BEATS
 from chapar_sourcing.members.ranking import assigned
 from chapar_sourcing.ports.members import Announcement
@@ -557,3 +557,32 @@ def test_what_was_never_owned_is_not_claimed_once_it_is_let_go() -> None:
     rig.pass_through([under_way])
     rig.turns(3)
     assert rig.take(MayClaim) == []
+
+
+def test_the_deadlines_of_a_drain_need_nothing_but_time() -> None:
+    rig = Rig(partitions=8)
+    taken = owning(rig, OTHER)
+    rig.give(DrainStarted())
+    rig.now += 4.9 * INTERVAL
+    rig.give(Tick())
+    assert rig.take(Release) == []
+    rig.now += 0.1 * INTERVAL + 0.01
+    rig.give(Tick())
+    assert [effect.partition for effect in rig.take(Release)] == taken[:1]
+    rig.now += PARALLEL_AFTER_SECONDS
+    rig.give(Tick())
+    assert [effect.partition for effect in rig.take(Release)] == taken[1:]
+
+
+def test_a_draining_member_whose_first_release_is_stuck_releases_the_rest_at_once_after_a_while() -> None:
+    rig = Rig(partitions=8)
+    taken = owning(rig, OTHER)
+    rig.pass_through(rig.give(DrainStarted()))
+    rig.turns(3, OTHER)
+    assert [effect.partition for effect in rig.take(Release)] == taken[:1]
+    rig.now += PARALLEL_AFTER_SECONDS - 4 * INTERVAL
+    rig.hear(OTHER)
+    assert rig.take(Release) == []
+    rig.now += INTERVAL + 0.01
+    rig.hear(OTHER)
+    assert [effect.partition for effect in rig.take(Release)] == taken[1:]

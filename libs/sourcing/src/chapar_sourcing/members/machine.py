@@ -46,6 +46,8 @@ from chapar_sourcing.members.peers import EXPIRY_BEATS, Peers
 from chapar_sourcing.members.standing import BEST_BEATS, Standing
 from chapar_sourcing.ports.members import Announcement, Beat
 
+PARALLEL_AFTER_SECONDS = 3.0
+"""How long a member that ends releases one partition after the other; the rest it releases at once."""
 OUTRANKED_SECONDS = 30.0
 """How long an owner is out-ranked before it releases: members that come and go at once move nothing."""
 
@@ -74,7 +76,7 @@ class MembersMachine:
         self._draining = self._drained = False
         self._release_from: dict[bytes, int] | None = None
         """While draining: how far others must have beaten to take over at once; None before the own word is read."""
-        self._release_at = float("inf")
+        self._release_at = self._parallel_at = float("inf")
         self._effects: list[Effect] = []
 
     # ---- what others ask
@@ -116,6 +118,8 @@ class MembersMachine:
         match given:
             case Tick():
                 self._hindrance = given.hindrance
+                if self._draining:
+                    self._review(now)  # Its deadlines pass also where nothing is read.
             case BeatEnded():
                 self._pace.ended(given.sequence, now, acknowledged=given.acknowledged)
             case BeatRead() if given.beat.member == self.member:
@@ -139,6 +143,7 @@ class MembersMachine:
             case DrainStarted():
                 self._draining = True
                 self._release_at = now + EXPIRY_BEATS * self._interval
+                self._parallel_at = now + PARALLEL_AFTER_SECONDS
                 self._pace.want_extra()
                 self._review(now)
 
@@ -282,7 +287,7 @@ class MembersMachine:
     def _release_all(self, now: float) -> None:
         others = self._peers.eligible
         for partition, held in self._held.items():
-            busy = bool(others) and self._one_is_releasing
+            busy = bool(others) and self._one_is_releasing and now < self._parallel_at
             if held.stage in (Stage.OWNING, Stage.CLAIMING) and not busy and self._others_are_ready(now):
                 self._release_one(partition, held, owned=held.epoch > 0)
         if not self._held and not self._drained:
