@@ -23,7 +23,7 @@ RETURNS = [(0.0, 0.7, LATEST), (0.0, LATEST, LATEST), (0.4, 0.0, 1.2)]
 
 def at_rest(seed: int) -> World:
     """Three members that own everything between them."""
-    world = World(random.Random(seed), claims_lost=0)
+    world = World(random.Random(seed), claims_lost=0, claims_stopped=0)
     for _ in range(3):
         world.start()
     world.run(60)

@@ -191,6 +191,16 @@ def test_whoever_holds_nothing_but_alarmed_partitions_is_not_stuck() -> None:
     assert released(rig) == []
 
 
+def test_whoever_is_hindered_is_not_stuck_as_well() -> None:
+    rig = Rig(partitions=8)
+    rig.hinder(Hindrance.DECIDING)
+    rig.turns(2 * STUCK_BEATS, OTHER, unfit=(OTHER,))
+    assert rig.sent[-1].unfit
+    rig.hinder(Hindrance.NONE)
+    rig.turns(FIT_BEATS + 1, OTHER, unfit=(OTHER,))
+    assert not rig.sent[-1].unfit
+
+
 def test_whoever_takes_something_over_after_all_is_fit_at_once() -> None:
     rig = Rig(partitions=8)
     rig.turns(2)
@@ -224,7 +234,7 @@ def test_a_fit_member_takes_what_an_unfit_one_released_and_leaves_what_it_owns()
 @pytest.mark.parametrize("hindrance", HINDRANCES)
 @pytest.mark.parametrize("seed", range(3))
 def test_others_own_what_a_hindered_member_had_and_it_comes_back(seed: int, hindrance: Hindrance) -> None:
-    world = World(random.Random(seed), claims_lost=0)
+    world = World(random.Random(seed), claims_lost=0, claims_stopped=0)
     for _ in range(3):
         world.start()
     world.run(60)
@@ -240,7 +250,7 @@ def test_others_own_what_a_hindered_member_had_and_it_comes_back(seed: int, hind
 @pytest.mark.parametrize("seed", range(3))
 def test_a_hindrance_of_all_members_moves_nothing_but_by_the_first_that_still_can(seed: int) -> None:
     """They notice it one after the other: what moves meanwhile moves once, and not back."""
-    world = World(random.Random(seed), claims_lost=0)
+    world = World(random.Random(seed), claims_lost=0, claims_stopped=0)
     for _ in range(3):
         world.start()
     world.run(60)

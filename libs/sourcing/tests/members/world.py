@@ -47,6 +47,8 @@ class World:
     draw: random.Random
     claims_lost: float = 0.2
     """Share of claims without an answer."""
+    claims_stopped: float = 0.05
+    """Share of claims before which the process stands still."""
     now: float = 0.0
     beats: list[Beat] = field(default_factory=list)
     announcements: list[Announcement] = field(default_factory=list)
@@ -252,13 +254,23 @@ class Process:
             self._check_right(partition)
         epoch = self._folded[partition] + 1
         if self.world.now >= self.cut_off_until and self.world.draw.random() >= self.world.claims_lost:
-            self.world.after(self.world.soon(), lambda: self._land(partition, epoch))
-            self.later(0.1, lambda: self._settle(partition, epoch))
+            stopped = self._stop_now_and_then()
+            self.world.after(stopped + self.world.soon(), lambda: self._land(partition, epoch))
+            self.later(stopped + 0.1, lambda: self._settle(partition, epoch))
             return
         self.world.counts["claimed without an answer"] += 1
         if self.world.draw.random() < 0.5:
             self.world.after(self.world.draw.uniform(0.3, 3.0), lambda: self._land(partition, epoch))
         self.later(0.5, lambda: self._ask(partition, first=False))
+
+    def _stop_now_and_then(self) -> float:
+        """Between the judgement and the claim nothing is waited for, and the process may stand still all the same."""
+        if self.world.draw.random() >= self.world.claims_stopped:
+            return 0.0
+        self.world.counts["stood still before a claim"] += 1
+        seconds = self.world.draw.uniform(0.5, 8)
+        self.sleep(seconds)
+        return seconds
 
     def _land(self, partition: int, epoch: int) -> None:
         current, owner = self.world.journal.get(partition, (0, b""))

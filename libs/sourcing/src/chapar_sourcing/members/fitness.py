@@ -38,8 +38,9 @@ class Fitness:
 
     def beat(self, hindrance: Hindrance, *, stuck: bool) -> None:
         """An own beat that counts."""
-        self._hindered = self._hindered + 1 if hindrance is not Hindrance.NONE else 0
-        self._stuck = self._stuck + 1 if stuck else 0
+        hindered = hindrance is not Hindrance.NONE
+        self._hindered = self._hindered + 1 if hindered else 0
+        self._stuck = self._stuck + 1 if stuck and not hindered else 0
         self._rests, self._retries = max(0, self._rests - 1), max(0, self._retries - 1)
         if self._hindered >= UNFIT_BEATS or (self._hindered and self._rests):
             self._rests = FIT_BEATS
