@@ -72,8 +72,8 @@ class OwnerShell:
         on_started: Callable[[Checkpoint | None], None],
         on_applied: Callable[[Applied], None], on_phase: Callable[[PhaseChanged], None], waiting_max: int = 4_000,
     ) -> None:  # fmt: skip
-        """`may_claim` is given the epoch of the last claim that was folded, and whether this owner has claimed yet; it
-        returns as soon as a claim over that may be sent."""
+        """`may_claim` is given the epoch of the last claim folded, and whether this owner has not owned yet; it returns
+        as soon as a claim over that may be sent."""
         self.owner = owner
         self.partition = partition
         self.alarm = ""
@@ -86,7 +86,7 @@ class OwnerShell:
         self._heartbeat = heartbeat
         self._read_policy = read_policy
         self._may_claim = may_claim
-        self._has_claimed = False
+        self._has_owned = False
         self._measures = measures
         self._on_started = on_started
         self._on_applied = on_applied
@@ -384,6 +384,7 @@ class OwnerShell:
                     self.applied.beat()
                 case PhaseChanged():
                     if effect.phase is OwnerPhase.OWNING:
+                        self._has_owned = True
                         self._claimed_lapses = self._claiming_lapses
                     self._on_phase(effect)
                     self.phase_changed.beat()
@@ -403,10 +404,9 @@ class OwnerShell:
 
     async def _claim(self, effect: Append, folded_epoch: int) -> Input:
         """Appends a claim once that is judged right: between the judgement and the append nothing is waited for."""
-        await self._may_claim(folded_epoch, not self._has_claimed)
+        await self._may_claim(folded_epoch, not self._has_owned)
         if self.ended:
             return AppendFailed(effect.append_id, certain=True)
-        self._has_claimed = True
         self._claiming_lapses = self._heartbeat.lapses
         return await self._append(effect)
 

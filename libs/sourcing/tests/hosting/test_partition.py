@@ -11,7 +11,7 @@ import pytest
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar_sourcing.adapters.memory import MemoryMembers
 from chapar_sourcing.hosting import HostRules
-from chapar_sourcing.ports import Unavailable
+from chapar_sourcing.ports import AppendUnknown, Unavailable
 from chapar_sourcing.refusing import DEADLINE_PASSED, KEY_INVALID, REQUEST_MALFORMED, UNAVAILABLE, EngineRefused
 from chapar_sourcing.requests import make_request_id
 from chapar_sourcing.watch import WatchRefused
@@ -135,3 +135,38 @@ async def test_who_does_not_own_yet_says_so_and_an_alarm_comes_first() -> None:
         process.host.raise_alarm(0, "records are lost")
         assert process.host.health()[0].problem == "records are lost"
         assert process.host.health()[1].problem == "claiming"
+
+
+async def test_a_first_claim_that_failed_is_judged_anew_and_one_of_an_owner_is_not() -> None:
+    judged, claims, rejected, allowed, lost = 0, 0, False, True, False
+
+    def may_claim(partition: int) -> bool:
+        nonlocal judged
+        judged += partition == 1
+        return allowed or partition != 1
+
+    def fails_once(step: str, partition: int) -> None:
+        nonlocal claims, rejected, allowed, lost
+        if partition == 1 and step == "append.fresh":
+            claims += 1
+            if not rejected:
+                rejected, allowed = True, False
+                raise Unavailable("no producer")
+        if partition == 1 and step == "append.done" and lost:
+            lost = False
+            raise AppendUnknown("no answer")
+
+    world = World()
+    ports = world.ports(journal_fault=fails_once)
+    async with running(world, ports=ports, may_claim=may_claim, beat_interval_ms=20, wait_ready=False) as process:
+        await eventually(lambda: rejected)
+        asked = judged
+        await eventually(lambda: judged > asked + 10)
+        assert claims == 1
+        allowed = True
+        await process.ready()
+        assert claims == 2
+        allowed, lost = False, True
+        assert (await process.write(book_at(1), "through doubt")).reason == ""
+        await process.ready()
+        assert claims == 3

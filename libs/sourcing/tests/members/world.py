@@ -197,14 +197,14 @@ class Process:
             case SendBeat():
                 self._send(effect.beat)
             case Take():
-                self.later(world.soon(), lambda: self._ask(effect.partition, first=True))
+                self.later(world.soon(), lambda: self._ask(effect.partition, again=False))
             case MayClaim():
                 self._claim(effect.partition)
             case Release():
                 world.counts["released" if effect.owned else "let go"] += 1
                 doubtful = effect.owned and world.draw.random() < 0.3
                 if doubtful:  # A block under way ended in an unknown outcome: its fate is known behind a claim.
-                    self.later(world.soon(), lambda: self._ask(effect.partition, first=False))
+                    self.later(world.soon(), lambda: self._ask(effect.partition, again=True))
                 self.later(1.0 if doubtful else world.soon(), lambda: self._end(effect.partition))
             case Announce():
                 self._announce(effect.announcement)
@@ -230,18 +230,20 @@ class Process:
 
     # ---- its partitions
 
-    def _ask(self, partition: int, *, first: bool) -> None:
-        """Has read on to the end and wants to claim; gives way to whoever claimed after it."""
+    def _ask(self, partition: int, *, again: bool) -> None:
+        """Has read on to the end and wants to claim, for the first time or again; then it gives way to whoever claimed
+        after it."""
         stage = self.machine.stage(partition)
-        if stage is None or (stage is Stage.RELEASING and first):
+        if stage is None or (stage is Stage.RELEASING and not again):
             return
+        first = stage in (Stage.TAKING, Stage.CLAIMING)
         self.world.counts["asked again while releasing"] += stage is Stage.RELEASING
         if self._is_hindered:
             self.world.counts["hindered"] += 1
-            self.later(0.2, lambda: self._ask(partition, first=first))
+            self.later(0.2, lambda: self._ask(partition, again=again))
             return
         epoch, owner = self.world.journal.get(partition, (0, b""))
-        if not first and owner != self.member and epoch > self._folded[partition]:
+        if again and owner != self.member and epoch > self._folded[partition]:
             self.world.counts["gave way"] += 1
             self.give(Quit(partition, deposed=True))
             return
@@ -261,7 +263,7 @@ class Process:
         self.world.counts["claimed without an answer"] += 1
         if self.world.draw.random() < 0.5:
             self.world.after(self.world.draw.uniform(0.3, 3.0), lambda: self._land(partition, epoch))
-        self.later(0.5, lambda: self._ask(partition, first=False))
+        self.later(0.5, lambda: self._ask(partition, again=True))
 
     def _stop_now_and_then(self) -> float:
         """Between the judgement and the claim nothing is waited for, and the process may stand still all the same."""
@@ -296,7 +298,7 @@ class Process:
     def _look(self, partition: int) -> None:
         """Looks into the log, and claims again where nobody else has."""
         if self.machine.stage(partition) is not None:
-            self._ask(partition, first=False)
+            self._ask(partition, again=True)
 
     def _check_right(self, partition: int) -> None:
         """Nobody claims from an owner of which it has read a beat within its last five."""

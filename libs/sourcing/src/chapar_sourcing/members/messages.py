@@ -62,8 +62,8 @@ class ClaimAsked:
     folded_epoch: int
     """Epoch of the last claim that it has folded; 0 for none."""
     first: bool
-    """Whether it has sent none since the partition was taken. Whoever claims again has read on before, and given way to
-    whoever claimed meanwhile."""
+    """Whether it has not owned since the partition was taken: a claim that failed gives no right to another. Whoever
+    owned and claims again has read on before, and given way to whoever claimed meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
