@@ -142,3 +142,20 @@ async def test_an_account_is_erased_from_a_terminal_only_when_it_is_meant(stage:
     await omid.types("operator", "erase", omids_id, "--reason", "", "--yes", *desk, code=1)
     shown = json.loads(await omid.types("operator", "erase", omids_id, "--reason", "case 7", "--yes", "--json", *desk))
     assert shown["user_id"] == omids_id
+
+
+async def test_an_operator_sees_who_owns_what(stage: Stage, tmp_path: Path) -> None:
+    desk = Terminal(stage, tmp_path, "operator")
+    lines = (await desk.types("owners", "payments", "messaging", "--data", str(stage.data_dir), "--json")).splitlines()
+    told = [json.loads(line) for line in lines]
+    processes, rows = [row for row in told if "process" in row], [row for row in told if "partition" in row]
+    assert [(row["process"], row["members"]) for row in processes] == [(s, [s]) for s in ("payments", "messaging")]
+    assert [(row["service"], row["partition"]) for row in rows] == [
+        (service, partition) for service in ("payments", "messaging") for partition in range(16)
+    ]
+    assert {(row["owner"], row["phase"], row["problem"]) for row in rows} == {
+        ("payments", "owning", ""), ("messaging", "owning", ""),
+    }  # fmt: skip
+    assert all(row["epoch"] >= 1 and row["lag"] >= 0 for row in rows)
+    refused = await desk.types("owners", "cards", "--data", str(stage.data_dir), code=2)
+    assert "no such service: 'cards'" in refused

@@ -13,6 +13,7 @@ from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar.sourcing.peer.v1 import peer_pb2_grpc
 from chapar_client.sdk import InvalidInput, Unavailable
 
+_ASK_S_MAX = 5.0
 _OPTIONS = (("grpc.http2.bdp_probe", 0), ("grpc.enable_retries", 0))
 
 
@@ -32,6 +33,16 @@ def peer_token(data_dir: Path, service: str) -> str:
         return path.read_text(encoding="utf-8").strip()
     except OSError:
         raise InvalidInput(f"{path} cannot be read: give the installation's folder with --data") from None
+
+
+async def owners(address: str, token: str) -> peer.OwnersResponse:
+    """What one process of a service knows of its partitions and members. Raises `Unavailable` when it is away."""
+    async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
+        stub = peer_pb2_grpc.OwnerServiceStub(channel)
+        try:
+            return await stub.Owners(peer.OwnersRequest(), metadata=(("chapar-peer-token", token),), timeout=_ASK_S_MAX)
+        except grpc.aio.AioRpcError as error:
+            raise Unavailable(f"the process at {address} does not answer ({error.code().name})") from None
 
 
 async def rebuild(

@@ -14,6 +14,8 @@ from chapar.sourcing.peer.v1 import peer_pb2_grpc
 from chapar_chassis.rebuild_rpc import rebuild_responses
 from chapar_chassis.refusals import REQUEST_MALFORMED, CallRefused
 from chapar_sourcing.host import OwnerHost
+from chapar_sourcing.hosting import PartitionHealth
+from chapar_sourcing.ports import Announcement
 
 BATCH_MAX = 1_000
 """Commands or advances a call."""
@@ -53,6 +55,33 @@ class OwnerServicer(peer_pb2_grpc.OwnerServiceServicer):
         async with aclosing(rebuild_responses(self._host, request)) as responses:
             async for response in responses:
                 yield response
+
+    async def Owners(self, request: peer.OwnersRequest, context: Any) -> peer.OwnersResponse:  # noqa: N802
+        """Who owns what, as far as this process knows."""
+        held = {health.partition: health for health in self._host.health()}
+        return peer.OwnersResponse(
+            partitions=[_owner(p, self._host.owners.get(p), held.get(p)) for p in range(self._host.partitions)],
+            members=[
+                peer.MemberSeen(
+                    member=seen.member, address=seen.address, alive=seen.alive, draining=seen.draining, unfit=seen.unfit
+                )
+                for seen in self._host.members
+            ],
+        )
+
+
+def _owner(partition: int, said: Announcement | None, health: PartitionHealth | None) -> peer.PartitionOwner:
+    owner = peer.PartitionOwner(partition=partition)
+    if said is not None:
+        owner.epoch, owner.address, owner.released = said.epoch, said.address, said.released
+    if health is not None:
+        owner.held.CopyFrom(
+            peer.PartitionHeld(
+                phase=health.phase, epoch=health.epoch, offset=health.offset, checkpoint=health.checkpoint,
+                problem=health.problem,
+            )
+        )  # fmt: skip
+    return owner
 
 
 def _check_batch(size: int) -> None:

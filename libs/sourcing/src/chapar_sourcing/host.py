@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -19,10 +19,11 @@ from chapar_sourcing.clock import Clock, OwnerClock, SystemClock
 from chapar_sourcing.heartbeat import Heartbeat
 from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, PartitionHealth, Request, Targets
 from chapar_sourcing.measures import HeldMeasures, Measures
-from chapar_sourcing.members import FixedMachine, Hindrance, MembersMachine
+from chapar_sourcing.members import FixedMachine, Hindrance, MembersMachine, Seen
 from chapar_sourcing.membership import Machine, Membership
 from chapar_sourcing.owner import Outcome
 from chapar_sourcing.partition import OwnedPartition
+from chapar_sourcing.ports import Announcement
 from chapar_sourcing.rebuild import Rebuilding, RebuildRefused, Rebuilt, Reports, Step
 from chapar_sourcing.refusing import NOT_OWNER, EngineRefused
 from chapar_sourcing.schema import schema_of
@@ -162,6 +163,16 @@ class OwnerHost:
     def generation(self) -> int:
         """The journal's generation."""
         return self._ports.journal.generation
+
+    @property
+    def owners(self) -> Mapping[int, Announcement]:
+        """What members have said last of each partition, as far as this one has read: a guess, never more."""
+        return self._membership.owners
+
+    @property
+    def members(self) -> Sequence[Seen]:
+        """This process first, then all others of the service of which it knows."""
+        return self._membership.seen
 
     def owns(self, partition: int) -> bool:
         """Whether this process is meant to own a partition, and knows of nobody who took it over for good."""

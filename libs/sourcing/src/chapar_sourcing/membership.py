@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 from chapar_sourcing.clock import Clock
@@ -30,6 +30,7 @@ from chapar_sourcing.members import (
     Owning,
     Quit,
     Release,
+    Seen,
     SendBeat,
     Take,
     Tick,
@@ -47,6 +48,14 @@ class Machine(Protocol):
     @property
     def settled(self) -> bool:
         """Whether this member owns what it should own and nobody else does."""
+
+    @property
+    def owners(self) -> Mapping[int, Announcement]:
+        """What counts of each partition."""
+
+    @property
+    def seen(self) -> Sequence[Seen]:
+        """This member first, then all others of whom it knows."""
 
     def handle(self, given: Input, now: float) -> Sequence[Effect]:
         """Takes one input; returns what to do, in order."""
@@ -97,6 +106,16 @@ class Membership:
     def settled(self) -> bool:
         """Whether this member owns what it should own and nobody else does."""
         return self._machine.settled
+
+    @property
+    def owners(self) -> Mapping[int, Announcement]:
+        """What counts of each partition, as far as this member has read."""
+        return self._machine.owners
+
+    @property
+    def seen(self) -> Sequence[Seen]:
+        """This member first, then all others of whom it knows."""
+        return self._machine.seen
 
     async def run(self) -> None:
         """Beats and reads until cancelled."""

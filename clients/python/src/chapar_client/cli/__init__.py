@@ -15,6 +15,7 @@ from chapar_client.cli import (
     _erasing,
     _groups,
     _money,
+    _owners,
     _pending,
     _rebuild,
     _sign_in,
@@ -56,6 +57,7 @@ app.command()(_demo.demo)
 app.command()(_status.status)
 app.command("verify-log")(_verify.verify_log)
 app.command()(_archive.archive)
+app.command("owners")(_owners.show_owners)
 app.command("rebuild")(_rebuild.rebuild_store)
 app.add_typer(_topics.topics, name="topics")
 app.add_typer(_database.database, name="database")

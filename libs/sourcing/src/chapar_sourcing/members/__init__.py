@@ -32,6 +32,7 @@ from chapar_sourcing.members.messages import (
     Take,
     Tick,
 )
+from chapar_sourcing.members.peers import Seen
 
 __all__ = [
     "Alarmed",
@@ -52,6 +53,7 @@ __all__ = [
     "Owning",
     "Quit",
     "Release",
+    "Seen",
     "SendBeat",
     "Take",
     "Tick",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from chapar_sourcing.members.messages import (
     Announce,
@@ -20,6 +20,7 @@ from chapar_sourcing.members.messages import (
     Take,
 )
 from chapar_sourcing.members.pace import Pace
+from chapar_sourcing.members.peers import Seen
 from chapar_sourcing.ports.members import Announcement
 
 
@@ -45,6 +46,16 @@ class FixedMachine:
 
     settled = True
     """Nobody else is waited for."""
+
+    @property
+    def owners(self) -> Mapping[int, Announcement]:
+        """What counts of each partition: nothing is known of others."""
+        return {}
+
+    @property
+    def seen(self) -> Sequence[Seen]:
+        """This member alone."""
+        return [Seen(self._member, self._address, True, self._draining, False)]
 
     def handle(self, given: Input, now: float) -> Sequence[Effect]:
         """Takes one input; returns what to do, in order."""

@@ -42,7 +42,7 @@ from chapar_sourcing.members.messages import (
     Tick,
 )
 from chapar_sourcing.members.pace import Pace
-from chapar_sourcing.members.peers import EXPIRY_BEATS, Peers
+from chapar_sourcing.members.peers import EXPIRY_BEATS, Peers, Seen
 from chapar_sourcing.members.standing import BEST_BEATS, Standing
 from chapar_sourcing.ports.members import Announcement, Beat
 
@@ -97,6 +97,12 @@ class MembersMachine:
             return False
         best = self._standing.best(partition)
         return best == self.member or not self._peers.heard_within(best, self._beats)
+
+    @property
+    def seen(self) -> Sequence[Seen]:
+        """This member and all others of whom it knows."""
+        unfit = not self._standing.fitness.fit
+        return [Seen(self.member, self._address, True, self._draining, unfit), *self._peers.seen]
 
     def stage(self, partition: int) -> Stage | None:
         """What this member does with a partition; None for nothing."""

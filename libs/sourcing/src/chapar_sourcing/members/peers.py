@@ -8,7 +8,7 @@ acknowledged within the last second has expired for nobody, and whoever comes ba
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from chapar_sourcing.ports.members import Beat
@@ -33,6 +33,18 @@ class Peer:
     def alive(self) -> bool:
         """Whether it has not expired."""
         return self.silent < EXPIRY_BEATS
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A member as another sees it."""
+
+    member: bytes
+    address: str
+    """Empty where it was mentioned only."""
+    alive: bool
+    draining: bool
+    unfit: bool
 
 
 class Peers:
@@ -66,6 +78,11 @@ class Peers:
         """Whether a member was heard of behind the first of so many last own beats."""
         peer = self._known.get(member)
         return peer is not None and peer.silent < own_beats
+
+    @property
+    def seen(self) -> Sequence[Seen]:
+        """All of whom something is known."""
+        return [Seen(m, p.address, p.alive, p.draining, p.unfit) for m, p in sorted(self._known.items())]
 
     @property
     def staying(self) -> dict[bytes, Peer]:

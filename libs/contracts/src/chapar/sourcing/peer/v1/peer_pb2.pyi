@@ -551,3 +551,166 @@ class RebuildResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RebuildResponse: _TypeAlias = RebuildResponse  # noqa: Y015
+
+@_typing.final
+class OwnersRequest(_message.Message):
+    """Asks a process what it knows of its service's partitions and members."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OwnersRequest: _TypeAlias = OwnersRequest  # noqa: Y015
+
+@_typing.final
+class OwnersResponse(_message.Message):
+    """What one process knows. Others may know more, or something else: the journal alone decides."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTITIONS_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionOwner]:
+        """Every partition of the service, in order."""
+
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberSeen]:
+        """Every process of the service that it has heard of, itself first."""
+
+    def __init__(
+        self,
+        *,
+        partitions: _abc.Iterable[Global___PartitionOwner] | None = ...,
+        members: _abc.Iterable[Global___MemberSeen] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members", "partitions", b"partitions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OwnersResponse: _TypeAlias = OwnersResponse  # noqa: Y015
+
+@_typing.final
+class PartitionOwner(_message.Message):
+    """One partition."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTITION_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    RELEASED_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    partition: _builtins.int
+    """Its number."""
+    epoch: _builtins.int
+    """Epoch of the highest announcement; 0 before the first."""
+    address: _builtins.str
+    """Where the process answers that announced it, "host:port"; empty before the first."""
+    released: _builtins.bool
+    """Whether it has given the partition up since."""
+    @_builtins.property
+    def held(self) -> Global___PartitionHeld:
+        """What the process that is asked does with it; absent where it has nothing to do with it."""
+
+    def __init__(
+        self,
+        *,
+        partition: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        address: _builtins.str = ...,
+        released: _builtins.bool = ...,
+        held: Global___PartitionHeld | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["held", b"held"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "epoch", b"epoch", "held", b"held", "partition", b"partition", "released", b"released"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartitionOwner: _TypeAlias = PartitionOwner  # noqa: Y015
+
+@_typing.final
+class PartitionHeld(_message.Message):
+    """A partition at the process that owns it, takes it over or gives it up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHASE_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    phase: _builtins.str
+    """What it does: "owning", "claiming", "reading" and so on."""
+    epoch: _builtins.int
+    """Epoch of its own claim; 0 before that."""
+    offset: _builtins.int
+    """Offset of the last valid record that it has folded; -1 before the first."""
+    checkpoint: _builtins.int
+    """Offset up to which its store is written for good; -1 before that."""
+    problem: _builtins.str
+    """What an operator has to know; empty when it is well."""
+    def __init__(
+        self,
+        *,
+        phase: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        offset: _builtins.int = ...,
+        checkpoint: _builtins.int = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "epoch", b"epoch", "offset", b"offset", "phase", b"phase", "problem", b"problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartitionHeld: _TypeAlias = PartitionHeld  # noqa: Y015
+
+@_typing.final
+class MemberSeen(_message.Message):
+    """One process of the service."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    ALIVE_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    UNFIT_FIELD_NUMBER: _builtins.int
+    member: _builtins.bytes
+    """16 random bytes, drawn once by each process when it starts."""
+    address: _builtins.str
+    """Where it answers, "host:port"; empty where it was mentioned only."""
+    alive: _builtins.bool
+    """Whether it was heard of at the last five own beats of the process that is asked."""
+    draining: _builtins.bool
+    """Whether it is about to end."""
+    unfit: _builtins.bool
+    """Whether it says that it cannot own anything."""
+    def __init__(
+        self,
+        *,
+        member: _builtins.bytes = ...,
+        address: _builtins.str = ...,
+        alive: _builtins.bool = ...,
+        draining: _builtins.bool = ...,
+        unfit: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "alive", b"alive", "draining", b"draining", "member", b"member", "unfit", b"unfit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberSeen: _TypeAlias = MemberSeen  # noqa: Y015

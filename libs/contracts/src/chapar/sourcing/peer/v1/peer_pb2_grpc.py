@@ -60,6 +60,11 @@ class OwnerServiceStub:
                 request_serializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.RebuildRequest.SerializeToString,
                 response_deserializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.RebuildResponse.FromString,
                 _registered_method=True)
+        self.Owners = channel.unary_unary(
+                '/chapar.sourcing.peer.v1.OwnerService/Owners',
+                request_serializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.OwnersRequest.SerializeToString,
+                response_deserializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.OwnersResponse.FromString,
+                _registered_method=True)
 
 
 class OwnerServiceServicer:
@@ -101,6 +106,13 @@ class OwnerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Owners(self, request, context):
+        """Who owns what, as the process that is asked knows it, and how it goes with what it has itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OwnerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -128,6 +140,11 @@ def add_OwnerServiceServicer_to_server(servicer, server):
                     servicer.Rebuild,
                     request_deserializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.RebuildRequest.FromString,
                     response_serializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.RebuildResponse.SerializeToString,
+            ),
+            'Owners': grpc.unary_unary_rpc_method_handler(
+                    servicer.Owners,
+                    request_deserializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.OwnersRequest.FromString,
+                    response_serializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.OwnersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -266,6 +283,33 @@ class OwnerService:
             '/chapar.sourcing.peer.v1.OwnerService/Rebuild',
             chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.RebuildRequest.SerializeToString,
             chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.RebuildResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Owners(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chapar.sourcing.peer.v1.OwnerService/Owners',
+            chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.OwnersRequest.SerializeToString,
+            chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.OwnersResponse.FromString,
             options,
             channel_credentials,
             insecure,

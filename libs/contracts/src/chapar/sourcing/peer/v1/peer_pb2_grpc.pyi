@@ -43,6 +43,8 @@ class OwnerServiceStub:
     """Digest of the documents an owner holds, for comparison with its store and its log."""
     Rebuild: _grpc.UnaryStreamMultiCallable[_peer_pb2.RebuildRequest, _peer_pb2.RebuildResponse]
     """Builds, compares, serves or drops editions of the store, while the service is used. Ends with the call."""
+    Owners: _grpc.UnaryUnaryMultiCallable[_peer_pb2.OwnersRequest, _peer_pb2.OwnersResponse]
+    """Who owns what, as the process that is asked knows it, and how it goes with what it has itself."""
 
 @_typing.type_check_only
 class OwnerServiceAsyncStub(OwnerServiceStub):
@@ -59,6 +61,8 @@ class OwnerServiceAsyncStub(OwnerServiceStub):
     """Digest of the documents an owner holds, for comparison with its store and its log."""
     Rebuild: _aio.UnaryStreamMultiCallable[_peer_pb2.RebuildRequest, _peer_pb2.RebuildResponse]  # type: ignore[assignment]
     """Builds, compares, serves or drops editions of the store, while the service is used. Ends with the call."""
+    Owners: _aio.UnaryUnaryMultiCallable[_peer_pb2.OwnersRequest, _peer_pb2.OwnersResponse]  # type: ignore[assignment]
+    """Who owns what, as the process that is asked knows it, and how it goes with what it has itself."""
 
 class OwnerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Commands of reactors, advances of rows, live views of keys."""
@@ -102,5 +106,13 @@ class OwnerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_peer_pb2.RebuildResponse], _abc.AsyncIterator[_peer_pb2.RebuildResponse]]:
         """Builds, compares, serves or drops editions of the store, while the service is used. Ends with the call."""
+
+    @_abc_1.abstractmethod
+    def Owners(
+        self,
+        request: _peer_pb2.OwnersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_peer_pb2.OwnersResponse, _abc.Awaitable[_peer_pb2.OwnersResponse]]:
+        """Who owns what, as the process that is asked knows it, and how it goes with what it has itself."""
 
 def add_OwnerServiceServicer_to_server(servicer: OwnerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
