@@ -45,18 +45,24 @@ class Heartbeat:
         """Returns as soon as a fresh beat is acknowledged."""
         await self._acknowledged.until(lambda: self.is_fresh)
 
-    async def beat(self, sending: Awaitable[None]) -> bool:
+    async def beat(self, sending: Awaitable[int | None]) -> bool:
         """Beats once, and says whether that was acknowledged; otherwise the last beat is only older. One is under way
-        at most."""
-        sent, sent_ms = self._clock.monotonic(), self._owner_clock.now_ms()
+        at most.
+
+        The time of its append may end a doubt about the clock, as nothing else does where nothing is owned; it never
+        begins one: one broker's clock must not stop every owner.
+        """
+        sent = self._owner_clock.stamp()
         try:
-            await sending
+            appended_ms = await sending
         except Unavailable:
             self._measures.count("heartbeats_lost")
             return False
+        if appended_ms is not None and self._owner_clock.off_ms:
+            self._owner_clock.heard(appended_ms, sent)
         if self._clock.monotonic() > self._fresh_until:
             self.lapses += 1
-        self._fresh_until = sent + FRESH_MS / 1000
-        self._sent, self.sent_ms = sent, sent_ms
+        self._fresh_until = sent.monotonic + FRESH_MS / 1000
+        self._sent, self.sent_ms = sent.monotonic, sent.owner_ms
         self._acknowledged.beat()
         return True

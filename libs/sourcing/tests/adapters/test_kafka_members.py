@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -138,14 +139,17 @@ async def test_without_the_broker_of_the_beats_nothing_is_lost(brokers: Brokers)
 
 @pytest.mark.kafka
 @pytest.mark.xdist_group("kafka")
-async def test_beats_go_on_without_the_topic_of_owners(kafka_server: KafkaServer) -> None:
+async def test_beats_tell_the_brokers_time_and_go_on_without_the_topic_of_owners(kafka_server: KafkaServer) -> None:
     cluster = Cluster(kafka_server.bootstrap)
     service = "ownerless"
     await apply_topics(cluster, members_layouts(service), ONE_BROKER)
     members = await KafkaMembers.open(cluster)
     await members.join(service)
     await members.announce(said(1))
-    await members.beat(beat(1))
+    before_ms = int(time.time() * 1000)
+    appended_ms = await members.beat(beat(1))
+    assert appended_ms is not None
+    assert before_ms - 1_000 <= appended_ms <= int(time.time() * 1000) + 1_000
     async with asyncio.timeout(DEADLINE_S):
         assert await members.news() == [said(1), beat(1)]
         await administer(cluster, lambda admin: admin.delete_topics([owners_topic(service)]))

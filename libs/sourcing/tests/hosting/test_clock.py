@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.adapters.memory import MemoryJournal
 from chapar_sourcing.clock import ManualClock, OwnerClock, SystemClock
+from chapar_sourcing.heartbeat import Heartbeat
 from chapar_sourcing.hosting import HostPorts
+from chapar_sourcing.measures import HeldMeasures
 from chapar_sourcing.ports import AppendUnknown
 from chapar_sourcing.refusing import UNAVAILABLE
 
@@ -113,6 +115,28 @@ async def test_clocks_that_drift_apart_while_nothing_is_appended_are_no_disagree
     drifted_ms = 24 * HOUR_MS + 1_900
     await appended(owner, clock, NOW_MS + drifted_ms)
     assert (owner.off_ms, owner.now_ms()) == (0, NOW_MS + drifted_ms)
+
+
+async def test_the_time_of_a_beat_ends_a_doubt_and_begins_none() -> None:
+    clock = ManualClock(NOW_MS)
+    owner = OwnerClock(clock)
+    heartbeat = Heartbeat(clock, owner, HeldMeasures())
+
+    async def beat(appended_ms: int) -> None:
+        async def sending() -> int:
+            return appended_ms
+
+        assert await heartbeat.beat(sending())
+
+    await appended(owner, clock, NOW_MS)
+    await beat(NOW_MS + HOUR_MS)
+    assert owner.off_ms == 0
+    await appended(owner, clock, NOW_MS + HOUR_MS)
+    assert owner.off_ms == HOUR_MS
+    await beat(NOW_MS + HOUR_MS)
+    assert owner.off_ms == HOUR_MS
+    await beat(NOW_MS)
+    assert owner.off_ms == 0
 
 
 async def test_an_owner_whose_clock_is_off_decides_nothing_until_it_is_right_again() -> None:

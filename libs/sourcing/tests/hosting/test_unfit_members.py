@@ -20,8 +20,9 @@ MEMBERS: dict[str, Any] = {"owned": None, "beat_interval_ms": 50}
 def ports_of(world: World, directory: MemoryDirectory) -> HostPorts:
     """Ports of one process, over a journal that tells the time of an append."""
     ports = world.ports()
-    journal_port = MemoryJournal(world.log, now_ms=SystemClock().now_ms)
-    return HostPorts(journal_port, ports.store, MemoryMembers(directory), ports.stream)
+    now_ms = SystemClock().now_ms
+    members = MemoryMembers(directory, now_ms=now_ms)
+    return HostPorts(MemoryJournal(world.log, now_ms=now_ms), ports.store, members, ports.stream)
 
 
 def says_that_it_is_unfit(directory: MemoryDirectory, address: str) -> bool:
@@ -48,6 +49,18 @@ async def test_a_member_whose_clock_is_off_hands_over_and_is_fit_again_once_it_i
             await eventually(lambda: one.host.ready)
             await eventually(lambda: not says_that_it_is_unfit(directory, "one"))
             assert owned(other) == ALL, "what it comes back for moves after half a minute"
+
+
+async def test_a_member_that_started_with_a_slow_clock_and_owns_nothing_notices_that_it_is_right_again() -> None:
+    world, directory, clock = World(), MemoryDirectory(), FastClock()
+    clock.ahead_ms = -HOUR_MS
+    async with running(world, ports=ports_of(world, directory), clock=clock, address="one", **MEMBERS) as one:
+        await eventually(lambda: owned(one) == ALL)
+        async with running(world, ports=ports_of(world, directory), address="other", **MEMBERS) as other:
+            await eventually(lambda: owned(other) == ALL)
+            await eventually(lambda: one.host.health() == [])
+            clock.ahead_ms = 0
+            await eventually(lambda: not says_that_it_is_unfit(directory, "one"))
 
 
 async def test_the_only_member_whose_clock_is_off_keeps_what_it_has() -> None:

@@ -66,8 +66,9 @@ class Members(Protocol):
     async def join(self, service: str) -> None:
         """Becomes a member. Raises `RuntimeError` naming the holder when this kind of installation allows only one."""
 
-    async def beat(self, beat: Beat) -> None:
-        """Appends a beat and returns when that is acknowledged. After an error it may be appended later on."""
+    async def beat(self, beat: Beat) -> int | None:
+        """Appends a beat and returns when that is acknowledged: the log's time then, in milliseconds since 1970, where
+        it tells one. After an error it may be appended later on."""
 
     async def announce(self, announcement: Announcement) -> None:
         """Appends what this member says of a partition and returns when that is acknowledged; as `beat` after an

@@ -8,14 +8,12 @@ from typing import Self
 
 from chapar_sourcing.adapters.kafka._cluster import Cluster
 from chapar_sourcing.adapters.kafka._layouts import journal_topic
-from chapar_sourcing.adapters.kafka._producers import NotAcknowledged, NotSent, Producers
+from chapar_sourcing.adapters.kafka._producers import NotAcknowledged, NotSent, Producers, appended_ms
 from chapar_sourcing.adapters.kafka._reader import Reader
 from chapar_sourcing.adapters.kafka._topics import check_partitions
 from chapar_sourcing.partitions import SLOTS
 from chapar_sourcing.ports import Appended, AppendRejected, AppendUnknown, JournalRecord
 from chapar_sourcing.ports.journal import RECORD_BYTES_MAX
-
-LOG_APPEND_TIME = 1
 
 
 class KafkaJournal:
@@ -89,7 +87,7 @@ class KafkaJournal:
         if metadata.offset < 0:
             return Appended(None)
         self._reader.grown(self._topic, partition, metadata.offset)
-        return Appended(metadata.offset, metadata.timestamp if metadata.timestamp_type == LOG_APPEND_TIME else None)
+        return Appended(metadata.offset, appended_ms(metadata))
 
     async def read(self, partition: int, from_offset: int, *, records_max: int = 500) -> Sequence[JournalRecord]:
         """Records from an offset on. A journal whose beginning is gone is out of range, too."""

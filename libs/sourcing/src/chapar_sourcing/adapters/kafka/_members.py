@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 from chapar_sourcing.adapters.kafka._cluster import Cluster
 from chapar_sourcing.adapters.kafka._layouts import members_topic, owners_topic
 from chapar_sourcing.adapters.kafka._link import EARLIEST, Link, OutOfRange
-from chapar_sourcing.adapters.kafka._producers import NotAcknowledged, NotSent, Producers
+from chapar_sourcing.adapters.kafka._producers import NotAcknowledged, NotSent, Producers, appended_ms
 from chapar_sourcing.adapters.kafka._reader import Reader
 from chapar_sourcing.members.pace import BEAT_DEADLINE_SECONDS
 from chapar_sourcing.members.records import announcement_of, announcement_record, beat_of, beat_record, counting
@@ -93,10 +93,10 @@ class KafkaMembers:
         self._logs = (_Log(link, beats, beat_of), _Log(link, owners, announcement_of))
         self._service = service
 
-    async def beat(self, beat: Beat) -> None:
-        """Appends a beat."""
+    async def beat(self, beat: Beat) -> int | None:
+        """Appends a beat; the topic is stamped by its broker."""
         beats, _ = self._joined()
-        await self._send(
+        return await self._send(
             self._beat_producer, beats.topic, beat_record(self._service, beat), None, BEAT_DEADLINE_SECONDS
         )
 
@@ -143,13 +143,14 @@ class KafkaMembers:
 
     async def _send(
         self, producers: Producers, topic: str, record: bytes, key: bytes | None, deadline_s: float
-    ) -> None:
+    ) -> int | None:
         try:
             metadata = await producers.send(topic, 0, [record], deadline_s, key=key)
         except (NotSent, NotAcknowledged) as error:
             raise Unavailable(f"{topic} cannot be written: {error}") from error
         if metadata.offset >= 0:
             self._reader.grown(topic, 0, metadata.offset)
+        return appended_ms(metadata)
 
     async def _grown(self, *logs: _Log[Beat] | _Log[Announcement]) -> None:
         """Returns when one of the topics has grown, or after a while."""

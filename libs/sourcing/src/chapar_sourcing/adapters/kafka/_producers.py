@@ -20,6 +20,8 @@ from chapar_sourcing.ports.journal import RECORD_BYTES_MAX
 REQUEST_BYTES_MAX = RECORD_BYTES_MAX + 64 * 1024
 REQUEST_TIMEOUT_MS = 5_000
 STOP_S = 2.0
+LOG_APPEND_TIME = 1
+"""What the metadata of a record says where its time is the broker's."""
 
 
 class NotSent(Exception):
@@ -139,6 +141,11 @@ class Producers:
         task = asyncio.create_task(_stop(producer.kafka), name="end producer")
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
+
+
+def appended_ms(metadata: Any) -> int | None:
+    """The broker's time of an append; None where a topic keeps the sender's."""
+    return int(metadata.timestamp) if metadata.timestamp_type == LOG_APPEND_TIME else None
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:

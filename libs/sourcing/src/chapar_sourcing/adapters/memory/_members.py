@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chapar_sourcing.adapters._bell import Bell
@@ -35,8 +35,13 @@ class MemoryDirectory:
 class MemoryMembers(Faulty):
     """The Members port."""
 
-    def __init__(self, directory: MemoryDirectory | None = None, *, fault: Fault | None = None) -> None:
+    def __init__(
+        self, directory: MemoryDirectory | None = None, *, fault: Fault | None = None,
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:  # fmt: skip
+        """`now_ms`: the log's clock, where it tells one."""
         super().__init__(fault)
+        self._now_ms = now_ms
         self.directory = directory if directory is not None else MemoryDirectory()
         self._service = ""
         self._beats_read = self._announcements_read = 0
@@ -53,13 +58,15 @@ class MemoryMembers(Faulty):
         self.directory.members[service] += 1
         self._service = service
 
-    async def beat(self, beat: Beat) -> None:
+    async def beat(self, beat: Beat) -> int | None:
         """Appends a beat."""
         service = self._joined()
         await self._step("beat")
         self.directory.beats[service].append(beat)
         self.directory.bell.ring()
+        appended_ms = None if self._now_ms is None else self._now_ms()
         await self._step("beat.done")
+        return appended_ms
 
     async def announce(self, announcement: Announcement) -> None:
         """Appends an announcement."""
