@@ -177,6 +177,5 @@ BUGS: tuple[Bug, ...] = (
     AnswersOtherContentAlike,
     LetsTheLaterClaimOfAnEpochWin,
     EvictsWhatTheFillingBlockChanges,
+    RestartsTheClockOfALookUp,
 )
-UNCAUGHT: tuple[Bug, ...] = (RestartsTheClockOfALookUp,)
-"""Bugs like the others that the simulator does not notice yet."""

@@ -56,7 +56,7 @@ class Desk:
 
     def __init__(self, process: Serving) -> None:
         self._process = process
-        self._next_ticket = 0
+        self.last_ticket = 0
         self._readers: dict[int, Reader] = {}
         self.askers: dict[int, Asker] = {}
         """By the ticket of the command."""
@@ -85,6 +85,16 @@ class Desk:
             process.give(CommandReceived(made))
 
         process.world.soon(0, 5, partial(process.of_this_life(ask), None), process.random)
+
+    def asked_until(self, ticket: int) -> set[tuple[str, bytes]]:
+        """Scope and id of the commands up to a ticket whose askers still wait."""
+        commands = [asker.command for number, asker in self.askers.items() if number <= ticket]
+        return {(scope_of(command.actor), command.request_id) for command in commands}
+
+    def askers_of(self, key: Key) -> int:
+        """How many wait for the outcome of a command of this id."""
+        asked = (asker.command for asker in self.askers.values())
+        return sum(command.request_id.hex() == key.id and scope_of(command.actor) == key.parent for command in asked)
 
     def replied(self, effect: Replied) -> None:
         """The owner has answered a command: whoever asked is told, once that may leave."""
@@ -152,5 +162,5 @@ class Desk:
         return ticket
 
     def _new_ticket(self) -> int:
-        self._next_ticket += 1
-        return self._next_ticket
+        self.last_ticket += 1
+        return self.last_ticket

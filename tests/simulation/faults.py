@@ -14,6 +14,35 @@ WISH = "wish"
 SHARES = (0.1, 0.5, 1.0, 2.0)
 """How much of its rate a fault may have in a seed."""
 RATE_MAX = 0.9
+SORTS = 5
+CALM, CLOCKED = 4, 3
+"""Of each five seeds, by the rest: one in which processes live long and clients insist, so that what takes seconds
+comes to its end, and one as wild as the other three. In these no clock is known to be off, and no look-up waits to be
+overtaken."""
+DEADLY = (
+    "ack_lost",
+    "lands_late",
+    "never_lands",
+    "rejected",
+    "journal_crash",
+    "fail_over",
+    "crash",
+    "pause",
+    "long_pause",
+    "takeover",
+    "cut_off",
+)
+"""What ends lives, or holds them up; rare in calm seeds."""
+INSISTENT: Mapping[str, float] = {
+    "load_stalls": 0.4,
+    "duplicate_try": 0.4,
+    "patient_try": 0.8,
+    "look_up_stalls": 0.9,
+    "clock_off_then": 0.9,
+}
+"""What is frequent there."""
+OF_CLOCKS = ("look_up_stalls", "clock_off", "clock_off_then")
+"""What happens in calm seeds and in those `CLOCKED`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +91,12 @@ class Rates:
     """On its way to the client, who tries again."""
     patient_try: float = 0.4
     """A try that waits while others of the same wish follow."""
+    look_up_stalls: float = 0.5
+    """Of questions to the store for an id that somebody else waits for, too: until it was decided and stored."""
+    clock_off: float = 0.01
+    """A clock that is known to be wrong, for a while."""
+    clock_off_then: float = 0.5
+    """The same just before an answer comes that stalled until then."""
 
     def by_name(self) -> Mapping[str, float]:
         """The probabilities, each from 0 to 1, by the fault's name."""
@@ -71,7 +106,17 @@ class Rates:
         """Those of one seed: some faults are rarer there and some more frequent, so that seeds differ in what comes
         together."""
         chance = random.Random(f"{seed}/rates")
-        return Rates(**{name: min(RATE_MAX, rate * chance.choice(SHARES)) for name, rate in self.by_name().items()})
+        rates = {name: min(RATE_MAX, rate * chance.choice(SHARES)) for name, rate in self.by_name().items()}
+        if is_calm(seed):
+            rates.update({name: self.by_name()[name] * min(SHARES) for name in DEADLY}, **INSISTENT)
+        elif seed % SORTS != CLOCKED:
+            rates.update(dict.fromkeys(OF_CLOCKS, 0.0))
+        return Rates(**rates)
+
+
+def is_calm(seed: int) -> bool:
+    """Whether a seed is one of the calm ones."""
+    return seed % SORTS == CALM
 
 
 EFFECTS = (
@@ -79,13 +124,15 @@ EFFECTS = (
     "unconfirmed_lost",
     "documents_evicted",
     "answers_evicted",
+    "look_ups_overtaken",
     "chimes_fired",
     "chimes_cancelled",
     "chimes_again",
     "chimes_crowded",
+    "calm_seeds",
 )
 """Counted beside the faults: records on their way that a crash of the journal took, writes that a fail-over took, what
-left an owner's memory, what timers did."""
+left an owner's memory, answers that came when what was asked for was decided and stored, what timers did."""
 
 
 class Fault(NamedTuple):

@@ -24,6 +24,7 @@ from tests.simulation.run import play
 
 MODULES = (
     "tests.simulation.planted",
+    "tests.simulation.planted_clocks",
     "tests.simulation.planted_evictions",
     "tests.simulation.planted_storing",
     "tests.simulation.planted_timers",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from chapar.sourcing.journal.v1 import journal_pb2 as journal
+from chapar_sourcing.domain import Key
 from chapar_sourcing.owner import (
     Alarm,
     Append,
@@ -28,6 +30,7 @@ from chapar_sourcing.owner import (
 )
 from tests.simulation.desk import Desk
 from tests.simulation.loads import Loads
+from tests.simulation.model import scope_of
 from tests.simulation.playing import Violation
 from tests.simulation.process import Process
 from tests.simulation.projector import Projector
@@ -39,6 +42,7 @@ READ_RECORDS_MAX = 7
 SKEWS_MS = (-20_000, -1_500, 1_500, 20_000)
 HEARTBEAT_FRESH_MS = 5_000
 CUT_OFF_MS = 7_000
+CLOCK_OFF_MS = (300, 3_000)
 BOUNDS = Bounds(timers_under_way_max=2, documents_max=4)
 """So small that turns matter, and that documents leave memory all the time."""
 TIMERS_PAGE = (1, 2)
@@ -62,6 +66,9 @@ class Node(Process):
         self._flush_planned = False
         self._heartbeat_ms = 0
         self._cut_off_until_ms = 0
+        self._clock_off_until_ms = 0
+        self._off_since: int | None = None
+        """The last ticket when the owner was told that its clock is off; None while it is right."""
         self._skew_ms = 0
         self._claims = 0
         self.owner = self._new_owner()
@@ -87,6 +94,7 @@ class Node(Process):
         crooked = self.world.faults.happens("crooked_clock")
         self._skew_ms = self.random.choice(SKEWS_MS) if crooked else 0
         self._heartbeat_ms, self._cut_off_until_ms = self.now_ms, 0
+        self._clock_off_until_ms, self._off_since = 0, None
         self._claims = 0
         self.loads.begin()
         checkpoint = self.loads.checkpoint()
@@ -134,9 +142,23 @@ class Node(Process):
         self.give(Flush())
 
     def _tick(self) -> None:
-        self.give(Tick(self._heartbeat_ms))
+        off = self._clock_off_until_ms > self.now_ms
+        if off != (self._off_since is not None):
+            self._off_since = self.desk.last_ticket if off else None
+        self.give(Tick(self._heartbeat_ms, clock_is_off=off))
+
+    def lose_clock(self) -> None:
+        """Its clock cannot be believed for a while, as it knows."""
+        self._clock_off_until_ms = self.now_ms + self.random.randint(*CLOCK_OFF_MS)
+        self._tick()
+
+    def askers_of(self, key: Key) -> int:
+        """How many wait for the outcome of a command of this id."""
+        return self.desk.askers_of(key)
 
     def _beat(self) -> None:
+        if self.world.faults.happens("clock_off"):
+            self.lose_clock()
         if self._cut_off_until_ms > self.now_ms:
             return
         if self.world.faults.happens("cut_off"):
@@ -151,6 +173,7 @@ class Node(Process):
         match effect:
             case Append():
                 self._check_claim()
+                self._check_clock(effect)
                 world.journal.append(effect, self.of_this_life(self.give))
             case Read():
                 self.in_this_life(self.random.randint(1, 5), lambda: self._read(effect))
@@ -198,6 +221,17 @@ class Node(Process):
         silent_ms = self.now_ms - self._heartbeat_ms
         if self._claims > 1 and silent_ms > HEARTBEAT_FRESH_MS:
             raise Violation(f"{self.name} claims again and was cut off for {silent_ms} ms")
+
+    def _check_clock(self, effect: Append) -> None:
+        """By a clock that is off nothing is claimed, and nothing decided that was asked since it is."""
+        if self._off_since is None:
+            return
+        if self.owner.phase is OwnerPhase.CLAIMING:
+            raise Violation(f"{self.name} claims by a clock that is off")
+        asked = self.desk.asked_until(self._off_since)
+        for entry in journal.Record.FromString(effect.data).block.entries:
+            if entry.actor.WhichOneof("kind") != "system" and (scope_of(entry.actor), entry.request_id) not in asked:
+                raise Violation(f"{self.name} decides {entry.request_id.hex()} by a clock that is off")
 
     def _read(self, effect: Read) -> None:
         if self.world.journal.down or self.world.faults.happens("read_fails"):

@@ -10,7 +10,7 @@ from chapar_sourcing.owner import Owner, OwnerPhase
 from tests.simulation.checks import check_history, check_state
 from tests.simulation.chimes import Chime, check_chimes, chimes_of
 from tests.simulation.clients import Client
-from tests.simulation.faults import Rates
+from tests.simulation.faults import Rates, is_calm
 from tests.simulation.node import TIMERS_PAGE, Node
 from tests.simulation.playing import Played, Violation
 from tests.simulation.toy import Registers
@@ -54,6 +54,7 @@ def play(
     else:
         violation = ""
     faults = world.faults
+    faults.fired["calm_seeds"] += is_calm(seed)
     return Played(seed, world.trace_hash, faults.fired, violation, world.steps, faults.numbered)
 
 
