@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from chapar_sourcing.ports import Announcement, Beat, News, Unavailable
+from chapar_sourcing.ports import Announcement, Beat, News, Placement, Unavailable
 from tests.simulation.path.line import Line
 from tests.simulation.path.world import World
 
@@ -87,6 +87,10 @@ class PathMembers:
                 rows[partition] = announcement
 
         await self._line.ask(arrive, most=0.1)
+
+    async def place(self, placement: Placement) -> None:
+        """The stage says who owns what, and operators nothing."""
+        raise Unavailable("nobody places anything here")
 
     async def owners(self, service: str) -> Mapping[int, Announcement]:
         """Who owns what, as far as is known."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chapar_sourcing.ports import Announcement, Beat, News, Unavailable
+from chapar_sourcing.ports import Announcement, Beat, News, Placement, Unavailable
 
 BOUND_SECONDS = 20.0
 ME, OTHER = b"m" * 16, b"o" * 16
@@ -23,6 +23,10 @@ def said(
     partition: int, epoch: int, *, member: bytes = ME, address: str = "127.0.0.1:1", **fields: Any
 ) -> Announcement:
     return Announcement(partition, epoch, member, address, **fields)
+
+
+def placed(partition: int, address: str = "127.0.0.1:1", *, reason: str = "too hot") -> Placement:
+    return Placement(partition, address, reason, "operator", 1_700_000_000_000)
 
 
 async def news(member: Any, count: int) -> list[News]:
@@ -54,15 +58,19 @@ async def test_nobody_owns_anything_before_it_is_announced(members: Any) -> None
 async def test_a_member_reads_what_it_said_each_kind_in_order(members: Any) -> None:
     member = await members.open()
     await member.join(members.service)
-    beats = [beat(1), beat(2, extra=True), beat(3, draining=True)]
+    beats = [beat(1), beat(2, extra=True), beat(3, draining=True), beat(4, unfit=True), beat(5, places=False)]
     told = [said(0, 1), said(7, 4), said(0, 1, released=True, successor="127.0.0.1:2")]
     for one in beats:
         await member.beat(one)
+    wanted = [placed(7), placed(0, "127.0.0.1:2", reason="warum? \u0686\u0631\u0627"), placed(7, "")]
     for row in told:
         await member.announce(row)
-    found = await news(member, 6)
+    for placement in wanted:
+        await member.place(placement)
+    found = await news(member, 11)
     assert [one for one in found if isinstance(one, Beat)] == beats
     assert [one for one in found if isinstance(one, Announcement)] == told
+    assert [one for one in found if isinstance(one, Placement)] == wanted
 
 
 async def test_a_beat_comes_after_every_announcement_acknowledged_before_it(members: Any) -> None:
@@ -78,6 +86,51 @@ async def test_a_beat_comes_after_every_announcement_acknowledged_before_it(memb
             epoch = one.epoch
         else:
             assert epoch >= one.sequence
+
+
+async def test_a_beat_comes_after_every_placement_acknowledged_before_it(members: Any) -> None:
+    member = await members.open()
+    await member.join(members.service)
+    for number in range(1, 20):
+        await member.place(placed(number))
+        await member.beat(beat(number))
+    last = 0
+    for one in await news(member, 38):
+        if isinstance(one, Placement):
+            last = one.partition
+        else:
+            assert isinstance(one, Beat)
+            assert last >= one.sequence
+
+
+async def test_a_placement_changes_nothing_of_who_owns_what(members: Any) -> None:
+    member = await members.open()
+    await member.join(members.service)
+    await member.announce(said(3, 1))
+    await member.place(placed(3, "127.0.0.1:2"))
+    await member.place(placed(4, "127.0.0.1:2"))
+    await member.announce(said(5, 1))
+    found = await owners(member, lambda found: 5 in found, members.service)
+    assert found == {3: said(3, 1), 5: said(5, 1)}
+
+
+async def test_who_comes_later_reads_the_last_placement_of_each_partition(members: Any) -> None:
+    first = await members.open()
+    await first.join(members.service)
+    for row in (placed(1), placed(2), placed(1, "127.0.0.1:9", reason="colder"), placed(2, "", reason="anywhere")):
+        await first.place(row)
+    await first.close()
+    second = await members.open()
+    await second.join(members.service)
+    await second.beat(beat(1, member=OTHER))
+    last: dict[int, Placement] = {}
+    told: list[News] = []
+    while beat(1, member=OTHER) not in told:
+        told += await news(second, 1)
+    for one in told:
+        if isinstance(one, Placement):
+            last[one.partition] = one
+    assert last == {1: placed(1, "127.0.0.1:9", reason="colder"), 2: placed(2, "", reason="anywhere")}
 
 
 async def test_news_that_nobody_waits_for_any_more_are_not_lost(members: Any) -> None:
@@ -166,7 +219,7 @@ async def test_who_comes_later_reads_what_was_said_before(members: Any) -> None:
 
 async def test_who_has_not_joined_or_has_left_says_nothing(members: Any) -> None:
     member = await members.open()
-    for saying in (member.beat(beat(1)), member.announce(said(0, 1)), member.news()):
+    for saying in (member.beat(beat(1)), member.announce(said(0, 1)), member.place(placed(0)), member.news()):
         with pytest.raises(RuntimeError, match="not a member"):
             await saying
     await member.join(members.service)
@@ -175,6 +228,6 @@ async def test_who_has_not_joined_or_has_left_says_nothing(members: Any) -> None
     waiting = asyncio.create_task(member.news())
     await asyncio.sleep(0)
     await member.close()
-    for leaving in (member.beat(beat(1)), member.announce(said(0, 1)), waiting):
+    for leaving in (member.beat(beat(1)), member.announce(said(0, 1)), member.place(placed(0)), waiting):
         with pytest.raises(Unavailable):
             await leaving

@@ -1,4 +1,4 @@
-"""Beats and announcements as records, and what counts of many announcements."""
+"""Beats, announcements and placements as records, and what counts of many announcements."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from google.protobuf.message import DecodeError
 
 from chapar.sourcing.members.v1 import members_pb2 as records
-from chapar_sourcing.ports.members import Announcement, Beat
+from chapar_sourcing.ports.members import Announcement, Beat, Placement
 
 
 def counting(announcements: Iterable[Announcement]) -> dict[int, Announcement]:
@@ -30,6 +30,7 @@ def beat_record(service: str, beat: Beat) -> bytes:
         draining=beat.draining,
         extra=beat.extra,
         unfit=beat.unfit,
+        places=beat.places,
     ).SerializeToString()
 
 
@@ -41,7 +42,7 @@ def beat_of(record: bytes) -> Beat | None:
         return None
     if not found.member:
         return None
-    return Beat(found.member, found.address, found.sequence, found.draining, found.extra, found.unfit)
+    return Beat(found.member, found.address, found.sequence, found.draining, found.extra, found.unfit, found.places)
 
 
 def announcement_record(announcement: Announcement) -> bytes:
@@ -56,12 +57,28 @@ def announcement_record(announcement: Announcement) -> bytes:
     ).SerializeToString()
 
 
-def announcement_of(record: bytes) -> Announcement | None:
-    """An announcement that was stored; None for what is none."""
+def placement_record(placement: Placement) -> bytes:
+    """A placement as it is stored."""
+    return records.OwnerAnnouncement(
+        placement=records.Placement(
+            partition=placement.partition,
+            address=placement.address,
+            reason=placement.reason,
+            operator=placement.operator,
+            time_ms=placement.time_ms,
+        )
+    ).SerializeToString()
+
+
+def owners_word_of(record: bytes) -> Announcement | Placement | None:
+    """What was stored in the log of owners; None for what means nothing."""
     try:
         found = records.OwnerAnnouncement.FromString(record)
     except DecodeError:
         return None
+    if found.HasField("placement"):
+        said = found.placement
+        return Placement(said.partition, said.address, said.reason, said.operator, said.time_ms)
     if not found.member:
         return None
     return Announcement(

@@ -10,7 +10,7 @@ from chapar_sourcing.ports.journal import (
     OffsetOutOfRange,
 )
 from chapar_sourcing.ports.keys import KeyRow, KeyStore
-from chapar_sourcing.ports.members import Announcement, Beat, Members, News, OwnersAway
+from chapar_sourcing.ports.members import Announcement, Beat, Members, News, OwnersAway, Placement
 from chapar_sourcing.ports.store import (
     Checkpoint,
     Cursor,
@@ -42,6 +42,7 @@ __all__ = [
     "News",
     "OffsetOutOfRange",
     "OwnersAway",
+    "Placement",
     "Purged",
     "Row",
     "Store",

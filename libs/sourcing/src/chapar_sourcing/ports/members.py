@@ -23,6 +23,8 @@ class Beat:
     """Sent out of turn: nobody's silence is measured by it."""
     unfit: bool = False
     """It cannot own anything now, and says so: others should, if there is one that can."""
+    places: bool = True
+    """It goes by placements; processes made before there were any do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +52,34 @@ class Announcement:
 
 
 @dataclass(frozen=True, slots=True)
+class Placement:
+    """An operator's word on where a partition belongs. Of a partition's placements the one appended last counts."""
+
+    partition: int
+    address: str
+    """Where the member answers that should own it, "host:port"; empty for anywhere: what was said before ends."""
+    reason: str
+    """For people."""
+    operator: str
+    """Who said it, as far as is known; for people."""
+    time_ms: int
+    """When, by the clock of the process that was told; Unix time."""
+
+
+@dataclass(frozen=True, slots=True)
 class OwnersAway:
-    """Announcements cannot be read now. The beats that follow in the same answer are no proof of having read any."""
+    """Announcements and placements cannot be read now. The beats that follow in the same answer are no proof of having
+    read any."""
 
 
-News: TypeAlias = Beat | Announcement | OwnersAway
+News: TypeAlias = Beat | Announcement | Placement | OwnersAway
 
 
 class Members(Protocol):
     """One process's way to the members of all services. All calls raise `Unavailable`.
 
-    Beats and announcements of a service are kept in the order in which they were appended, each kind by itself.
+    Beats, announcements and placements of a service are kept in the order in which they were appended, each kind by
+    itself. The last placement of each partition is kept for ever.
     """
 
     async def join(self, service: str) -> None:
@@ -74,11 +93,15 @@ class Members(Protocol):
         """Appends what this member says of a partition and returns when that is acknowledged; as `beat` after an
         error."""
 
+    async def place(self, placement: Placement) -> None:
+        """Appends where an operator wants a partition and returns when that is acknowledged; as `beat` after an
+        error."""
+
     async def news(self) -> Sequence[News]:
         """What was appended since the last call, from the oldest kept on; waits until there is something.
 
-        A beat comes after every announcement that was acknowledged before that beat was sent, unless `OwnersAway` comes
-        before it in the same answer. A call that is cancelled or fails loses nothing.
+        A beat comes after every announcement and every placement that was acknowledged before that beat was sent,
+        unless `OwnersAway` comes before it in the same answer. A call that is cancelled or fails loses nothing.
         """
 
     async def owners(self, service: str) -> Mapping[int, Announcement]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, Self, TypeVar
+from typing import Generic, Self, TypeAlias, TypeVar
 
 from aiokafka import TopicPartition
 
@@ -17,10 +17,18 @@ from chapar_sourcing.adapters.kafka._link import EARLIEST, Link, OutOfRange
 from chapar_sourcing.adapters.kafka._producers import NotAcknowledged, NotSent, Producers, appended_ms
 from chapar_sourcing.adapters.kafka._reader import Reader
 from chapar_sourcing.members.pace import BEAT_DEADLINE_SECONDS
-from chapar_sourcing.members.records import announcement_of, announcement_record, beat_of, beat_record, counting
-from chapar_sourcing.ports import Announcement, Beat, News, OwnersAway, Unavailable
+from chapar_sourcing.members.records import (
+    announcement_record,
+    beat_of,
+    beat_record,
+    counting,
+    owners_word_of,
+    placement_record,
+)
+from chapar_sourcing.ports import Announcement, Beat, News, OwnersAway, Placement, Unavailable
 
 T = TypeVar("T")
+OwnersWord: TypeAlias = Announcement | Placement
 
 BEAT_REQUEST_TIMEOUT_MS = 700
 """A broker that is silent for longer is asked no more, and who leads the topic now is asked for: within one beat's
@@ -72,7 +80,7 @@ class KafkaMembers:
         self._beat_producer = Producers(cluster, size=1, linger_ms=0, request_timeout_ms=BEAT_REQUEST_TIMEOUT_MS)
         self._announce_producer = Producers(cluster, size=1, linger_ms=0)
         self._service = ""
-        self._logs: tuple[_Log[Beat], _Log[Announcement]] | None = None
+        self._logs: tuple[_Log[Beat], _Log[OwnersWord]] | None = None
         self._views: dict[str, _View] = {}
         self._closed = False
 
@@ -90,7 +98,7 @@ class KafkaMembers:
         beats, owners = members_topic(service), owners_topic(service)
         for topic in (beats, owners):
             await self._reader.partitions(topic)
-        self._logs = (_Log(link, beats, beat_of), _Log(link, owners, announcement_of))
+        self._logs = (_Log(link, beats, beat_of), _Log(link, owners, owners_word_of))
         self._service = service
 
     async def beat(self, beat: Beat) -> int | None:
@@ -102,9 +110,11 @@ class KafkaMembers:
 
     async def announce(self, announcement: Announcement) -> None:
         """Appends an announcement under its partition as key."""
-        _, owners = self._joined()
-        key, record = str(announcement.partition).encode(), announcement_record(announcement)
-        await self._send(self._announce_producer, owners.topic, record, key, ANNOUNCE_DEADLINE_S)
+        await self._say(str(announcement.partition), announcement_record(announcement))
+
+    async def place(self, placement: Placement) -> None:
+        """Appends a placement under a key of its own, so that compaction keeps the last one beside announcements."""
+        await self._say(f"placed-{placement.partition}", placement_record(placement))
 
     async def news(self) -> Sequence[News]:
         """What was appended since the last call. Owners are read after the beats, to the end, and are told first; where
@@ -141,6 +151,10 @@ class KafkaMembers:
         for part in (self._beat_producer, self._announce_producer, self._reader):
             await part.close()
 
+    async def _say(self, key: str, record: bytes) -> None:
+        _, owners = self._joined()
+        await self._send(self._announce_producer, owners.topic, record, key.encode(), ANNOUNCE_DEADLINE_S)
+
     async def _send(
         self, producers: Producers, topic: str, record: bytes, key: bytes | None, deadline_s: float
     ) -> int | None:
@@ -152,7 +166,7 @@ class KafkaMembers:
             self._reader.grown(topic, 0, metadata.offset)
         return appended_ms(metadata)
 
-    async def _grown(self, *logs: _Log[Beat] | _Log[Announcement]) -> None:
+    async def _grown(self, *logs: _Log[Beat] | _Log[OwnersWord]) -> None:
         """Returns when one of the topics has grown, or after a while."""
         waiting = [asyncio.ensure_future(self._reader.wait(log.topic, {0: log.position}, WAIT_MS)) for log in logs]
         try:
@@ -164,7 +178,7 @@ class KafkaMembers:
         for one in done:
             one.result()
 
-    def _joined(self) -> tuple[_Log[Beat], _Log[Announcement]]:
+    def _joined(self) -> tuple[_Log[Beat], _Log[OwnersWord]]:
         self._check_open()
         if self._logs is None:
             raise RuntimeError("not a member")
@@ -179,7 +193,7 @@ class _View:
     """Who owns what in one service, for whoever is none of its members."""
 
     def __init__(self, link: Link, service: str) -> None:
-        self._log = _Log(link, owners_topic(service), announcement_of)
+        self._log = _Log(link, owners_topic(service), owners_word_of)
         self._owners: dict[int, Announcement] = {}
         self._reading = asyncio.Lock()
 
@@ -187,5 +201,6 @@ class _View:
         """Reads on to the end."""
         async with self._reading:
             await self._log.read()
-            self._owners = counting([*self._owners.values(), *self._log.take()])
+            announced = [word for word in self._log.take() if isinstance(word, Announcement)]
+            self._owners = counting([*self._owners.values(), *announced])
         return self._owners

@@ -1,4 +1,4 @@
-"""Members in memory: two lists a service."""
+"""Members in memory: a list a service of each kind of word."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from chapar_sourcing.adapters._bell import Bell
 from chapar_sourcing.adapters.memory._faults import Fault, Faulty
 from chapar_sourcing.members.records import counting
-from chapar_sourcing.ports import Announcement, Beat, News
+from chapar_sourcing.ports import Announcement, Beat, News, Placement
 
 WAIT_MS = 60_000
 
@@ -25,6 +25,7 @@ class MemoryDirectory:
     """Service -> how many have joined."""
     beats: dict[str, list[Beat]] = field(default_factory=lambda: defaultdict(list))
     announcements: dict[str, list[Announcement]] = field(default_factory=lambda: defaultdict(list))
+    placements: dict[str, list[Placement]] = field(default_factory=lambda: defaultdict(list))
     bell: Bell = field(default_factory=Bell)
 
     def owners(self, service: str) -> dict[int, Announcement]:
@@ -44,7 +45,7 @@ class MemoryMembers(Faulty):
         self._now_ms = now_ms
         self.directory = directory if directory is not None else MemoryDirectory()
         self._service = ""
-        self._beats_read = self._announcements_read = 0
+        self._beats_read = self._announcements_read = self._placements_read = 0
 
     async def join(self, service: str) -> None:
         """Becomes a member."""
@@ -76,24 +77,38 @@ class MemoryMembers(Faulty):
         self.directory.bell.ring()
         await self._step("announce.done", announcement.partition)
 
+    async def place(self, placement: Placement) -> None:
+        """Appends a placement."""
+        service = self._joined()
+        await self._step("place", placement.partition)
+        self.directory.placements[service].append(placement)
+        self.directory.bell.ring()
+        await self._step("place.done", placement.partition)
+
     async def news(self) -> Sequence[News]:
         """What was appended since the last call."""
         service = self._joined()
         while not (found := self._unread(service)):
-            await self.directory.bell.wait_until(lambda: self._closed or self._has_grown(service), WAIT_MS)
+            await self.directory.bell.wait_until(lambda: self._closed or bool(self._grown(service)), WAIT_MS)
             await self._step("news")
         return found
 
-    def _has_grown(self, service: str) -> bool:
-        beats, announcements = self.directory.beats[service], self.directory.announcements[service]
-        return len(beats) > self._beats_read or len(announcements) > self._announcements_read
+    def _grown(self, service: str) -> tuple[Sequence[News], ...]:
+        kinds = (
+            self.directory.placements[service][self._placements_read :],
+            self.directory.announcements[service][self._announcements_read :],
+            self.directory.beats[service][self._beats_read :],
+        )
+        return kinds if any(kinds) else ()
 
     def _unread(self, service: str) -> Sequence[News]:
-        beats = self.directory.beats[service][self._beats_read :]
-        announcements = self.directory.announcements[service][self._announcements_read :]
-        self._beats_read += len(beats)
+        if not (kinds := self._grown(service)):
+            return []
+        placements, announcements, beats = kinds
+        self._placements_read += len(placements)
         self._announcements_read += len(announcements)
-        return [*announcements, *beats]
+        self._beats_read += len(beats)
+        return [*placements, *announcements, *beats]
 
     async def owners(self, service: str) -> Mapping[int, Announcement]:
         """Who owns what."""

@@ -13,7 +13,7 @@ from chapar_sourcing.adapters.sqlite._files import Format, wall_clock_ms
 from chapar_sourcing.adapters.sqlite._hold import FileRefused
 from chapar_sourcing.adapters.sqlite._reads import Reads
 from chapar_sourcing.adapters.sqlite._writes import end_process
-from chapar_sourcing.ports import Announcement, Beat, News, Unavailable
+from chapar_sourcing.ports import Announcement, Beat, News, Placement, Unavailable
 
 MEMBERS = Format(
     kind="members",
@@ -22,12 +22,18 @@ MEMBERS = Format(
         "CREATE TABLE member (one INTEGER PRIMARY KEY CHECK (one = 1), address TEXT, beats INTEGER, beat_ms INTEGER)",
         "CREATE TABLE owners (partition INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, address TEXT NOT NULL)",
     ),
+    added_tables=(
+        """CREATE TABLE IF NOT EXISTS placements (partition INTEGER PRIMARY KEY, address TEXT NOT NULL,
+            reason TEXT NOT NULL, operator TEXT NOT NULL, time_ms INTEGER NOT NULL)""",
+    ),
     added_columns=(("owners", "member BLOB"), ("owners", "released INTEGER"), ("owners", "successor TEXT")),
 )
 _ANNOUNCE = """INSERT INTO owners (partition, epoch, address, member, released, successor) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET epoch = excluded.epoch, address = excluded.address, member = excluded.member,
         released = excluded.released, successor = excluded.successor
     WHERE (epoch, released) < (excluded.epoch, excluded.released)"""
+_PLACE = "INSERT OR REPLACE INTO placements (partition, address, reason, operator, time_ms) VALUES (?, ?, ?, ?, ?)"
+_PLACED = "SELECT partition, address, reason, operator, time_ms FROM placements ORDER BY partition"
 WAIT_MS = 60_000
 
 
@@ -40,7 +46,7 @@ class SqliteMembers:
         self._broken = broken
         self._service = ""
         self._news: list[News] = []
-        """What the one member said and has not read yet."""
+        """What the one member said and has not read yet, and where it was told before to have partitions."""
         self._bell = Bell()
         self._database: Database | None = None
         self._reads: dict[str, Reads] = {}
@@ -66,11 +72,12 @@ class SqliteMembers:
         except FileRefused as error:
             raise RuntimeError(f"{service} has a member already, or its file is damaged: {error}") from error
 
-        def job(connection: sqlite3.Connection) -> None:
+        def job(connection: sqlite3.Connection) -> list[Placement]:
             connection.execute("DELETE FROM owners")
             connection.execute("INSERT OR REPLACE INTO member VALUES (1, '', 0, ?)", (self._now_ms(),))
+            return [Placement(*row) for row in connection.execute(_PLACED)]
 
-        await database.write(job)
+        self._news += await database.write(job)
         self._service, self._database = service, database
 
     async def beat(self, beat: Beat) -> None:
@@ -94,6 +101,17 @@ class SqliteMembers:
 
         await self._joined().write(job)
         self._say(announcement)
+
+    async def place(self, placement: Placement) -> None:
+        """Writes where an operator wants a partition, over what was written before."""
+        said = placement
+        row = (said.partition, said.address, said.reason, said.operator, said.time_ms)
+
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute(_PLACE, row)
+
+        await self._joined().write(job)
+        self._say(placement)
 
     async def news(self) -> Sequence[News]:
         """What the one member said: there is nobody else."""

@@ -24,15 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(chapar/sourcing/members/v1/members.proto\x12\x1a\x63hapar.sourcing.members.v1\"z\n\x04\x42\x65\x61t\x12\x0e\n\x06member\x18\x01 \x01(\x0c\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\x12\r\n\x05\x65xtra\x18\x06 \x01(\x08\x12\r\n\x05unfit\x18\x07 \x01(\x08\"\x83\x01\n\x11OwnerAnnouncement\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0e\n\x06member\x18\x03 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x10\n\x08released\x18\x05 \x01(\x08\x12\x19\n\x11successor_address\x18\x06 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(chapar/sourcing/members/v1/members.proto\x12\x1a\x63hapar.sourcing.members.v1\"\x8a\x01\n\x04\x42\x65\x61t\x12\x0e\n\x06member\x18\x01 \x01(\x0c\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\x12\r\n\x05\x65xtra\x18\x06 \x01(\x08\x12\r\n\x05unfit\x18\x07 \x01(\x08\x12\x0e\n\x06places\x18\x08 \x01(\x08\"\xbd\x01\n\x11OwnerAnnouncement\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0e\n\x06member\x18\x03 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x10\n\x08released\x18\x05 \x01(\x08\x12\x19\n\x11successor_address\x18\x06 \x01(\t\x12\x38\n\tplacement\x18\x07 \x01(\x0b\x32%.chapar.sourcing.members.v1.Placement\"b\n\tPlacement\x12\x11\n\tpartition\x18\x01 \x01(\x05\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08operator\x18\x04 \x01(\t\x12\x0f\n\x07time_ms\x18\x05 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chapar.sourcing.members.v1.members_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BEAT']._serialized_start=72
-  _globals['_BEAT']._serialized_end=194
-  _globals['_OWNERANNOUNCEMENT']._serialized_start=197
-  _globals['_OWNERANNOUNCEMENT']._serialized_end=328
+  _globals['_BEAT']._serialized_start=73
+  _globals['_BEAT']._serialized_end=211
+  _globals['_OWNERANNOUNCEMENT']._serialized_start=214
+  _globals['_OWNERANNOUNCEMENT']._serialized_end=403
+  _globals['_PLACEMENT']._serialized_start=405
+  _globals['_PLACEMENT']._serialized_end=503
 # @@protoc_insertion_point(module_scope)

@@ -31,6 +31,7 @@ class Beat(_message.Message):
     DRAINING_FIELD_NUMBER: _builtins.int
     EXTRA_FIELD_NUMBER: _builtins.int
     UNFIT_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
     member: _builtins.bytes
     """16 random bytes, drawn once by each process when it starts."""
     service: _builtins.str
@@ -49,6 +50,10 @@ class Beat(_message.Message):
     """The process cannot own anything now (its clock is off, its binary is too old, nothing it takes over comes to an end):
     it should own something only where nobody else could. Absent in beats of older processes, which know no such thing.
     """
+    places: _builtins.bool
+    """The process goes by placements. Absent in beats of older processes: as long as one of those could own something,
+    nobody goes by placements, as all must come to the same result.
+    """
     def __init__(
         self,
         *,
@@ -59,10 +64,11 @@ class Beat(_message.Message):
         draining: _builtins.bool = ...,
         extra: _builtins.bool = ...,
         unfit: _builtins.bool = ...,
+        places: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "draining", b"draining", "extra", b"extra", "member", b"member", "sequence", b"sequence", "service", b"service", "unfit", b"unfit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "draining", b"draining", "extra", b"extra", "member", b"member", "places", b"places", "sequence", b"sequence", "service", b"service", "unfit", b"unfit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -70,8 +76,8 @@ Global___Beat: _TypeAlias = Beat  # noqa: Y015
 
 @_typing.final
 class OwnerAnnouncement(_message.Message):
-    """One record of `<service>.owners.v1`, under the partition's number as key: the highest epoch counts, and within it a
-    release.
+    """One record of `<service>.owners.v1`: an announcement, under the partition's number as key, or a placement, under
+    "placed-" and the number. Of announcements the highest epoch counts, and within it a release; of placements the last.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -82,18 +88,23 @@ class OwnerAnnouncement(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     RELEASED_FIELD_NUMBER: _builtins.int
     SUCCESSOR_ADDRESS_FIELD_NUMBER: _builtins.int
+    PLACEMENT_FIELD_NUMBER: _builtins.int
     partition: _builtins.int
     """The partition that it is about."""
     epoch: _builtins.int
     """Epoch of the claim by which the member owns it, or owned it."""
     member: _builtins.bytes
-    """The member, as in its beats."""
+    """The member, as in its beats; empty in a placement, so that older readers skip it."""
     address: _builtins.str
     """Where the member answers, "host:port"."""
     released: _builtins.bool
     """The member has given the partition up: it decides nothing more under this epoch."""
     successor_address: _builtins.str
     """With a release: where whoever should take the partition over answers; empty when nobody is known."""
+    @_builtins.property
+    def placement(self) -> Global___Placement:
+        """Set in a placement, and nothing else is then."""
+
     def __init__(
         self,
         *,
@@ -103,11 +114,52 @@ class OwnerAnnouncement(_message.Message):
         address: _builtins.str = ...,
         released: _builtins.bool = ...,
         successor_address: _builtins.str = ...,
+        placement: Global___Placement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["placement", b"placement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "epoch", b"epoch", "member", b"member", "partition", b"partition", "released", b"released", "successor_address", b"successor_address"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "epoch", b"epoch", "member", b"member", "partition", b"partition", "placement", b"placement", "released", b"released", "successor_address", b"successor_address"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OwnerAnnouncement: _TypeAlias = OwnerAnnouncement  # noqa: Y015
+
+@_typing.final
+class Placement(_message.Message):
+    """An operator's word on where a partition belongs. It holds until there is another for the same partition; while no
+    member answers there that can own anything, it is as if it were not there.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTITION_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    TIME_MS_FIELD_NUMBER: _builtins.int
+    partition: _builtins.int
+    """The partition that it is about."""
+    address: _builtins.str
+    """Where the member answers that should own it, "host:port"; empty for anywhere."""
+    reason: _builtins.str
+    """Why, for people; 1 to 200 characters."""
+    operator: _builtins.str
+    """Who said it, as the operator's tool had it, for people; at most 64 characters."""
+    time_ms: _builtins.int
+    """When, by the clock of the process that was told; Unix time."""
+    def __init__(
+        self,
+        *,
+        partition: _builtins.int = ...,
+        address: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        operator: _builtins.str = ...,
+        time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "operator", b"operator", "partition", b"partition", "reason", b"reason", "time_ms", b"time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Placement: _TypeAlias = Placement  # noqa: Y015
