@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chapar_client.up import Installation, ReplicasRefused, replicas_of, service_of
+from chapar_client.up import Installation, ReplicasRefused, replicas, replicas_of, service_of
 
 
 def test_replicas_are_named_after_their_service() -> None:
@@ -15,6 +15,12 @@ def test_replicas_are_named_after_their_service() -> None:
     assert installation.processes == wanted
     assert [service_of(process) for process in wanted[1:4]] == ["messaging"] * 3
     assert Installation(Path("/data")).processes == ("identity", "messaging", "presence", "payments", "gateway")
+
+
+def test_processes_of_one_service_are_known_together_in_their_order() -> None:
+    installation = Installation(Path("/data"), replicas=replicas_of("messaging=3,payments=2"))
+    together = [["identity"], ["messaging", "messaging-2", "messaging-3"], ["presence"], ["payments", "payments-2"]]
+    assert replicas(installation.processes) == [*together, ["gateway"]]
 
 
 @pytest.mark.parametrize("text", ["gateway=2", "messaging", "messaging=x", "messaging=0", "messaging=17", "presence=2"])

@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chapar.sourcing.journal.v1.journal_pb2 import StreamRecord
 from chapar_chassis.ports import open_reading_stream
+from chapar_chassis.rpc_server import TURN_AWAY_SECONDS
 from chapar_chassis.settings import CommonSettings
 from chapar_sourcing.partitions import partition_of
 
@@ -225,3 +226,30 @@ async def test_health_turns_callers_away_before_calls_fail(environ: dict[str, st
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert await running.client.add("c1", 1) == 1, "a call in that moment is still served"
         assert await asyncio.wait_for(running.process.wait(), PATIENCE_SECONDS) == 0
+
+
+async def test_while_partitions_are_released_calls_are_answered(environ: dict[str, str]) -> None:
+    async with started(environ) as running:
+        await running.client.add("c1", 1)
+        channel = running.client.channel
+        # A store that cannot be written holds the release up.
+        store = sqlite3.connect(Path(environ["CHAPAR_DATA_DIR"]) / "toy" / "store.db", isolation_level=None)
+        store.execute("BEGIN IMMEDIATE")
+        await running.client.add("c1", 1)
+        running.process.send_signal(signal.SIGTERM)
+
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await health(channel, "ready") != health_pb2.HealthCheckResponse.NOT_SERVING:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            ended_at = asyncio.get_running_loop().time() + 2 * TURN_AWAY_SECONDS + 0.5
+            outcomes = []
+            while asyncio.get_running_loop().time() < ended_at:
+                outcomes.append(await running.client.add("c1", 1))
+                await asyncio.sleep(0.05)
+        decided = sum(not isinstance(outcome, Failed) for outcome in outcomes)
+        assert {outcome.reason for outcome in outcomes[decided:]} == {"REASON_NOT_OWNER"}
+        store.execute("ROLLBACK")
+        store.close()
+        assert await asyncio.wait_for(running.process.wait(), PATIENCE_SECONDS) == 0
+    async with started(environ) as running:
+        assert await running.client.value("c1") == 2 + decided

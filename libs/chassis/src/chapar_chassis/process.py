@@ -199,8 +199,8 @@ class OwnerProcess:
     async def run(self, stopping: asyncio.Event) -> None:
         """Serves until `stopping` is set or the parent is gone.
 
-        The end: NOT_SERVING, a moment for callers to turn away, calls under way, then the host's blocks, projections
-        and ports. Raises whatever must not fail.
+        The end: NOT_SERVING and a moment for callers to turn away; then the host releases its partitions, whose callers
+        are told to turn to others while the rest is served; then calls under way. Raises whatever must not fail.
         """
         async with asyncio.TaskGroup() as tasks:
             host = tasks.create_task(self.host.run(), name="host")
@@ -215,10 +215,12 @@ class OwnerProcess:
             finally:
                 for task in (readiness, parent, signalled):
                     task.cancel()
-                await self._server.stop(GRACE_SECONDS)
+                await self._server.turn_away()
                 for task in beside:
                     task.cancel()
                 self.host.stop()
+                await asyncio.wait({host})
+                await self._server.stop(GRACE_SECONDS)
 
     async def _show_readiness(self) -> None:
         """Tells health checks whether the host is ready, and the log what keeps it from being so."""

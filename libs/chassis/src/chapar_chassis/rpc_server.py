@@ -95,10 +95,14 @@ class RpcServer:
         """Has `end` called before calls get their grace: it ends streams, which have no end of their own."""
         self._before_stop.append(end)
 
+    async def turn_away(self, seconds: float = TURN_AWAY_SECONDS) -> None:
+        """Says NOT_SERVING and gives callers a moment to turn away; calls are served all the same."""
+        await self.set_ready(False)
+        await asyncio.sleep(seconds)
+
     async def stop(self, grace_seconds: float, *, turn_away_seconds: float = TURN_AWAY_SECONDS) -> None:
         """Turns callers away, then lets calls under way end within the grace, then cuts what is left."""
-        await self.set_ready(False)
-        await asyncio.sleep(turn_away_seconds)
+        await self.turn_away(turn_away_seconds)
         for end in self._before_stop:
             end()
         await self.grpc.stop(grace_seconds)

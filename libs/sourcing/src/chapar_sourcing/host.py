@@ -180,8 +180,10 @@ class OwnerHost:
         return held is not None and (self.config.ends_deposed or not held.deposed)
 
     def offset(self, partition: int) -> int:
-        """Offset of the last valid record that this owner has folded: what replies rest on; -1 before the first."""
-        return self._partition(partition).shell.owner.fold.valid_offset
+        """Offset of the last valid record that this owner has folded: what replies rest on; -1 before the first. Known
+        of what it gives up, too: replies to what was under way rest on it."""
+        held = self._ending.get(partition) or self._partition(partition)
+        return held.shell.owner.fold.valid_offset
 
     # ---- the way in
 
@@ -271,10 +273,10 @@ class OwnerHost:
         taken = self._partitions[partition] = self._made(partition)
         self._lives[partition] = self._tasks.create_task(self._live(taken), name=f"partition-{partition}")
 
-    def release(self, partition: int, *, owned: bool) -> None:
+    def release(self, partition: int, *, owned: bool, has_heir: bool) -> None:
         """Answers for a partition no more, and ends it: in order, where it decides here."""
         self._ending[partition] = self._partitions.pop(partition)
-        self._ending[partition].stop(in_order=owned)
+        self._ending[partition].stop(in_order=owned, has_heir=has_heir)
 
     def doubt(self, partition: int) -> None:
         """Has an owner look into its log."""

@@ -71,8 +71,9 @@ class Partitions(Protocol):
     def take(self, partition: int) -> None:
         """Begins to own a partition."""
 
-    def release(self, partition: int, *, owned: bool) -> None:
-        """Gives a partition up and says `Membership.quit`; in order where it is owned, else at once."""
+    def release(self, partition: int, *, owned: bool, has_heir: bool) -> None:
+        """Gives a partition up and says `Membership.quit`; in order where it is owned, else at once. With an heir
+        nothing is waited for that can be asked there again."""
 
     def doubt(self, partition: int) -> None:
         """Has an owner look into its log."""
@@ -180,7 +181,7 @@ class Membership:
             case Take():
                 self._partitions.take(effect.partition)
             case Release():
-                self._partitions.release(effect.partition, owned=effect.owned)
+                self._partitions.release(effect.partition, owned=effect.owned, has_heir=bool(effect.successor))
             case MayClaim():
                 waiting = self._claims.pop(effect.partition, None)
                 if waiting is not None and not waiting.done():

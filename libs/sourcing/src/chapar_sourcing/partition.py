@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ from chapar_sourcing.owner import Applied, Owner, OwnerPhase, PhaseChanged
 from chapar_sourcing.partitions import partition_of_id
 from chapar_sourcing.ports import Checkpoint, Row
 from chapar_sourcing.projector import Projector
+from chapar_sourcing.pulse import Pulse
 from chapar_sourcing.purging import Purger
 from chapar_sourcing.refusing import (
     DEADLINE_PASSED,
@@ -46,6 +47,8 @@ from chapar_sourcing.watch import Watches, WatchRefused
 
 T = TypeVar("T")
 
+READS_SECONDS_MAX = 2.0
+"""How long a partition that ends without an heir waits for queries under way."""
 SUBMITTED_MS_MAX = 10_000
 """How long one command of a reactor may take."""
 _SUBMIT = "chapar.sourcing.peer.v1.OwnerService/Submit"
@@ -102,7 +105,10 @@ class OwnedPartition:
         )  # fmt: skip
         self._membership = membership
         self._stopping = asyncio.Event()
-        self._in_order = True
+        self._in_order, self._has_heir = True, False
+        self._reads = 0
+        """Queries under way."""
+        self._read_ended = Pulse()
 
     # ---- its life
 
@@ -136,9 +142,17 @@ class OwnedPartition:
         self.watches.begin(self.shell.owner.epoch, NOT_OWNER)
         followers.cancel()
         await asyncio.wait((followers,))
+        if not self._has_heir:
+            await self._end_reads()
         await self.shell.drain()
         self._projector.finish()
         await asyncio.wait((projector,))
+
+    async def _end_reads(self) -> None:
+        """Lets queries under way end, if they do so soon."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READS_SECONDS_MAX):
+                await self._read_ended.until(lambda: not self._reads)
 
     async def _asked_to_stop(self) -> bool:
         """True once `stop` was called; False once deposed, where that is an end."""
@@ -162,9 +176,10 @@ class OwnedPartition:
         """Whether this binary is too old for the log."""
         return self.shell.owner.phase is OwnerPhase.OUTDATED
 
-    def stop(self, *, in_order: bool) -> None:
-        """Begins the end: in order, which has a bound, or at once."""
-        self._in_order = in_order
+    def stop(self, *, in_order: bool, has_heir: bool) -> None:
+        """Begins the end: in order, which has a bound, or at once. With an heir queries under way are cut: nobody else
+        shall wait for them, and they can be asked again."""
+        self._in_order, self._has_heir = in_order, has_heir
         self._stopping.set()
 
     def may_beat(self, topic: str) -> bool:
@@ -221,7 +236,12 @@ class OwnedPartition:
 
     async def read(self, read: Callable[[PartitionView], Awaitable[T]], deadline_ms: int) -> T:
         """Runs `read`, again where what it saw was undone, and returns its result once that is known to be true."""
-        return await self._read(read, deadline_ms, self.shell.confirm)
+        self._reads += 1
+        try:
+            return await self._read(read, deadline_ms, self.shell.confirm)
+        finally:
+            self._reads -= 1
+            self._read_ended.beat()
 
     async def _read(
         self, read: Callable[[PartitionView], Awaitable[T]], deadline_ms: int, confirm: Callable[[int], Awaitable[bool]]

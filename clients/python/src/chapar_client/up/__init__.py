@@ -15,6 +15,7 @@ from chapar_client.up._installation import (
     SERVICES,
     Installation,
     ReplicasRefused,
+    replicas,
     replicas_of,
     service_of,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "TopicAction",
     "databases",
     "locked_folder",
+    "replicas",
     "replicas_of",
     "run_to_end",
     "service_of",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,14 @@ def replicas_of(text: str) -> dict[str, int]:
 def service_of(process: str) -> str:
     """The service that a process is one of: "messaging" of "messaging-2"."""
     return process.partition("-")[0]
+
+
+def replicas(processes: Iterable[str]) -> Sequence[Sequence[str]]:
+    """The processes of each service together, in the order given."""
+    found: dict[str, list[str]] = {}
+    for process in processes:
+        found.setdefault(service_of(process), []).append(process)
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)

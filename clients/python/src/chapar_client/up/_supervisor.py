@@ -3,7 +3,8 @@
 A process is called after its service; further ones of the same service are "messaging-2", "messaging-3" and so on.
 
 The supervisor decides nothing about data. Owners start first and together, the gateway joins them; the gateway ends
-first, so that nobody is promised anything that an ending owner cannot keep.
+first, so that nobody is promised anything that an ending owner cannot keep. Processes of one service end one after the
+other, services side by side.
 """
 
 from __future__ import annotations
@@ -14,20 +15,21 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from types import TracebackType
 
 from chapar_client.up._asking import databases, topics
 from chapar_client.up._child import Addresses, Child, LogLine, OnLine, ServiceFailed
-from chapar_client.up._installation import ANY_PORT, GATEWAY, Installation, service_of
+from chapar_client.up._installation import ANY_PORT, GATEWAY, Installation, replicas, service_of
 from chapar_client.up._lock import locked_folder
 from chapar_client.up._running import run_to_end
 
 READY_S_MAX = 60.0
 GATEWAY_END_S_MAX = 12.0
-OWNER_END_S_MAX = 10.0
+OWNER_END_S_MAX = 18.0
+"""Partitions are released, then calls under way end: 10 s and 5 s at most."""
 RESTART_PAUSE_S_FIRST = 0.1
 RESTART_PAUSE_S_MAX = 5.0
 STEADY_S = 10.0
@@ -122,9 +124,14 @@ class Supervisor:
         self._keepers.clear()
         if GATEWAY in self._children:
             await self._end(self._children.pop(GATEWAY), GATEWAY_END_S_MAX)
-        await asyncio.gather(*(self._end(child, OWNER_END_S_MAX) for child in self._children.values()))
+        await asyncio.gather(*(self._end_in_turn(processes) for processes in replicas(self._children)))
         self._children.clear()
         self._held.close()
+
+    async def _end_in_turn(self, processes: Sequence[str]) -> None:
+        """Ends replicas of one service: each hands over to those that are still there."""
+        for process in processes:
+            await self._end(self._children[process], OWNER_END_S_MAX)
 
     async def _end(self, child: Child, timeout_s: float) -> None:
         status = await child.stop(timeout_s)
