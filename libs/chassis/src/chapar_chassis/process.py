@@ -226,7 +226,8 @@ class OwnerProcess:
         """Tells health checks whether the host is ready, and the log what keeps it from being so."""
         shown: object = None
         while True:
-            problems = Counter(health.problem for health in self.host.health() if health.problem)
+            told = [self.host.problem, *(health.problem for health in self.host.health())]
+            problems = Counter(problem for problem in told if problem)
             state = (self.host.ready, dict(problems))
             if state != shown:
                 await self._server.set_ready(self.host.ready)
@@ -235,7 +236,7 @@ class OwnerProcess:
             await asyncio.sleep(READINESS_SECONDS)
 
     def _show(self, problems: Mapping[str, int]) -> None:
-        """`problems` is what is wrong, with the number of partitions that have it."""
+        """`problems` is what is wrong, with the number of partitions that have it; 1 for the process."""
         if self.host.ready:
             # Whoever starts processes waits for this line, at any level of logging.
             log = make_logger(self.host.config.service, "info")

@@ -139,6 +139,18 @@ class OwnerHost:
         settled = not self._stopping.is_set() and self._membership.settled and joined
         return settled and all(not h.problem for h in self.health())
 
+    @property
+    def problem(self) -> str:
+        """Why others own what this process should; empty when they do not."""
+        if not self._membership.stands_back:
+            return ""
+        match self.hindrance:
+            case Hindrance.DECIDING:
+                return f"stands back: the clock is {self._owner_clock.off_ms} ms off the journal's"
+            case Hindrance.TAKING:
+                return "stands back: this binary is too old for a log: start a newer release"
+        return "stands back: the clock was off, or nothing that it took over came to an end"
+
     def health(self) -> Sequence[PartitionHealth]:
         """How each partition is that this process has to do with."""
         return [partition.health() for _, partition in sorted(self._all.items())]

@@ -57,6 +57,10 @@ class Machine(Protocol):
     def seen(self) -> Sequence[Seen]:
         """This member first, then all others of whom it knows."""
 
+    @property
+    def stands_back(self) -> bool:
+        """Whether this member leaves its share to others, as it cannot own anything."""
+
     def handle(self, given: Input, now: float) -> Sequence[Effect]:
         """Takes one input; returns what to do, in order."""
 
@@ -107,6 +111,11 @@ class Membership:
     def settled(self) -> bool:
         """Whether this member owns what it should own and nobody else does."""
         return self._machine.settled
+
+    @property
+    def stands_back(self) -> bool:
+        """Whether this member leaves its share to others, as it cannot own anything."""
+        return self._machine.stands_back
 
     @property
     def owners(self) -> Mapping[int, Announcement]:

@@ -43,10 +43,12 @@ async def test_a_member_whose_clock_is_off_hands_over_and_is_fit_again_once_it_i
             await eventually(lambda: owned(other) == ALL)
             assert says_that_it_is_unfit(directory, "one")
             assert not one.host.ready
+            assert "off the journal's" in one.host.problem
             await other.write(book_at(0), "after")
             assert (await other.texts(book_at(0)))[::2] == ["before", "after"]
             clock.ahead_ms = 0
             await eventually(lambda: one.host.ready)
+            assert one.host.problem == ""
             await eventually(lambda: not says_that_it_is_unfit(directory, "one"))
             assert owned(other) == ALL, "what it comes back for moves after half a minute"
 
@@ -90,7 +92,8 @@ async def test_an_old_binary_leaves_its_share_to_newer_ones() -> None:
             await eventually(lambda: owned(other) == ALL)
             await eventually(lambda: one.host.health() == [])
             assert not one.host.ready
-            assert other.host.ready
+            assert "too old" in one.host.problem
+            assert (other.host.ready, other.host.problem) == (True, "")
             beats = len(directory.beats["notebook"])
             await eventually(lambda: len(directory.beats["notebook"]) > beats + 100)
             assert says_that_it_is_unfit(directory, "old"), "no other log makes a binary newer"

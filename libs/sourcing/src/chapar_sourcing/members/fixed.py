@@ -46,6 +46,8 @@ class FixedMachine:
 
     settled = True
     """Nobody else is waited for."""
+    stands_back = False
+    """Nobody else would own its share."""
 
     @property
     def owners(self) -> Mapping[int, Announcement]:

@@ -85,7 +85,12 @@ class MembersMachine:
     def settled(self) -> bool:
         """Whether this member knows the others, and owns what it should own and nobody else does."""
         missing = any(map(self._is_missing, range(self.partitions)))
-        return self._beats >= BEST_BEATS and not missing and not self._standing.stands_back
+        return self._beats >= BEST_BEATS and not missing and not self.stands_back
+
+    @property
+    def stands_back(self) -> bool:
+        """Whether this member leaves its share to others, as it cannot own anything."""
+        return self._standing.stands_back
 
     def _is_missing(self, partition: int) -> bool:
         """Whether nobody owns a partition, and nobody who is known to be alive is about to but this member."""
