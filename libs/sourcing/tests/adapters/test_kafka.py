@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
 
 from chapar_sourcing.adapters.kafka import Cluster, KafkaJournal, KafkaStream, TopicRefused
+from chapar_sourcing.adapters.kafka._producers import FRESH_WAIT_S
 from chapar_sourcing.ports import Appended, AppendRejected, AppendUnknown, OffsetOutOfRange, Unavailable
 from tools.kafka_server import KafkaServer
 
@@ -104,4 +105,27 @@ async def test_a_poisoned_partition_disturbs_no_other_and_not_itself(kafka_serve
     await journal.append(1, b"more")
     assert await everything(journal, 0) == [b"before", b"after", b"fresh"]
     assert await everything(journal, 1) == [b"other", b"more"]
+    await journal.close()
+
+
+async def test_claims_at_once_share_producers_that_are_made_for_them(kafka_server: KafkaServer, service: str) -> None:
+    await create_topics(Cluster(kafka_server.bootstrap), service, partitions=16)
+    journal = await KafkaJournal.open(Cluster(kafka_server.bootstrap), service, partitions=16, producers=2)
+    done = await asyncio.gather(*(journal.append(n, b"claim", fresh_producer=True) for n in range(16)))
+    assert [appended.offset for appended in done] == [0] * 16
+    assert journal._producers.made == 2
+    await journal.close()
+
+
+async def test_a_claim_that_waited_long_for_a_producer_is_not_sent(kafka_server: KafkaServer, service: str) -> None:
+    await create_topics(Cluster(kafka_server.bootstrap), service, partitions=1)
+    journal = await KafkaJournal.open(Cluster(kafka_server.bootstrap), service, partitions=1, producers=1)
+    async with journal._producers._locks[0]:
+        claim = asyncio.ensure_future(journal.append(0, b"claim", fresh_producer=True))
+        await asyncio.wait({claim}, timeout=FRESH_WAIT_S + 0.1)
+    with pytest.raises(AppendRejected):
+        await claim
+    await journal.append(0, b"judged anew", fresh_producer=True)
+    assert await everything(journal, 0) == [b"judged anew"]
+    assert journal._producers.made == 1
     await journal.close()

@@ -67,8 +67,8 @@ class Journal(Protocol):
     async def append(self, partition: int, data: bytes, *, fresh_producer: bool = False) -> Appended:
         """Appends one record and returns once it is durable.
 
-        `fresh_producer` asks for a connection of its own that no earlier failed append can disturb. Raises
-        `AppendRejected`, or `AppendUnknown` within the adapter's own deadline.
+        `fresh_producer` asks for a connection that no earlier failed append can disturb, and soon: an adapter that has
+        none for long rejects. Raises `AppendRejected`, or `AppendUnknown` within the adapter's own deadline.
         """
 
     async def read(self, partition: int, from_offset: int, *, records_max: int = 500) -> Sequence[JournalRecord]:

@@ -20,6 +20,10 @@ from chapar_sourcing.ports.journal import RECORD_BYTES_MAX
 REQUEST_BYTES_MAX = RECORD_BYTES_MAX + 64 * 1024
 REQUEST_TIMEOUT_MS = 5_000
 STOP_S = 2.0
+FRESH_S = 5.0
+"""How old a producer may be that counts as made for a call: many claims at once share it."""
+FRESH_WAIT_S = 1.0
+"""How long a record that needs a fresh producer may wait for it: what a claim was judged by grows old meanwhile."""
 LOG_APPEND_TIME = 1
 """What the metadata of a record says where its time is the broker's."""
 
@@ -37,6 +41,7 @@ class _Producer:
 
     def __init__(self, kafka: Any) -> None:
         self.kafka = kafka
+        self.made_at = asyncio.get_running_loop().time()
         self.failed = False
         self.in_use = 0
 
@@ -54,6 +59,8 @@ class Producers:
         self._locks = [asyncio.Lock() for _ in range(size)]
         self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
+        self.made = 0
+        """How many producers were made so far."""
 
     async def send(
         self, topic: str, partition: int, records: Sequence[bytes], deadline_s: float, *, fresh: bool = False,
@@ -61,11 +68,14 @@ class Producers:
     ) -> Any:  # fmt: skip
         """Appends records in order; returns the metadata of the last one once all are acknowledged.
 
-        `key`: what compaction goes by, where a topic is compacted. `fresh`: by a producer made for this call, with
-        which nothing can have failed before. Raises `NotSent` or `NotAcknowledged`.
+        `key`: what compaction goes by, where a topic is compacted. `fresh`: by a producer made for this call or just
+        before it, with which nothing has failed, and only if it is there soon. Raises `NotSent` or `NotAcknowledged`.
         """
-        deadline = asyncio.get_running_loop().time() + deadline_s
+        asked = asyncio.get_running_loop().time()
+        deadline = asked + deadline_s
         async with self._taken(partition, deadline, fresh) as producer:
+            if fresh and asyncio.get_running_loop().time() - asked > FRESH_WAIT_S:
+                raise NotSent("no fresh producer was there in time")
             try:
                 async with asyncio.timeout_at(deadline):
                     sent = [await producer.kafka.send(topic, data, key=key, partition=partition) for data in records]
@@ -108,11 +118,13 @@ class Producers:
         if self._closed:
             raise NotSent("closed")
         producer = self._places[place]
-        if producer is not None and (producer.failed or fresh):
+        old = producer is not None and asyncio.get_running_loop().time() - producer.made_at > FRESH_S
+        if producer is not None and (producer.failed or (fresh and old)):
             self._retire(place, producer)
             producer = None
         if producer is None:
             producer = self._places[place] = _Producer(await self._start())
+            self.made += 1
         return producer
 
     async def _start(self) -> Any:
