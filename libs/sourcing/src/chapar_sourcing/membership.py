@@ -28,6 +28,7 @@ from chapar_sourcing.members import (
     Input,
     MayClaim,
     Owning,
+    PlacementRead,
     Quit,
     Release,
     Seen,
@@ -35,7 +36,7 @@ from chapar_sourcing.members import (
     Take,
     Tick,
 )
-from chapar_sourcing.ports import Announcement, Beat, Members, OwnersAway, Unavailable
+from chapar_sourcing.ports import Announcement, Beat, Members, OwnersAway, Placement, Unavailable
 
 RETRY_SECONDS = 0.2
 SENT_MAX = 64
@@ -52,6 +53,10 @@ class Machine(Protocol):
     @property
     def owners(self) -> Mapping[int, Announcement]:
         """What counts of each partition."""
+
+    @property
+    def placements(self) -> Mapping[int, Placement]:
+        """Where operators want partitions."""
 
     @property
     def seen(self) -> Sequence[Seen]:
@@ -123,9 +128,18 @@ class Membership:
         return self._machine.owners
 
     @property
+    def placements(self) -> Mapping[int, Placement]:
+        """Where operators want partitions, as far as this member has read."""
+        return self._machine.placements
+
+    @property
     def seen(self) -> Sequence[Seen]:
         """This member first, then all others of whom it knows."""
         return self._machine.seen
+
+    async def place(self, placement: Placement) -> None:
+        """Says where an operator wants a partition, to all members. Raises `Unavailable`: it may be said then."""
+        await self._members.place(placement)
 
     async def run(self) -> None:
         """Beats and reads until cancelled."""
@@ -220,6 +234,8 @@ class Membership:
                         self._put(BeatRead(said, owners_known=owners_known))
                     case Announcement():
                         self._put(AnnouncementRead(said))
+                    case Placement():
+                        self._put(PlacementRead(said))
                     case OwnersAway():
                         owners_known = False
 

@@ -10,12 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chapar_sourcing.members import Hindrance
+from chapar_sourcing.members.ranking import assigned
 
 from .world import PARTITIONS, World
 
 Step: TypeAlias = tuple[str, int, float]
 REST_SECONDS = 70.0 + PARTITIONS
-KINDS = ["wait", "start", "kill", "drain", "sleep", "cut off", "broker stands still", "hinder", "hinder all"]
+KINDS = [
+    "wait",
+    "start",
+    "kill",
+    "drain",
+    "sleep",
+    "cut off",
+    "broker stands still",
+    "hinder",
+    "hinder all",
+    "place",
+    "start older",
+    "restart",
+]
 
 steps = st.lists(
     st.tuples(
@@ -37,6 +51,13 @@ def play(seed: int, members: int, schedule: list[Step]) -> World:
         match what:
             case "start" if len(world.members) < 5:
                 world.start()
+            case "start older" if len(world.members) < 5:
+                world.start(places=False)
+            case "restart":
+                whom.kill()
+                world.start(address=whom.address, places=whom.places)
+            case "place":
+                world.place(number % PARTITIONS, whom.address if seconds < 5 else "")
             case "kill":
                 whom.kill()
             case "drain":
@@ -59,6 +80,7 @@ def play(seed: int, members: int, schedule: list[Step]) -> World:
     if not world.members:
         world.start()
     world.run(REST_SECONDS)
+    world.counts["rests as placed"] = world.best() != assigned(PARTITIONS, [p.member for p in world.members])
     return world
 
 
@@ -80,6 +102,6 @@ def test_the_schedules_make_everything_happen() -> None:
     wanted = {
         "asked again while releasing", "beats of the unfit", "claimed", "claimed from the living",
         "claimed in vain", "claimed without an answer", "gave way", "hindered", "let go", "released",
-        "stood still before a claim",
+        "released for an operator", "rests as placed", "stood still before a claim",
     }  # fmt: skip
     assert not {what for what in wanted if not counts[what]}, f"these never happened; the rest: {counts}"

@@ -7,7 +7,7 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chapar_sourcing.members import (
     Announce,
@@ -24,6 +24,7 @@ from chapar_sourcing.members import (
     MayClaim,
     MembersMachine,
     Owning,
+    PlacementRead,
     Quit,
     Release,
     SendBeat,
@@ -33,7 +34,7 @@ from chapar_sourcing.members import (
 from chapar_sourcing.members.holdings import Stage
 from chapar_sourcing.members.peers import EXPIRY_BEATS
 from chapar_sourcing.members.ranking import assigned
-from chapar_sourcing.ports.members import Announcement, Beat
+from chapar_sourcing.ports.members import Announcement, Beat, Placement
 
 INTERVAL = 0.3
 STEP = 0.05
@@ -52,6 +53,8 @@ class World:
     now: float = 0.0
     beats: list[Beat] = field(default_factory=list)
     announcements: list[Announcement] = field(default_factory=list)
+    placements: list[Placement] = field(default_factory=list)
+    _placed_at: list[float] = field(default_factory=list)
     journal: dict[int, tuple[int, bytes]] = field(default_factory=dict)
     """Partition -> (epoch, member) of the current claim."""
     members: list[Process] = field(default_factory=list)
@@ -67,11 +70,23 @@ class World:
         """How long a step through the network takes."""
         return self.draw.uniform(0.001, 0.08)
 
-    def start(self) -> Process:
-        """One more member."""
-        process = Process(self, self.draw.randbytes(16))
+    def start(self, *, address: str = "", places: bool = True) -> Process:
+        """One more member, at an address of its own by default; `places`: whether it goes by placements, as older
+        processes do not."""
+        member = self.draw.randbytes(16)
+        process = Process(self, member, address or member.hex(), places=places)
         self.members.append(process)
         return process
+
+    def place(self, partition: int, address: str) -> None:
+        """An operator says where a partition belongs."""
+        said = Placement(partition, address, "a reason", "", 0)
+
+        def land() -> None:
+            self.placements.append(said)
+            self._placed_at.append(self.now)
+
+        self.after(self.soon(), land)
 
     def run(self, seconds: float) -> None:
         """Lets time pass."""
@@ -92,22 +107,37 @@ class World:
 
     def best(self) -> dict[int, bytes]:
         """Who should own what."""
-        return dict(assigned(PARTITIONS, [p.member for p in self.members]))
+        members = [p.member for p in self.members]
+        placed = {row.partition: self._at(row.address) for row in self.placements}
+        follow = all(p.places for p in self.members)
+        return dict(assigned(PARTITIONS, members, {p: m for p, m in placed.items() if m} if follow else {}))
+
+    def _at(self, address: str) -> bytes:
+        return next((p.member for p in self.members if p.address == address), b"")
+
+    def note_release(self, partition: int, successor: str) -> None:
+        """Counts those that an operator asked for, and that are not of their time alone."""
+        told = [(at, row.address) for at, row in zip(self._placed_at, self.placements, strict=True)
+                if row.partition == partition]  # fmt: skip
+        if told and successor == told[-1][1] and self.now - told[-1][0] < 5:
+            self.counts["released for an operator"] += 1
 
 
 class Process:
     """One member: its machine, how far it has read, what befalls it."""
 
-    def __init__(self, world: World, member: bytes) -> None:
+    def __init__(self, world: World, member: bytes, address: str, *, places: bool) -> None:
         self.world = world
         self.member = member
+        self.address = address
+        self.places = places
         self.machine = MembersMachine(
-            member=member, address=member.hex(), partitions=PARTITIONS, interval_seconds=INTERVAL
+            member=member, address=self.address, partitions=PARTITIONS, interval_seconds=INTERVAL
         )
         self.asleep_until = self.cut_off_until = self.hindered_until = 0.0
         self._hindrance = Hindrance.NONE
         self.gone = False
-        self._read_beats = self._read_announcements = 0
+        self._read_beats = self._read_announcements = self._read_placements = 0
         self._seen: list[Beat] = []
         self._given_up: set[int] = set()
         self._folded: dict[int, int] = {}
@@ -181,6 +211,10 @@ class Process:
         for announcement in self.world.announcements[self._read_announcements :]:
             self._read_announcements += 1
             self.give(AnnouncementRead(announcement))
+        for placement in self.world.placements[self._read_placements :]:
+            self._read_placements += 1
+            if self.places:
+                self.give(PlacementRead(placement))
         for beat in self.world.beats[self._read_beats : end]:
             self._read_beats += 1
             self._seen.append(beat)
@@ -202,6 +236,7 @@ class Process:
                 self._claim(effect.partition)
             case Release():
                 world.counts["released" if effect.owned else "let go"] += 1
+                world.note_release(effect.partition, effect.successor)
                 doubtful = effect.owned and world.draw.random() < 0.3
                 if doubtful:  # A block under way ended in an unknown outcome: its fate is known behind a claim.
                     self.later(world.soon(), lambda: self._ask(effect.partition, again=True))
@@ -213,7 +248,8 @@ class Process:
             case Drained():
                 self.kill()
 
-    def _send(self, beat: Beat) -> None:
+    def _send(self, told: Beat) -> None:
+        beat = replace(told, places=self.places)
         self.world.counts["beats of the unfit"] += beat.unfit
         cut = self.world.now < self.cut_off_until
         if not cut or self.world.draw.random() < 0.2:

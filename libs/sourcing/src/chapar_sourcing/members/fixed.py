@@ -14,6 +14,7 @@ from chapar_sourcing.members.messages import (
     Input,
     MayClaim,
     Owning,
+    PlacementRead,
     Quit,
     Release,
     SendBeat,
@@ -21,7 +22,7 @@ from chapar_sourcing.members.messages import (
 )
 from chapar_sourcing.members.pace import Pace
 from chapar_sourcing.members.peers import Seen
-from chapar_sourcing.ports.members import Announcement
+from chapar_sourcing.ports.members import Announcement, Placement
 
 
 class FixedMachine:
@@ -43,6 +44,7 @@ class FixedMachine:
         self._asked: set[int] = set()
         """Partitions whose first claim waits to be judged."""
         self._draining = False
+        self._placements: dict[int, Placement] = {}
 
     settled = True
     """Nobody else is waited for."""
@@ -53,6 +55,11 @@ class FixedMachine:
     def owners(self) -> Mapping[int, Announcement]:
         """What counts of each partition: nothing is known of others."""
         return {}
+
+    @property
+    def placements(self) -> Mapping[int, Placement]:
+        """What was said last of each partition; nothing moves by it."""
+        return self._placements
 
     @property
     def seen(self) -> Sequence[Seen]:
@@ -80,6 +87,8 @@ class FixedMachine:
                 self._asked.add(given.partition)
             case ClaimAsked():
                 return [MayClaim(given.partition, sequence=None)]
+            case PlacementRead():
+                self._placements[given.placement.partition] = given.placement
             case Owning():
                 return [Announce(Announcement(given.partition, given.epoch, self._member, self._address))]
             case DrainStarted():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -30,6 +31,8 @@ class Holding:
     waits_until: int = 0
     """Own beats at which a claim in the log that nobody announced counts as nobody's; 0 before one was asked for."""
     outranked_since: float | None = None
+    moves: Mapping[bytes, int] = field(default_factory=dict)
+    """Where an operator wants it since it is held, and how far that member must have beaten to take over at once."""
     alarmed: bool = False
     """It stays here until the process ends: elsewhere the alarm might not be known."""
     successor: str = ""

@@ -5,7 +5,7 @@ through here:
 
     not held --Take--> TAKING --ClaimAsked, own beat read, judged anew: MayClaim--> CLAIMING --Owning--> OWNING
     TAKING --not wanted any more: Release--> RELEASING --Quit--> not held
-    OWNING --out-ranked for 30 s, or draining: Release--> RELEASING --Quit: announced as released--> not held
+    OWNING --out-ranked for 30 s, moved, or draining: Release--> RELEASING --Quit: announced as released--> not held
     RELEASING what was owned --ClaimAsked, own beat read: MayClaim, Owning--> RELEASING, under a higher epoch
     CLAIMING, OWNING --Quit, deposed: what was owned is announced as released--> not held
     TAKING, CLAIMING --unfit beside a fit member: Release--> RELEASING; OWNING too where it can decide nothing
@@ -17,7 +17,7 @@ beat that was sent after the claim was asked for: whoever sleeps between reads f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from chapar_sourcing.members.holdings import Holding, Loss, Stage
 from chapar_sourcing.members.messages import (
@@ -35,6 +35,7 @@ from chapar_sourcing.members.messages import (
     Input,
     MayClaim,
     Owning,
+    PlacementRead,
     Quit,
     Release,
     SendBeat,
@@ -44,7 +45,7 @@ from chapar_sourcing.members.messages import (
 from chapar_sourcing.members.pace import Pace
 from chapar_sourcing.members.peers import EXPIRY_BEATS, Peers, Seen
 from chapar_sourcing.members.standing import BEST_BEATS, Standing
-from chapar_sourcing.ports.members import Announcement, Beat
+from chapar_sourcing.ports.members import Announcement, Beat, Placement
 
 PARALLEL_AFTER_SECONDS = 3.0
 """How long a member that ends releases one partition after the other; the rest it releases at once."""
@@ -64,7 +65,7 @@ class MembersMachine:
         self._interval = interval_seconds
         self._pace = Pace(member, address, interval_seconds)
         self._peers = Peers()
-        self._standing = Standing(member, partitions, self._peers)
+        self._standing = Standing(member, address, partitions, self._peers)
         self._hindrance = Hindrance.NONE
         self._owners_known = True
         """Whether the own beat read last proves who owns what. As long as it does not, nothing is taken over or handed
@@ -104,6 +105,11 @@ class MembersMachine:
         return best == self.member or not self._peers.heard_within(best, self._beats)
 
     @property
+    def placements(self) -> Mapping[int, Placement]:
+        """Where operators want partitions; the others may be anywhere."""
+        return self._standing.placements.rows
+
+    @property
     def seen(self) -> Sequence[Seen]:
         """This member and all others of whom it knows."""
         unfit = not self._standing.fitness.fit
@@ -141,6 +147,8 @@ class MembersMachine:
             case AnnouncementRead():
                 self._announced(given.announcement)
                 self._review(now)
+            case PlacementRead():
+                self._placed(given.placement)
             case ClaimAsked():
                 self._claim_asked(given)
             case Owning():
@@ -188,6 +196,14 @@ class MembersMachine:
         elif known.member == self.member and row.rank < known.rank:
             # Compaction keeps the last word of a partition, not the highest: whoever has it says it again.
             self._effects.append(Announce(known))
+
+    def _placed(self, said: Placement) -> None:
+        """Who comes to answer there later on is waited for as anybody else who out-ranks this member."""
+        self._standing.placements.said(said)
+        held = self._held.get(said.partition)
+        if held is not None:
+            eligible = self._peers.eligible.items()
+            held.moves = {m: peer.beaten + BEST_BEATS for m, peer in eligible if peer.address == said.address}
 
     @property
     def _is_stuck(self) -> bool:
@@ -290,10 +306,17 @@ class MembersMachine:
         at_once = self._standing.stands_back and self._hindrance is Hindrance.DECIDING
         for partition, held in self._held.items():
             since = held.outranked_since
-            ripe = since is not None and (at_once or now - since >= OUTRANKED_SECONDS)
+            soon = at_once or self._is_moved(partition, held)
+            ripe = since is not None and (soon or now - since >= OUTRANKED_SECONDS)
             movable = held.stage is Stage.OWNING and self._standing.has_heir(partition) and not held.alarmed
             if ripe and movable and self._owners_known and (at_once or not self._one_is_releasing):
                 self._release_one(partition, held, owned=True)
+
+    def _is_moved(self, partition: int, held: Holding) -> bool:
+        """Whether an operator wants it elsewhere, and who should have it there may take over at once."""
+        best = self._standing.best(partition)
+        heir = self._peers.eligible.get(best)
+        return best in held.moves and heir is not None and heir.beaten >= held.moves[best]
 
     def _release_all(self, now: float) -> None:
         others = self._peers.eligible

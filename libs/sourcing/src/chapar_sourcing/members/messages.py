@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from chapar_sourcing.ports.members import Announcement, Beat
+from chapar_sourcing.ports.members import Announcement, Beat, Placement
 
 # ---- inputs
 
@@ -44,6 +44,13 @@ class AnnouncementRead:
     """The next record of the log of owners, one's own included."""
 
     announcement: Announcement
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementRead:
+    """The next placement of the log of owners."""
+
+    placement: Placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,9 @@ class DrainStarted:
     """The process is to end in order."""
 
 
-Input: TypeAlias = Tick | BeatRead | AnnouncementRead | BeatEnded | ClaimAsked | Owning | Alarmed | Quit | DrainStarted
+Input: TypeAlias = (
+    Tick | BeatRead | AnnouncementRead | PlacementRead | BeatEnded | ClaimAsked | Owning | Alarmed | Quit | DrainStarted
+)
 
 # ---- effects
 

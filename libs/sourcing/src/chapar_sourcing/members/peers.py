@@ -28,6 +28,8 @@ class Peer:
     """Beats in turn that were read of it."""
     draining: bool = False
     unfit: bool = False
+    places: bool = False
+    """Whether it goes by placements."""
 
     @property
     def alive(self) -> bool:
@@ -58,6 +60,7 @@ class Peers:
         peer = self._known.setdefault(beat.member, Peer())
         peer.address, peer.draining, peer.unfit, peer.silent = beat.address, beat.draining, beat.unfit, 0
         peer.beaten += not beat.extra
+        peer.places = beat.places
 
     def mentioned(self, member: bytes) -> None:
         """Somebody announced something: it may have beaten just before the oldest beat that is kept."""

@@ -2,7 +2,8 @@
 
 Each pair of a partition and a member has a weight. The heaviest pair is joined first, then the next whose partition is
 free and whose member has room, and so on: a member that comes or goes moves little beside what it takes or leaves.
-Everybody who knows of the same members comes to the same result.
+Partitions that an operator has placed are joined before all others, and count. Everybody who knows of the same members
+and placements comes to the same result.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 
 def load_max(partitions: int, members: int) -> int:
@@ -23,14 +25,16 @@ def weight(partition: int, member: bytes) -> int:
     return int.from_bytes(digest, "big")
 
 
-def assigned(partitions: int, members: Collection[bytes]) -> Mapping[int, bytes]:
-    """The member that should own each partition; empty without members."""
+def assigned(
+    partitions: int, members: Collection[bytes], placed: Mapping[int, bytes] = MappingProxyType({})
+) -> Mapping[int, bytes]:
+    """The member that should own each partition; empty without members. `placed` at one of them it is that one."""
     if not members:
         return {}
     room = load_max(partitions, len(members))
     pairs = ((weight(partition, member), partition, member) for partition in range(partitions) for member in members)
-    loads: Counter[bytes] = Counter()
-    result: dict[int, bytes] = {}
+    result = dict(placed)
+    loads = Counter(result.values())
     for _, partition, member in sorted(pairs, reverse=True):
         if partition not in result and loads[member] < room:
             result[partition] = member
