@@ -182,6 +182,7 @@ class ProjectsToTheFormerEdition(_OnThePath):
 
 
 BUGS: tuple[Bug, ...] = (
+    ConfirmsBeforeItMerges,
     MovesPastWhatIsUnderWay,
     KeepsWhatItSent,
     WritesItsCursorBeforePublishing,
@@ -190,5 +191,3 @@ BUGS: tuple[Bug, ...] = (
     LetsTheLastRowWin,
     ProjectsToTheFormerEdition,
 )
-UNCAUGHT: tuple[Bug, ...] = (ConfirmsBeforeItMerges,)
-"""Bugs like the others that the simulator does not notice yet."""

@@ -35,6 +35,8 @@ MODULES = (
     "tests.simulation.blind_showing",
     "tests.simulation.blind_erasing",
 )
+UNFIT = "planted.<locals>"
+"""In the message of a call that a planted function does not take: what was caught then is the planting."""
 
 
 class Patch:
@@ -103,6 +105,8 @@ def judged(number: int, seeds: int) -> tuple[str, bool]:
     """A line about the bug of this number, and whether it was caught."""
     bug, began = bugs()[number], time.monotonic()
     played = caught(bug, seeds)
+    if played is not None and UNFIT in played.violation:
+        return f"{bug.__name__:34} DOES NOT FIT what it replaces: {played.violation}", False
     told = f"seed {played.seed:<4} {played.violation[:90]}" if played else "NOT CAUGHT"
     return f"{bug.__name__:34} {told} ({time.monotonic() - began:.1f} s)", played is not None
 

@@ -28,8 +28,8 @@ class Rates:
     store_write_unconfirmed: float = 0.03
     store_ack_lost: float = 0.02
     store_fails_over: float = 0.01
-    rows_stall: float = 0.12
-    cut_off_at_stall: float = 0.6
+    rows_stall: float = 0.15
+    cut_off_at_stall: float = 0.8
     """Of merges that stall: the process reaches no member either."""
     publish_halves: float = 0.03
     publish_ack_lost: float = 0.03
@@ -84,10 +84,11 @@ EFFECTS = (
     "editions_switched",
     "last_owner_sleeps",
     "taken_from_the_living",
+    "rows_of_the_deposed",
     "kept_from_claiming",
 )
 """Counted beside the faults: how watches began, frames that were dropped and said to be, beats that were judged, stores
-that were built anew, owners that slept with nobody who asked them, claims over an owner that lived on, and claimants
-who were told to let be."""
+that were built anew, owners that slept with nobody who asked them, claims over an owner that lived on, rows that landed
+after their owner was succeeded, and claimants who were told to let be."""
 
 CALM = Rates(**{rate.name: 0.0 for rate in fields(Rates)})

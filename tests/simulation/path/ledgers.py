@@ -114,6 +114,8 @@ class ChatLedger:
         self._rows = rows
         self.book: Book | None = None
         self.said: defaultdict[str, list[str]] = defaultdict(list)
+        self.on_unsaid: Callable[[str], None] = lambda room: None
+        """Given the room where a message was taken back."""
         self.talks: defaultdict[str, list[tuple[int, str | None]]] = defaultdict(list)
         """room -> what happened to which message: its text, or None where it was taken back"""
         self.versions: dict[tuple[int, Place], tuple[str, int]] = {}
@@ -174,15 +176,18 @@ class ChatLedger:
             return value <= ordered(len(self.said[room])).encode()
         return value[:-1] <= ordered(self.members[room].get(user, (0, False))[0]).encode()
 
-    def cursor_moves(self, partition: int, position: Place) -> None:
-        """A reactor says that its advances up to a place have arrived."""
+    def cursor_moves(self, partition: int, position: Place) -> set[str]:
+        """A reactor says that its advances up to a place have arrived; returns whose inboxes were brought something."""
         waiting = self._advances[partition]
+        brought: set[str] = set()
         while waiting and waiting[0].place <= position:
             one = waiting.popleft()
             if one.change == self.members[one.room][one.user][0]:  # who leaves may lack what came before
                 held = self.brought[one.user]
                 name = f"{one.room} {one.field}".encode()
                 held[name] = max(one.value, held.get(name, b""))
+                brought.add(one.user)
+        return brought
 
     def head(self, room: str, talks: int) -> int:
         """How many messages there had been in a room after so many talks."""
@@ -205,6 +210,8 @@ class ChatLedger:
         if text is None and (event.number, None) in talks:
             raise Violation(f"{event.key}: message {event.number} is taken back twice")
         talks.append((event.number, text))
+        if text is None:
+            self.on_unsaid(event.key)
         self.versions[partition, place] = (event.key, len(talks))
 
     def _said(self, partition: int, place: Place, event: Any) -> None:

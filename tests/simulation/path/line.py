@@ -27,6 +27,7 @@ class Line:
     def __init__(self, world: World, loop: VirtualLoop, name: str) -> None:
         self.world = world
         self.loop = loop
+        self.name = name
         self.random = world.stream(f"line {name}")
         self.breaks: Callable[[], None] = lambda: None
         """What else happens when this line stalls."""

@@ -239,7 +239,7 @@ class TakesRefusalsForArrivals(_OnThePath):
 
     @staticmethod
     def planted(sound: Any) -> Any:
-        return lambda self, reasons: len(reasons)
+        return lambda self, batch, reasons: len(reasons)
 
 
 class LoadsFromAnyServer(_OnThePath):

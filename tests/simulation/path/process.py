@@ -31,13 +31,14 @@ Show = Callable[[peer.WatchResponse | str], None]
 
 SKEW_MS_MAX = 1_500
 DRIFT_MAX = 0.02
-PEER_DEADLINE = 2.0
+PEER_DEADLINE = 5.0
+"""How long reactors wait for another process: longer than a merge of rows stalls."""
 TICK_MS = 100
 DRAIN_MS_MAX = 2_000
 RELEASE_MS_MAX = 1_000
 END_SECONDS_MAX = 3.0
 """How long the end of a process may take that was told to stop and does not stand still."""
-BROKEN_SECONDS = (2.0, 5.0)
+BROKEN_SECONDS = (2.0, 4.0)
 """How long a process reaches no member when its line stalls."""
 READ_SECONDS = (0.05, 1.0)
 """How long a slow reader of a watch takes for a frame."""

@@ -86,7 +86,8 @@ class _Run:
     def _live(self) -> None:
         stage, world = self._stage, self._world
         for service in stage.services:
-            stage.start(service, range(service.partitions))
+            for taken in stage.shares(range(service.partitions)):
+                stage.start(service, taken)
         self._disturb()
         for watcher in self._watchers:
             world.soon(0.0, 0.5, watcher.begin, stage.random)

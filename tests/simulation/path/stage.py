@@ -12,11 +12,11 @@ from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.hosting import HostRules, Request, Topic
 from chapar_sourcing.owner import Outcome
 from chapar_sourcing.partitions import partition_of_id
-from chapar_sourcing.ports import Cursor, StreamEntry
+from chapar_sourcing.ports import Cursor, Row, StreamEntry
 from chapar_sourcing.recent import BLOCKS_MAX, RecentBounds
 from tests.simulation.path import chat, money
 from tests.simulation.path.books import Book
-from tests.simulation.path.clients import DEADLINE_MS, Wish
+from tests.simulation.path.clients import DEADLINE_MS, INBOX, ROOM, Wish
 from tests.simulation.path.crowd import Crowd
 from tests.simulation.path.journal import Log
 from tests.simulation.path.ledgers import ChatLedger, MoneyLedger
@@ -89,7 +89,8 @@ class Stage:
         self.watchers: dict[str, list[Watcher]] = {}
         for service in self.services:
             self._wire(service)
-        self.chat.servers.on_row = lambda row: self.chat_ledger.check_row(row.key, row.row, row.fields)
+        self.chat.servers.on_row = self._row_lands
+        self.chat_ledger.on_unsaid = lambda room: self.crowd.told(ROOM, room)
         self.topics.on_published = self._published
 
     def _service(self, name: str, partitions: int, rules: HostRules) -> Service:
@@ -103,11 +104,11 @@ class Stage:
         service.servers.on_cursor = self._chat_cursor if service is self.chat else book.cursor_moves
 
     def _claimed(self, service: Service, partition: int, address: str) -> None:
-        before, service.claimed[partition] = service.claimed.get(partition), address
+        before, service.claimed[partition] = service.claimed.get(partition, ""), address
         claimant = next((p for p in service.processes if p.name == address), None)
         if service is self.chat and before != address and any(p.name == before for p in service.processes):
             self.world.faults.fired["taken_from_the_living"] += 1
-            self.crowd.gather(partition)
+            self.crowd.gather(partition, before, address)
         if claimant is None:
             return
         claimant.claimed.add(partition)
@@ -133,12 +134,18 @@ class Stage:
         """A cursor of cards for one target must not name a card that the target lacks."""
         self.books["chat"].cursor_moves(partition, name, cursor)
         if name == SPREADING:
-            self.chat_ledger.cursor_moves(partition, (cursor.position.offset, cursor.position.event_index))
+            moved_to = (cursor.position.offset, cursor.position.event_index)
+            for user in sorted(self.chat_ledger.cursor_moves(partition, moved_to)):
+                self.crowd.told(INBOX, user)
         if (
             name.startswith(CARDS)
             and tuple(cursor.last) not in self.chat_ledger.cards[int(name[len(CARDS) :]), partition]
         ):
             raise Violation(f"chat/{partition}: {name} names {cursor.last}, which was not made")
+
+    def _row_lands(self, partition: int, row: Row, by: str) -> None:
+        self.chat_ledger.check_row(row.key, row.row, row.fields)
+        self.world.faults.fired["rows_of_the_deposed"] += by != self.chat.claimed[partition]
 
     # ---- processes
 
@@ -211,8 +218,15 @@ class Stage:
             return
         free = [n for n in range(service.partitions) if self._may_claim(service, n, take_over=take_over)]
         if free and (take_over or self.random.random() < self._eagerness):
-            half = len(free) > 1 and self.random.random() < 0.5
-            self.start(service, free[::2] if half else free)
+            self.start(service, self.shares(free)[0])
+
+    def shares(self, partitions: Sequence[int]) -> list[Sequence[int]]:
+        """Partitions for one process, or for two: then what one's events cause is sent to the other."""
+        if len(partitions) < 2 or self.random.random() < 0.5:
+            return [partitions]
+        shares = [partitions[::2], partitions[1::2]]
+        self.random.shuffle(shares)
+        return shares
 
     def _may_claim(self, service: Service, partition: int, *, take_over: bool) -> bool:
         """Owners that answer reads by their heartbeat are succeeded only once they have been silent long enough."""

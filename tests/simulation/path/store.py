@@ -35,8 +35,8 @@ Versions = list[tuple[int, T]]
 
 BEHIND_WRITES_MAX = 40
 SLOW_SECONDS = (0.02, 0.8)
-STALL_SECONDS = (0.5, 4.0)
-"""How long a merge of rows may take: time enough for somebody to succeed its owner."""
+STALL_SECONDS = (2.0, 4.0)
+"""How long a merge of rows may take: time enough for somebody to succeed its owner and to be asked what it holds."""
 LOST_SECONDS = (0.02, 0.3)
 USUAL_SECONDS = (0.000_2, 0.004)
 
@@ -62,7 +62,8 @@ class Servers:
         self.term = 0
         """Counts the fail-overs."""
         self.on_cursor: Callable[[int, str, Cursor], None] = lambda partition, name, cursor: None
-        self.on_row: Callable[[Row], None] = lambda row: None
+        self.on_row: Callable[[int, Row, str], None] = lambda partition, row, by: None
+        """Given what is merged where, and by which process."""
         self._written = 0
         self._unconfirmed: list[Versions[Any]] = []
 
@@ -168,7 +169,7 @@ class PathStore:
         servers = self._servers
 
         def write(row: Row) -> None:
-            servers.on_row(row)
+            servers.on_row(partition, row, self._line.name)
             editions = servers.editions_of(partition)
             written = {editions.live, editions.building} if self._edition is None else {self._edition}
             for edition in written - {None}:
