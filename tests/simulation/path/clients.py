@@ -97,7 +97,8 @@ class Client:
             payer, payee = draw.choice(stage.accounts), draw.choice(stage.accounts)
             text = draw.choice(stage.rooms) if draw.random() < 0.5 else ""
             return stage.money, Command(kind="transfer", key=payer, other=payee, amount=draw.randint(1, 40), text=text)
-        room, user, name = draw.choice(stage.rooms), draw.choice(stage.users), draw.choice(stage.names)
+        room = draw.choice((stage.rooms[0], *stage.rooms))
+        user, name = draw.choice(stage.users), draw.choice(stage.names)
         number = draw.randint(1, 1 + len(stage.chat_ledger.said[room]))
         body = draw.choice([
             Command(kind="say", key=room, text=f"{self.name}.{len(self.wishes)}"),

@@ -38,7 +38,11 @@ STICKY = 0.85
 CARDS = "reactor/cards/"
 SPREADING = "reactor/spreading"
 PAUSES = (0.2, 1.0, 3.0, 7.0)
-CUT_OFF = (1.0, 6.0)
+CUT_OFF_SHORT = (1.0, 1.5)
+CUT_OFF = (1.5, 6.0)
+"""How long a link is broken: too short for a succession, or not."""
+BACK = (0.8, 1.2)
+"""When watchers come back to a process whose link broke: its last beat is about to be too old to show them anything."""
 CUT_OFF_AT_CLAIM = (1.6, 3.0)
 LAG_BEYOND = (0.0, 1.0)
 """How long a claimant waits for what follows its claim, after members have heard of it again."""
@@ -191,7 +195,7 @@ class Stage:
             draw.choice(awake).pause(draw.choice(PAUSES))
         if awake and happens("cut_off"):
             after = draw.uniform(*SLOW_FIRST) if happens("slow_before_cut_off") else 0.0
-            draw.choice(awake).members.cut_off(draw.uniform(*CUT_OFF), after=after)
+            self._cut_off(draw.choice(awake), after)
         if awake and happens("drain"):
             draw.choice(awake).drain()
         if happens("journal_loses_flight"):
@@ -200,6 +204,14 @@ class Stage:
             self.world.note(f"{service.name}: the store loses {service.servers.fail_over()} writes")
         self._let_go(service)
         self._fill(service, take_over=happens("take_over"))
+
+    def _cut_off(self, process: Process, after: float) -> None:
+        """A link breaks, for long or not; watchers lose theirs and are back when the last beat is no longer fresh."""
+        seconds = CUT_OFF_SHORT if self.random.random() < 0.5 else CUT_OFF
+        process.members.cut_off(self.random.uniform(*seconds), after=after)
+        for watcher in itertools.chain(*self.watchers.values()):
+            if watcher.watches(process):
+                self.world.soon(after + BACK[0], after + BACK[1], watcher.again, self.random)
 
     def _check_alarms(self, process: Process) -> None:
         """Nothing stops for a damage that is none."""

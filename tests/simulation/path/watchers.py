@@ -73,7 +73,7 @@ class Watcher:
                 return
             if isinstance(frame, str):
                 self._usual = None
-                self._again()
+                self.again()
                 return
             first, fresh = fresh, False
             self._take(frame, resumed=first and request.HasField("cursor"))
@@ -82,7 +82,7 @@ class Watcher:
             # A process that has died says nothing: whoever watches it notices that the connection is gone.
             if stream == self._stream:
                 if target.loop.dead or target.ended:
-                    self._again()
+                    self.again()
                 elif world.faults.happens("watcher_leaves"):
                     self._leave()
                 else:
@@ -95,9 +95,14 @@ class Watcher:
         """Goes and comes back; alone, or with all others because their gateway is lost."""
         together = self._stage.world.faults.happens("gateway_lost")
         for one in self._fellows if together else [self]:
-            one._again()
+            one.again()
 
-    def _again(self) -> None:
+    def watches(self, process: Process) -> bool:
+        """Whether it is shown something by this process, as far as it knows."""
+        return self._usual is process
+
+    def again(self) -> None:
+        """Goes and comes back."""
         self._stream += 1
         if not self._stage.world.faults.happens("hang_up_lost"):
             self._hang_up()
@@ -107,10 +112,10 @@ class Watcher:
     def _take(self, frame: peer.WatchResponse, *, resumed: bool) -> None:
         kind = frame.WhichOneof("kind")
         if kind == "detach":
-            self._again()
+            self.again()
             return
         if frame.cursor.epoch < self._epoch:
-            self._again()  # the view of an owner that is one no more
+            self.again()  # the view of an owner that is one no more
             return
         if kind != "reset" and not self._follows(frame):
             raise Violation(f"a watcher of {self.key} stands at {self._cursor} and is shown {frame}")
@@ -122,7 +127,7 @@ class Watcher:
         if kind == "gap":
             fired["watch_gap"] += 1
             self._cursor = None
-            self._again()
+            self.again()
             return
         text = frame.reset if kind == "reset" else frame.hint
         self._stage.world.note(f"a watcher of {self.key} at {frame.cursor.epoch}.{frame.cursor.n} {kind} {text!r}")
