@@ -15,7 +15,8 @@ from chapar_chassis.rebuild_rpc import rebuild_responses
 from chapar_chassis.refusals import REQUEST_MALFORMED, CallRefused
 from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import PartitionHealth
-from chapar_sourcing.ports import Announcement
+from chapar_sourcing.members import PlacementRefused
+from chapar_sourcing.ports import Announcement, Placement
 
 BATCH_MAX = 1_000
 """Commands or advances a call."""
@@ -58,19 +59,32 @@ class OwnerServicer(peer_pb2_grpc.OwnerServiceServicer):
 
     async def Owners(self, request: peer.OwnersRequest, context: Any) -> peer.OwnersResponse:  # noqa: N802
         """Who owns what, as far as this process knows."""
-        held = {health.partition: health for health in self._host.health()}
+        host = self._host
+        held = {health.partition: health for health in host.health()}
         return peer.OwnersResponse(
-            partitions=[_owner(p, self._host.owners.get(p), held.get(p)) for p in range(self._host.partitions)],
+            partitions=[
+                _owner(p, host.owners.get(p), held.get(p), host.placements.get(p)) for p in range(host.partitions)
+            ],
             members=[
                 peer.MemberSeen(
                     member=seen.member, address=seen.address, alive=seen.alive, draining=seen.draining, unfit=seen.unfit
                 )
-                for seen in self._host.members
+                for seen in host.members
             ],
         )
 
+    async def Place(self, request: peer.PlaceRequest, context: Any) -> peer.PlaceResponse:  # noqa: N802
+        """Where an operator wants a partition; the words are for whoever has the files of the installation, too."""
+        try:
+            await self._host.place(request.partition, request.address, reason=request.reason, operator=request.operator)
+        except PlacementRefused as problem:
+            return peer.PlaceResponse(problem=str(problem))
+        return peer.PlaceResponse()
 
-def _owner(partition: int, said: Announcement | None, health: PartitionHealth | None) -> peer.PartitionOwner:
+
+def _owner(
+    partition: int, said: Announcement | None, health: PartitionHealth | None, placed: Placement | None
+) -> peer.PartitionOwner:
     owner = peer.PartitionOwner(partition=partition)
     if said is not None:
         owner.epoch, owner.address, owner.released = said.epoch, said.address, said.released
@@ -81,6 +95,12 @@ def _owner(partition: int, said: Announcement | None, health: PartitionHealth | 
                 problem=health.problem,
             )
         )  # fmt: skip
+    if placed is not None:
+        owner.placed.CopyFrom(
+            peer.PartitionPlaced(
+                address=placed.address, reason=placed.reason, operator=placed.operator, time_ms=placed.time_ms
+            )
+        )
     return owner
 
 

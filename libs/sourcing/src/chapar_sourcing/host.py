@@ -19,11 +19,11 @@ from chapar_sourcing.clock import Clock, OwnerClock, SystemClock
 from chapar_sourcing.heartbeat import Heartbeat
 from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, PartitionHealth, Request, Targets
 from chapar_sourcing.measures import HeldMeasures, Measures
-from chapar_sourcing.members import FixedMachine, Hindrance, MembersMachine, Seen
+from chapar_sourcing.members import FixedMachine, Hindrance, MembersMachine, Seen, check_placement
 from chapar_sourcing.membership import Machine, Membership
 from chapar_sourcing.owner import Outcome
 from chapar_sourcing.partition import OwnedPartition
-from chapar_sourcing.ports import Announcement
+from chapar_sourcing.ports import Announcement, Placement, Unavailable
 from chapar_sourcing.rebuild import Rebuilding, RebuildRefused, Rebuilt, Reports, Step
 from chapar_sourcing.refusing import NOT_OWNER, EngineRefused
 from chapar_sourcing.schema import schema_of
@@ -182,6 +182,11 @@ class OwnerHost:
         return self._membership.owners
 
     @property
+    def placements(self) -> Mapping[int, Placement]:
+        """Where operators want partitions, as far as this process has read; the others may be anywhere."""
+        return self._membership.placements
+
+    @property
     def members(self) -> Sequence[Seen]:
         """This process first, then all others of the service of which it knows."""
         return self._membership.seen
@@ -264,6 +269,17 @@ class OwnerHost:
                     yield rebuilt
         finally:
             self._rebuilding = False
+
+    async def place(self, partition: int, address: str, *, reason: str, operator: str = "") -> None:
+        """Says to all members where an operator wants a partition, "host:port" or empty for anywhere, for good.
+
+        Raises `PlacementRefused` where that cannot hold, and `Unavailable`: then it may have been said.
+        """
+        said = Placement(partition, address, reason.strip(), operator, self._clock.now_ms())
+        check_placement(said, self.partitions, self.members)
+        if self._tasks is None:
+            raise Unavailable("no member yet")
+        await self._membership.place(said)
 
     def raise_alarm(self, partition: int, reason: str) -> None:
         """Somebody has proof that the log lost records: nothing more is decided there until an operator has looked."""

@@ -232,6 +232,13 @@ def test_a_placement_that_cannot_hold_is_refused_in_words(placement: Placement, 
         check_placement(placement, 4, SEEN)
 
 
+def test_nothing_is_placed_beside_a_member_of_an_older_release_and_what_was_may_be_anywhere_again() -> None:
+    older = Seen(OTHER, "a:1", alive=True, draining=False, unfit=False, places=False)
+    with pytest.raises(PlacementRefused, match="at a:1 is of an older release"):
+        check_placement(placed(0, "me:1"), 4, [*SEEN, older])
+    check_placement(placed(0, ""), 4, [*SEEN, older])
+
+
 def test_a_placement_that_can_hold_is_not() -> None:
     for placement in (placed(3, "me:1"), placed(0, ""), Placement(0, "me:1", "x" * REASON_CHARACTERS_MAX, "", 1)):
         check_placement(placement, 4, SEEN)

@@ -47,6 +47,8 @@ class Seen:
     alive: bool
     draining: bool
     unfit: bool
+    places: bool = True
+    """Whether it goes by placements."""
 
 
 class Peers:
@@ -85,7 +87,7 @@ class Peers:
     @property
     def seen(self) -> Sequence[Seen]:
         """All of whom something is known."""
-        return [Seen(m, p.address, p.alive, p.draining, p.unfit) for m, p in sorted(self._known.items())]
+        return [Seen(m, p.address, p.alive, p.draining, p.unfit, p.places) for m, p in sorted(self._known.items())]
 
     @property
     def staying(self) -> dict[bytes, Peer]:

@@ -66,6 +66,7 @@ def check_placement(placement: Placement, partitions: int, seen: Sequence[Seen])
     _check_text("operator's name", placement.operator, OPERATOR_CHARACTERS_MAX)
     if placement.address:
         _check_address(placement.address, seen)
+        _check_releases(seen)
 
 
 def _check_text(what: str, text: str, characters_max: int) -> None:
@@ -84,3 +85,11 @@ def _check_address(address: str, seen: Sequence[Seen]) -> None:
         raise PlacementRefused(f"the member at {address} is about to end")
     if all(one.unfit or one.draining for one in there):
         raise PlacementRefused(f"the member at {address} says that it cannot own anything now")
+
+
+def _check_releases(seen: Sequence[Seen]) -> None:
+    older = [one.address for one in seen if one.alive and one.address and not one.places]
+    if older:
+        raise PlacementRefused(
+            f"the member at {older[0]} is of an older release: nobody goes by placements until it has ended"
+        )

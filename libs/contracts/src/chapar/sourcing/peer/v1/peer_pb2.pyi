@@ -610,6 +610,7 @@ class PartitionOwner(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     RELEASED_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
+    PLACED_FIELD_NUMBER: _builtins.int
     partition: _builtins.int
     """Its number."""
     epoch: _builtins.int
@@ -622,6 +623,10 @@ class PartitionOwner(_message.Message):
     def held(self) -> Global___PartitionHeld:
         """What the process that is asked does with it; absent where it has nothing to do with it."""
 
+    @_builtins.property
+    def placed(self) -> Global___PartitionPlaced:
+        """Where an operator wants it; absent where it may be anywhere."""
+
     def __init__(
         self,
         *,
@@ -630,14 +635,105 @@ class PartitionOwner(_message.Message):
         address: _builtins.str = ...,
         released: _builtins.bool = ...,
         held: Global___PartitionHeld | None = ...,
+        placed: Global___PartitionPlaced | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["held", b"held"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["held", b"held", "placed", b"placed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "epoch", b"epoch", "held", b"held", "partition", b"partition", "released", b"released"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "epoch", b"epoch", "held", b"held", "partition", b"partition", "placed", b"placed", "released", b"released"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PartitionOwner: _TypeAlias = PartitionOwner  # noqa: Y015
+
+@_typing.final
+class PartitionPlaced(_message.Message):
+    """Where an operator wants a partition. While nobody answers there that can own it, it is as if it had not been said."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    TIME_MS_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """Where the process answers that should own it, "host:port"."""
+    reason: _builtins.str
+    """Why, for people."""
+    operator: _builtins.str
+    """Who said it, as the operator's tool had it, for people; empty where it had nothing."""
+    time_ms: _builtins.int
+    """When, by the clock of the process that was told; Unix time."""
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        operator: _builtins.str = ...,
+        time_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "operator", b"operator", "reason", b"reason", "time_ms", b"time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartitionPlaced: _TypeAlias = PartitionPlaced  # noqa: Y015
+
+@_typing.final
+class PlaceRequest(_message.Message):
+    """Where an operator wants a partition from now on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTITION_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    partition: _builtins.int
+    """Its number."""
+    address: _builtins.str
+    """Where the process answers that should own it, "host:port": one that is alive and can; empty for anywhere."""
+    reason: _builtins.str
+    """Why, for people: one line of 1 to 200 characters, kept with it."""
+    operator: _builtins.str
+    """Who says it, for people: one line of at most 64 characters, kept with it; may be empty."""
+    def __init__(
+        self,
+        *,
+        partition: _builtins.int = ...,
+        address: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        operator: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "operator", b"operator", "partition", b"partition", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaceRequest: _TypeAlias = PlaceRequest  # noqa: Y015
+
+@_typing.final
+class PlaceResponse(_message.Message):
+    """It was said, or refused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    problem: _builtins.str
+    """Why it was refused, for the operator; empty when it was said."""
+    def __init__(
+        self,
+        *,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaceResponse: _TypeAlias = PlaceResponse  # noqa: Y015
 
 @_typing.final
 class PartitionHeld(_message.Message):

@@ -65,6 +65,11 @@ class OwnerServiceStub:
                 request_serializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.OwnersRequest.SerializeToString,
                 response_deserializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.OwnersResponse.FromString,
                 _registered_method=True)
+        self.Place = channel.unary_unary(
+                '/chapar.sourcing.peer.v1.OwnerService/Place',
+                request_serializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.PlaceRequest.SerializeToString,
+                response_deserializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.PlaceResponse.FromString,
+                _registered_method=True)
 
 
 class OwnerServiceServicer:
@@ -113,6 +118,14 @@ class OwnerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Place(self, request, context):
+        """Says to all processes of the service where an operator wants a partition; any of them may be asked. What was said
+        before of that partition ends. Harmless to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OwnerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -145,6 +158,11 @@ def add_OwnerServiceServicer_to_server(servicer, server):
                     servicer.Owners,
                     request_deserializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.OwnersRequest.FromString,
                     response_serializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.OwnersResponse.SerializeToString,
+            ),
+            'Place': grpc.unary_unary_rpc_method_handler(
+                    servicer.Place,
+                    request_deserializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.PlaceRequest.FromString,
+                    response_serializer=chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.PlaceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -310,6 +328,33 @@ class OwnerService:
             '/chapar.sourcing.peer.v1.OwnerService/Owners',
             chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.OwnersRequest.SerializeToString,
             chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.OwnersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Place(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chapar.sourcing.peer.v1.OwnerService/Place',
+            chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.PlaceRequest.SerializeToString,
+            chapar_dot_sourcing_dot_peer_dot_v1_dot_peer__pb2.PlaceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,10 @@ class OwnerServiceStub:
     """Builds, compares, serves or drops editions of the store, while the service is used. Ends with the call."""
     Owners: _grpc.UnaryUnaryMultiCallable[_peer_pb2.OwnersRequest, _peer_pb2.OwnersResponse]
     """Who owns what, as the process that is asked knows it, and how it goes with what it has itself."""
+    Place: _grpc.UnaryUnaryMultiCallable[_peer_pb2.PlaceRequest, _peer_pb2.PlaceResponse]
+    """Says to all processes of the service where an operator wants a partition; any of them may be asked. What was said
+    before of that partition ends. Harmless to repeat.
+    """
 
 @_typing.type_check_only
 class OwnerServiceAsyncStub(OwnerServiceStub):
@@ -63,6 +67,10 @@ class OwnerServiceAsyncStub(OwnerServiceStub):
     """Builds, compares, serves or drops editions of the store, while the service is used. Ends with the call."""
     Owners: _aio.UnaryUnaryMultiCallable[_peer_pb2.OwnersRequest, _peer_pb2.OwnersResponse]  # type: ignore[assignment]
     """Who owns what, as the process that is asked knows it, and how it goes with what it has itself."""
+    Place: _aio.UnaryUnaryMultiCallable[_peer_pb2.PlaceRequest, _peer_pb2.PlaceResponse]  # type: ignore[assignment]
+    """Says to all processes of the service where an operator wants a partition; any of them may be asked. What was said
+    before of that partition ends. Harmless to repeat.
+    """
 
 class OwnerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Commands of reactors, advances of rows, live views of keys."""
@@ -114,5 +122,15 @@ class OwnerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_peer_pb2.OwnersResponse, _abc.Awaitable[_peer_pb2.OwnersResponse]]:
         """Who owns what, as the process that is asked knows it, and how it goes with what it has itself."""
+
+    @_abc_1.abstractmethod
+    def Place(
+        self,
+        request: _peer_pb2.PlaceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_peer_pb2.PlaceResponse, _abc.Awaitable[_peer_pb2.PlaceResponse]]:
+        """Says to all processes of the service where an operator wants a partition; any of them may be asked. What was said
+        before of that partition ends. Harmless to repeat.
+        """
 
 def add_OwnerServiceServicer_to_server(servicer: OwnerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
