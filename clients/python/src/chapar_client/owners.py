@@ -14,6 +14,7 @@ from chapar.sourcing.peer.v1 import peer_pb2_grpc
 from chapar_client.sdk import InvalidInput, Unavailable
 
 _ASK_S_MAX = 5.0
+_PLACE_S_MAX = 10.0
 _OPTIONS = (("grpc.http2.bdp_probe", 0), ("grpc.enable_retries", 0))
 
 
@@ -43,6 +44,20 @@ async def owners(address: str, token: str) -> peer.OwnersResponse:
             return await stub.Owners(peer.OwnersRequest(), metadata=(("chapar-peer-token", token),), timeout=_ASK_S_MAX)
         except grpc.aio.AioRpcError as error:
             raise Unavailable(f"the process at {address} does not answer ({error.code().name})") from None
+
+
+async def place(address: str, token: str, request: peer.PlaceRequest) -> str:
+    """Has a process tell all of its service where a partition belongs; why it refuses, or "".
+
+    Raises `Unavailable` when it is away or could not: then it may be told later on.
+    """
+    async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
+        stub = peer_pb2_grpc.OwnerServiceStub(channel)
+        try:
+            answer = await stub.Place(request, metadata=(("chapar-peer-token", token),), timeout=_PLACE_S_MAX)
+        except grpc.aio.AioRpcError as error:
+            raise Unavailable(f"the process at {address} does not answer ({error.code().name})") from None
+        return answer.problem
 
 
 async def rebuild(

@@ -15,6 +15,7 @@ from chapar_client.cli import (
     _erasing,
     _groups,
     _money,
+    _moving,
     _owners,
     _pending,
     _rebuild,
@@ -57,7 +58,10 @@ app.command()(_demo.demo)
 app.command()(_status.status)
 app.command("verify-log")(_verify.verify_log)
 app.command()(_archive.archive)
-app.command("owners")(_owners.show_owners)
+owners = typer.Typer(cls=_owners.ShowsByDefault, help="Who owns which partition, and have it moved.")
+owners.command("show")(_owners.show_owners)
+owners.command("move")(_moving.move)
+app.add_typer(owners, name="owners")
 app.command("rebuild")(_rebuild.rebuild_store)
 app.add_typer(_topics.topics, name="topics")
 app.add_typer(_database.database, name="database")

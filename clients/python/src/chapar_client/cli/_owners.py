@@ -1,4 +1,4 @@
-"""owners: who owns which partition of a service, and how it goes with it."""
+"""owners: who owns which partition of a service, how it goes with it, and where an operator wants it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperGroup
 
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
-from chapar_client.cli._output import Output
+from chapar_client.cli._output import Output, clock
 from chapar_client.cli._reasons import UNAVAILABLE
 from chapar_client.cli._running import Json, run_plain
 from chapar_client.home import data_folder
@@ -42,6 +43,19 @@ class Row(NamedTuple):
     lag: int
     """Offsets that its store is behind."""
     problem: str
+    placed: str = ""
+    """Where an operator wants it: a process by name, else an address; empty for anywhere."""
+    reason: str = ""
+    """Why, and who says so since when."""
+
+
+class ShowsByDefault(TyperGroup):
+    """`owners` alone, or with services and options, is `owners show`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Puts the command in where none is named."""
+        named = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        return super().parse_args(ctx, args if named else ["show", *args])
 
 
 def show_owners(
@@ -58,19 +72,27 @@ def show_owners(
         folder = data_folder(os.environ, data)
         if strangers := sorted(set(services or ()) - set(OWNERS)):
             raise InvalidInput(f"no such service: {strangers[0]!r} (one of {', '.join(OWNERS)})")
-        known = addresses(folder)
         well = True
         for service in services or OWNERS:
-            processes = {name: at for name, at in known.items() if service_of(name) == service}
-            well = await _shown(output, service, processes, peer_token(folder, service)) and well
+            well = await _shown(output, service, processes_of(folder, service), peer_token(folder, service)) and well
         if not well:
             raise typer.Exit(UNAVAILABLE)
 
     run_plain(work, as_json=json)
 
 
+def processes_of(folder: Path, service: str) -> Mapping[str, str]:
+    """Where the processes of a service answer, by name. Raises `InvalidInput`."""
+    return {name: at for name, at in addresses(folder).items() if service_of(name) == service}
+
+
+async def asked(processes: Mapping[str, str], token: str) -> Sequence[Said]:
+    """What each process answers."""
+    return await asyncio.gather(*(_ask(name, at, token) for name, at in processes.items()))
+
+
 async def _shown(output: Output, service: str, processes: Mapping[str, str], token: str) -> bool:
-    said = await asyncio.gather(*(_ask(name, at, token) for name, at in processes.items()))
+    said = await asked(processes, token)
     for away in (one for one in said if one.answer is None):
         output.show(
             f"{away.process:<12} does not answer at {away.address}",
@@ -87,11 +109,12 @@ async def _shown(output: Output, service: str, processes: Mapping[str, str], tok
     for row in rows:
         line = f"{service:<10} {row.partition:>4}  epoch {row.epoch:<5} {row.process or 'nobody':<16} {row.phase:<10}"
         line += f" offset {row.offset:<8} store behind by {row.lag}" if row.phase else ""
+        line += f"  {row.problem}" if row.problem else ""
+        line += f"  placed at {row.placed}: {row.reason}" if row.placed else ""
         output.show(
-            f"{line}{f'  {row.problem}' if row.problem else ''}",
-            style="green" if is_well(row) else "red",
+            line, style="green" if is_well(row) else "red",
             service=service, partition=row.partition, epoch=row.epoch, owner=row.process, phase=row.phase,
-            offset=row.offset, lag=row.lag, problem=row.problem,
+            offset=row.offset, lag=row.lag, problem=row.problem, placed=row.placed, reason=row.reason,
         )  # fmt: skip
     return bool(rows) and all(map(is_well, rows)) and all(one.answer is not None for one in said)
 
@@ -137,9 +160,15 @@ def _rank(row: Row) -> tuple[int, bool, bool]:
 
 
 def _row(process: str, at: peer.PartitionOwner, names: Mapping[str, str]) -> Row:
+    placed = names.get(at.placed.address, at.placed.address), _why(at.placed) if at.HasField("placed") else ""
     if at.HasField("held") and at.held.epoch >= at.epoch:
         held = at.held
         lag = max(0, held.offset - held.checkpoint)
-        return Row(at.partition, held.epoch, process, held.phase, held.offset, lag, held.problem)
+        return Row(at.partition, held.epoch, process, held.phase, held.offset, lag, held.problem, *placed)
     owner = "" if at.released else names.get(at.address, at.address)
-    return Row(at.partition, at.epoch, owner, "", -1, 0, "" if owner else "nobody owns it")
+    return Row(at.partition, at.epoch, owner, "", -1, 0, "" if owner else "nobody owns it", *placed)
+
+
+def _why(placed: peer.PartitionPlaced) -> str:
+    who = f"{placed.operator}, " if placed.operator else ""
+    return f"{placed.reason} ({who}{clock(placed.time_ms)})"
