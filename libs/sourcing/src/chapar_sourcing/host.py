@@ -24,7 +24,7 @@ from chapar_sourcing.membership import Machine, Membership
 from chapar_sourcing.owner import Outcome
 from chapar_sourcing.partition import OwnedPartition
 from chapar_sourcing.ports import Announcement, Placement, Unavailable
-from chapar_sourcing.rebuild import Rebuilding, RebuildRefused, Rebuilt, Reports, Step
+from chapar_sourcing.rebuild import Rebuilding, RebuildRefused, Rebuilt, Reports, Step, check_owned
 from chapar_sourcing.refusing import NOT_OWNER, EngineRefused
 from chapar_sourcing.schema import schema_of
 from chapar_sourcing.targets import HostTargets
@@ -244,17 +244,16 @@ class OwnerHost:
         return await self._partition(partition).digest()
 
     async def rebuild(self, step: Step, partitions: Sequence[int] = ()) -> AsyncGenerator[Rebuilt]:
-        """Builds other editions of the store, switches to them, or drops them; ends where nobody reads on.
+        """Builds other editions of the store, switches to them, or drops them; ends where nobody reads on. Does so in
+        the given partitions; in all of the service where none is given. All of them must be owned here.
 
         Raises `RebuildRefused` where it cannot be done so or not now, and what `Rebuilding.run` raises.
         """
         if self._rebuilding:
             raise RebuildRefused("another rebuild of this service is under way")
-        owning = [partition for partition in self._partitions.values() if partition.shell.owning]
-        if len(owning) != self.partitions:
-            raise RebuildRefused("this process does not own every partition of the service, or not yet")
-        if strangers := set(partitions) - set(self._partitions):
-            raise RebuildRefused(f"the service has no partition {min(strangers)}")
+        wanted = list(partitions) or list(range(self.partitions))
+        owned = {number for number, partition in self._partitions.items() if partition.shell.owning}
+        check_owned(step, wanted, owned, service_partitions=self.partitions, reactions=self._rules.reactions)
         self._rebuilding = True
         try:
             reports = Reports()
@@ -263,7 +262,7 @@ class OwnerHost:
                 reactions=self._rules.reactions, journal=self._ports.journal, store=self._ports.store,
                 clock=self._clock, measures=self._measures, report=reports.put,
             )  # fmt: skip
-            work = rebuilding.run(step, list(partitions) or range(self.partitions))
+            work = rebuilding.run(step, wanted)
             async with aclosing(reports.of(work)) as reported:
                 async for rebuilt in reported:
                     yield rebuilt

@@ -115,16 +115,23 @@ async def blocks_of(world: World, partition: int) -> Sequence[ValidBlock]:
     return found
 
 
-async def check_laws(world: World, *, edition: int) -> None:
-    """After an orderly end: the live edition is what the logs say, documents and rows."""
+async def check_documents(world: World, *, edition: int) -> None:
+    """After an orderly end: the documents of the live edition are what the logs say."""
     store = MemoryStore(world.tables)
-    expected = await rows_of_the_logs(world)
     for partition in range(PARTITIONS):
         assert (await store.editions(partition)).live == edition
         refolded = await refold(MemoryJournal(world.log), partition, Notebook())
         assert digest_of(await stored_documents(store, partition), answers_since_ms=None) == digest_of(
             refolded.documents, answers_since_ms=None
         )
+
+
+async def check_laws(world: World, *, edition: int) -> None:
+    """After an orderly end: the live edition is what the logs say, documents and rows."""
+    store = MemoryStore(world.tables)
+    expected = await rows_of_the_logs(world)
+    await check_documents(world, edition=edition)
+    for partition in range(PARTITIONS):
         for key in await store.row_keys(partition):
             rows = {row.row: row.fields["last"] for row in await store.rows(partition, key)}
             assert rows == expected.pop(key)
@@ -379,8 +386,32 @@ async def test_what_cannot_follow_is_refused() -> None:
         await first.aclose()
         assert ends(await rebuilt(process)) != {}
     async with running(world, rules=RULES, owned=[0, 1]) as process:
-        with pytest.raises(RebuildRefused, match="does not own every partition"):
-            await rebuilt(process)
+        for step in (Step.REBUILD, Step.SWITCH_BACK):
+            with pytest.raises(RebuildRefused, match="owns 2 of 4 partitions, and rows of this service are made of"):
+                await rebuilt(process, step, partitions=[0])
+        assert ends(await rebuilt(process, Step.DROP, [0, 1])) == {0: Phase.DROPPED, 1: Phase.DROPPED}
+        with pytest.raises(RebuildRefused, match="does not own partition 2, or not yet"):
+            await rebuilt(process, Step.DROP, [0, 2])
+
+
+async def test_each_owner_rebuilds_its_own_partitions_where_there_are_no_rows() -> None:
+    world, draw, rules = World(), random.Random(7), HostRules(Notebook())
+    async with running(world, rules=rules) as process:
+        await traffic(process, draw, 200)
+        await process.end()
+    async with (
+        running(world, rules=rules, owned=[0, 1], address="one") as one,
+        running(world, rules=rules, owned=[2, 3], address="other") as other,
+    ):
+        with pytest.raises(RebuildRefused, match="does not own partition 2, or not yet"):
+            await rebuilt(one)
+        parts = await asyncio.gather(rebuilt(one, partitions=[0, 1]), rebuilt(other, partitions=[3, 2]))
+        assert [ends(part) for part in parts] == [
+            dict.fromkeys((0, 1), Phase.SWITCHED), dict.fromkeys((3, 2), Phase.SWITCHED),
+        ]  # fmt: skip
+        for process in (one, other):
+            await process.end()
+    await check_documents(world, edition=2)
 
 
 async def test_rows_without_a_feed_are_never_lost_by_a_switch() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar_client.cli._output import Output
+from chapar_client.cli._owners import asked, is_well, processes_of, rows_of
 from chapar_client.cli._reasons import REFUSED, UNAVAILABLE
 from chapar_client.cli._running import Json, run_plain
 from chapar_client.home import data_folder
-from chapar_client.owners import addresses, peer_token, rebuild
+from chapar_client.owners import peer_token, rebuild
 from chapar_client.sdk import InvalidInput, Unavailable
 
 _OWNERS = ("identity", "messaging", "presence", "payments")
@@ -35,20 +36,25 @@ def rebuild_store(
 ) -> None:
     """Build a running service's store anew from its log, compare, and serve it; the old one is kept to switch back to.
 
-    The service goes on meanwhile. Cut short, it goes on where it was when it is asked for again. Exit code 1 when
-    anything differs (nothing is changed then) or nothing could be done.
+    The service goes on meanwhile. Of several processes each is asked for the partitions that it owns; a service whose
+    rows come from the logs of all partitions (messaging) has to be owned by one process meanwhile. Cut short, it goes
+    on where it was when it is asked for again. Exit code 1 when anything differs (nothing is changed then) or nothing
+    could be done.
     """
 
     async def work(output: Output) -> None:
         folder = data_folder(os.environ, data)
         if service not in _OWNERS:
             raise InvalidInput(f"no such service: {service!r} (one of {', '.join(_OWNERS)})")
-        address, token = addresses(folder)[service], peer_token(folder, service)
+        step, token = _step(switch_back, drop), peer_token(folder, service)
         with Shown(output) as shown:
             try:
-                async with aclosing(rebuild(address, token, _step(switch_back, drop), partition or ())) as responses:
-                    async for response in responses:
-                        shown.take(response)
+                for address, at in await _owners(processes_of(folder, service), token, partition or ()):
+                    async with aclosing(rebuild(address, token, step, at)) as responses:
+                        async for response in responses:
+                            shown.take(response)
+                    if shown.stopped:
+                        break
             except Unavailable as error:
                 output.fail(
                     f"{error}: what was built is kept, and the same command goes on with it. Is `chapar up` running?",
@@ -65,6 +71,31 @@ def rebuild_store(
     run_plain(work, as_json=json)
 
 
+async def _owners(
+    processes: Mapping[str, str], token: str, partitions: Sequence[int]
+) -> Sequence[tuple[str, Sequence[int]]]:
+    """Whom to ask for which partitions; one process alone for all that it is asked for, as it knows best.
+
+    Raises `Unavailable` where a process is away, or one of the partitions has no owner here.
+    """
+    if len(processes) == 1:
+        return [(address, partitions) for address in processes.values()]
+    said = await asked(processes, token)
+    if not processes:
+        raise Unavailable("no process of the service runs here")
+    if away := [one for one in said if one.answer is None]:
+        raise Unavailable(f"{away[0].process} at {away[0].address} does not answer")
+    rows = {row.partition: row for row in rows_of(said)}
+    shares: dict[str, list[int]] = {address: [] for address in processes.values()}
+    for number in partitions or rows:
+        if number not in rows:
+            raise InvalidInput(f"the service has no partition {number}")
+        if not is_well(rows[number]):
+            raise Unavailable(f"nobody owns partition {number} now, or not well")
+        shares[processes[rows[number].process]].append(number)
+    return [(address, share) for address, share in shares.items() if share]
+
+
 def _step(switch_back: bool, drop: bool) -> peer.RebuildStep.ValueType:
     if switch_back and drop:
         raise InvalidInput("either --switch-back or --drop")
@@ -79,7 +110,7 @@ class Shown:
     def __init__(self, output: Output) -> None:
         self._output = output
         self._results = 0
-        self._failed = False
+        self._failed = self._stopped = False
         self._tasks: dict[tuple[str, int], TaskID] = {}
         self._bars = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True),
@@ -99,6 +130,11 @@ class Shown:
         return self._results > 0 and not self._failed
 
     @property
+    def stopped(self) -> bool:
+        """Whether it went no further: then it would not at others either."""
+        return self._stopped
+
+    @property
     def idle(self) -> bool:
         """Whether nothing was to be done."""
         return not self._results and not self._failed
@@ -110,6 +146,7 @@ class Shown:
             self._progress(phase, response)
             return
         self._results += response.phase in _WELL
+        self._stopped |= response.phase == peer.REBUILD_PHASE_FAILED
         self._failed |= response.phase in (peer.REBUILD_PHASE_DIFFERENT, peer.REBUILD_PHASE_FAILED)
         self._output.show(
             _line(response),

@@ -7,7 +7,7 @@ checkpoint and its cursors. So a rebuild that was cut short is begun again with 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -289,6 +289,26 @@ class Rebuilding:
         self._measures.gauge("rebuild_done", rebuilt.done, **labels)
         self._measures.gauge("rebuild_total", rebuilt.total, **labels)
         self._told(rebuilt)
+
+
+def check_owned(
+    step: Step, wanted: Collection[int], owned: Collection[int], *, service_partitions: int,
+    reactions: Sequence[Reaction],
+) -> None:  # fmt: skip
+    """Raises `RebuildRefused` where a process that owns these partitions cannot do it in those that are wanted.
+
+    Documents of a partition are made of its own log alone. Rows are made of the logs of all partitions, and of what
+    their owners know beside them: whoever builds rows must own everything.
+    """
+    if strangers := [number for number in wanted if not 0 <= number < service_partitions]:
+        raise RebuildRefused(f"the service has no partition {min(strangers)}")
+    if step is not Step.DROP and feed_of(reactions) is not None and len(owned) < service_partitions:
+        raise RebuildRefused(
+            f"this process owns {len(owned)} of {service_partitions} partitions, and rows of this service are made of"
+            " the logs of all of them: have one process own them all first, with one replica or `chapar owners move`"
+        )
+    if missing := set(wanted) - set(owned):
+        raise RebuildRefused(f"this process does not own partition {min(missing)}, or not yet")
 
 
 def goal_of(step: Step, editions: Editions) -> int | None:
