@@ -3,6 +3,7 @@ PY := .venv/bin/python
 SEEDS ?= 500
 SEED ?= 0
 ROUNDS ?= 1
+BROKERS ?= 1
 LANE ?= owner
 MINUTES ?= 60
 .DEFAULT_GOAL := help
@@ -43,8 +44,8 @@ soak-kills: setup ## each service killed 20 times and stopped 10 times under loa
 fencing: setup ## ten owners stopped until others own what they had, and continued, under load, on a real broker and database
 	@$(PY) -m tests.e2e.chaos --seed 1 --faults 10 --kinds fence
 
-chaos: setup ## 20 faults under load: processes, broker and database killed, stopped, asked to end
-	@$(PY) -m tests.e2e.chaos --seed 2 --faults 20
+chaos: setup ## 20 faults under load: processes, brokers (BROKERS=3) and database killed, stopped, asked to end
+	@$(PY) -m tests.e2e.chaos --seed 2 --faults 20 --brokers $(BROKERS)
 
 soak-chaos: setup ## the same in ROUNDS rounds of 20, and 100 owners fenced; docs/chaos.md, docs/fencing.md
 	@$(PY) -m tests.e2e.chaos --seed 1 --rounds $(ROUNDS) --faults 20 --report docs/chaos.json

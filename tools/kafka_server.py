@@ -1,43 +1,42 @@
-"""A real Kafka broker on this machine, for development and tests.
+"""Real Kafka brokers on this machine, for development and tests.
 
-Its jars come from Maven Central (`tools/kafka/pom.xml`) into the user's cache, once. A broker is one process with its
-own controller (KRaft), listens on loopback only, and keeps everything in one folder: started again there, it goes on.
+A broker is one process with its own controller (KRaft), listens on loopback only, and keeps everything in one folder:
+started again there, it goes on. `KafkaServer` is one of them, `KafkaCluster` several that replicate to each other.
 
-    python -m tools.kafka_server run --dir FOLDER [--port PORT]
+    python -m tools.kafka_server run --dir FOLDER [--port PORT | --brokers 3]
 
-prints one JSON line when it is ready and stops the broker on Ctrl-C. Tests use `KafkaServer` as a context manager.
+prints one JSON line when all are ready and stops them on Ctrl-C. Tests use the classes as context managers.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import json
-import os
-import shutil
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tools.certificates import make_certificate
-from tools.server_process import ServerFailed, ServerProcess, answers, free_ports, locked
+from tools.kafka_jars import HERE, jars
+from tools.kafka_nodes import Nodes
+from tools.server_process import ServerFailed, ServerProcess, answers
 
-VERSION = "4.4.0"
-HERE = Path(__file__).resolve().parent / "kafka"
 READY = "Kafka Server started"
 START_DEADLINE_S = 120.0
 JAVA = (
     "java",
-    "-Xmx512m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     f"-Dlog4j2.configurationFile={HERE / 'log4j2.xml'}",
 )
+HEAP_MIB = 512
+HEAP_MIB_OF_SEVERAL = 256
 
 
 class KafkaServer:
@@ -45,18 +44,24 @@ class KafkaServer:
 
     With `users` (name -> password) it talks TLS only, to those users, and denies them everything that no rule allows;
     the user "admin" may do everything. Clients believe it by the certificate in `ca`.
+    Alone it needs no `nodes`; otherwise it is the one with this number.
     """
 
-    def __init__(self, folder: Path, *, port: int | None = None, users: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, port: int | None = None, users: Mapping[str, str] | None = None,
+        nodes: Nodes | None = None, number: int = 1,
+    ) -> None:  # fmt: skip
         self._folder = folder
         self._users = dict(users or {})
-        self._port, self._controller_port = free_ports(port, None)
-        self._process = ServerProcess("the broker", folder / "broker.log")
+        self._nodes = nodes or Nodes.new(port)
+        self._number = number
+        self._node = self._nodes.nodes[number - 1]
+        self._process = ServerProcess(f"broker {number}", folder / "broker.log")
 
     @property
     def bootstrap(self) -> str:
         """ "host:port" for clients."""
-        return f"127.0.0.1:{self._port}"
+        return f"127.0.0.1:{self._node.port}"
 
     @property
     def ca(self) -> Path:
@@ -68,10 +73,16 @@ class KafkaServer:
         """The broker's process."""
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and not ended by us."""
+        return self._process.runs
+
     def start(self) -> Self:
         """Formats the folder if it is new, starts the broker and returns once it serves."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        java = (*JAVA, "-cp", f"{jars()}/*")
+        heap_mib = HEAP_MIB if len(self._nodes.nodes) == 1 else HEAP_MIB_OF_SEVERAL
+        java = (*JAVA, f"-Xmx{heap_mib}m", "-cp", f"{jars()}/*")
         if self._users and not self.ca.exists():
             make_certificate(self._folder / "broker.pem", self.ca)
         self._configure()
@@ -99,7 +110,7 @@ class KafkaServer:
 
     def restart(self) -> None:
         """Starts the broker again on its folder and address, after `kill9` or a `stop` of its own."""
-        if self._process.runs:
+        if self.runs:
             self.stop()
         self.start()
 
@@ -109,7 +120,7 @@ class KafkaServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process.runs:
+        if self.runs:
             self.stop()
 
     @property
@@ -121,12 +132,12 @@ class KafkaServer:
         single = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
         settings = {
             "process.roles": "broker,controller",
-            "node.id": "1",
-            "listeners": f"{protocol}://{self.bootstrap},CONTROLLER://127.0.0.1:{self._controller_port}",
+            "node.id": str(self._number),
+            "listeners": f"{protocol}://{self.bootstrap},CONTROLLER://127.0.0.1:{self._node.controller_port}",
             "advertised.listeners": f"{protocol}://{self.bootstrap}",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": f"{protocol}:{protocol},CONTROLLER:PLAINTEXT",
-            "controller.quorum.bootstrap.servers": f"127.0.0.1:{self._controller_port}",
+            "controller.quorum.bootstrap.servers": self._nodes.controllers,
             "log.dirs": str(self._folder / "data"),
             "auto.create.topics.enable": "false",
             "unclean.leader.election.enable": "false",
@@ -161,10 +172,10 @@ class KafkaServer:
         }
 
     def _format(self, java: tuple[str, ...]) -> None:
-        cluster_id = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=").replace("-", "A", 1)
         scram = [f"SCRAM-SHA-512=[name={name},password={password}]" for name, password in self._users.items()]
         users = [word for one in scram for word in ("--add-scram", one)]
-        arguments = ("format", "--standalone", "-t", cluster_id, "-c", str(self._properties), *users)
+        cluster = ("-t", self._nodes.cluster_id, "--initial-controllers", self._nodes.voters)
+        arguments = ("format", *cluster, "-c", str(self._properties), *users)
         done = subprocess.run(
             (*java, "kafka.tools.StorageTool", *arguments), capture_output=True, text=True, check=False
         )
@@ -173,57 +184,105 @@ class KafkaServer:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_DEADLINE_S
-        while not (READY in self._process.said and answers(self._port)):
+        while not (READY in self._process.said and answers(self._node.port)):
             if self._process.ended or time.monotonic() > deadline:
                 self.kill9()
-                raise ServerFailed(f"the broker did not start: {self._process.said[-4000:]}")
+                raise ServerFailed(f"broker {self._number} did not start: {self._process.said[-4000:]}")
             time.sleep(0.1)
 
 
-def jars() -> Path:
-    """The folder with the broker's jars; gets them through Maven the first time."""
-    folder = Path.home() / ".cache" / f"kafka-jars-{VERSION}"
-    if not folder.is_dir():
-        with locked(folder.with_suffix(".lock")):
-            if not folder.is_dir():
-                _download(folder)
-    return folder
+class KafkaCluster:
+    """Several brokers, numbered from 1, each with a folder of its own in `folder`.
+
+    More than half of them must run: they elect who controls. Their addresses stay the same as long as the folder is
+    there.
+    """
+
+    def __init__(self, folder: Path, brokers: int = 3) -> None:
+        nodes = Nodes.kept(folder / "nodes.json", brokers)
+        self._brokers = {n: KafkaServer(folder / f"{n}", nodes=nodes, number=n) for n in range(1, brokers + 1)}
+
+    @property
+    def bootstrap(self) -> str:
+        """ "host:port,host:port" for clients."""
+        return ",".join(broker.bootstrap for broker in self._brokers.values())
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """The brokers' processes; all must run."""
+        return [broker.pid for broker in self._brokers.values()]
+
+    def start(self) -> Self:
+        """Starts all of them at once, as none serves before more than half do."""
+        try:
+            with ThreadPoolExecutor(len(self._brokers)) as pool:
+                for starting in [pool.submit(broker.start) for broker in self._brokers.values()]:
+                    starting.result()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Ends all that run, in good order as long as enough are left to agree upon it."""
+        running = [broker for broker in self._brokers.values() if broker.runs]
+        for left, broker in zip(range(len(running), 0, -1), running, strict=True):
+            if left > len(self._brokers) // 2:
+                broker.stop()
+            else:
+                broker.kill9()
+
+    def kill9(self, number: int) -> None:
+        """Ends a broker at once, as a crash does."""
+        self._brokers[number].kill9()
+
+    def pause(self, number: int) -> None:
+        """Stops a broker where it is."""
+        self._brokers[number].pause()
+
+    def resume(self, number: int) -> None:
+        """Lets it go on."""
+        self._brokers[number].resume()
+
+    def restart(self, number: int) -> None:
+        """Starts a broker again on its folder and address; returns once it serves."""
+        self._brokers[number].restart()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
 
 
-def _download(folder: Path) -> None:
-    partial = folder.with_suffix(f".partial-{os.getpid()}")
-    command = ("mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies")
-    try:
-        subprocess.run((*command, f"-DoutputDirectory={partial}"), check=True)
-        partial.rename(folder)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise ServerFailed(f"the broker's jars cannot be had through Maven: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _run(folder: Path, port: int | None) -> None:
+def _run(folder: Path, port: int | None, brokers: int) -> None:
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    with KafkaServer(folder, port=port) as server:
-        print(json.dumps({"event": "ready", "address": server.bootstrap, "pid": server.pid}), flush=True)
+    with KafkaServer(folder, port=port) if brokers == 1 else KafkaCluster(folder, brokers) as servers:
+        pids = [servers.pid] if isinstance(servers, KafkaServer) else servers.pids
+        print(json.dumps({"event": "ready", "address": servers.bootstrap, "pids": pids}), flush=True)
         ended.wait()
 
 
 def main() -> None:
     """Runs what the command line says."""
-    parser = argparse.ArgumentParser(description="A Kafka broker for development and tests.")
+    parser = argparse.ArgumentParser(description="Kafka brokers for development and tests.")
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="run a broker until Ctrl-C")
-    run.add_argument("--dir", type=Path, required=True, help="folder for its data; kept between runs")
-    run.add_argument("--port", type=int, help="port on 127.0.0.1; any free one by default")
+    run = commands.add_parser("run", help="run brokers until Ctrl-C")
+    run.add_argument("--dir", type=Path, required=True, help="folder for their data; kept between runs")
+    run.add_argument("--port", type=int, help="of a broker alone, on 127.0.0.1; any free one by default")
+    run.add_argument("--brokers", type=int, default=1, choices=range(1, 10), help="that replicate to each other")
     commands.add_parser("jars", help="only get the jars")
     arguments = parser.parse_args()
     if arguments.command == "jars":
         print(jars())
+    elif arguments.port and arguments.brokers > 1:
+        parser.error("several brokers keep the ports that they were given at first")
     else:
-        _run(arguments.dir, arguments.port)
+        _run(arguments.dir, arguments.port, arguments.brokers)
 
 
 if __name__ == "__main__":

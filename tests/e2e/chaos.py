@@ -1,7 +1,7 @@
-"""Mixed load while processes, broker and database are killed, stopped, asked to end; and when all has come to rest,
+"""Mixed load while processes, brokers and database are killed, stopped, asked to end; and when all has come to rest,
 everything is compared.
 
-    python -m tests.e2e.chaos --seed 1 --faults 20 [--kinds fence] [--rounds 5] [--report docs/chaos.json]
+    python -m tests.e2e.chaos --seed 1 --faults 20 [--brokers 3] [--kinds fence] [--rounds 5] [--report docs/chaos.json]
 
 A round is a seed on a fresh installation with three processes of messaging and of payments. With a report, what that
 has already of the same code is not run again, so that a run that was ended goes on where it was; lines of other code
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from chapar_client.up import REPLICATED
 from chapar_sourcing.fold import Verdict
-from tests.e2e.crowd import REPLICAS, Crowd, Fault, crowd, plan
+from tests.e2e.crowd import REPLICAS, Crowd, Disturbance, Fault, crowd, plan
 from tests.e2e.disturbing import ACKNOWLEDGED_BETWEEN
 from tests.e2e.history import LookAtRoom, LookAtWallet, Outcome, Recorder
 from tests.e2e.law import Law
@@ -58,14 +58,17 @@ class Run:
     """Records of the journals that came too late and count for nobody."""
     seconds: int
     problems: list[str]
+    brokers: int = 1
+    """Each with a copy of every topic, all but one of them in sync."""
 
 
-async def run(seed: int, count: int, kinds: list[Fault], folder: Path) -> Run:
+async def run(seed: int, count: int, kinds: list[Fault], folder: Path, brokers: int) -> Run:
     """Plays one round; all checks at the end."""
     began_s = time.monotonic()
-    async with crowd(folder) as playing:
+    async with crowd(folder, brokers=brokers) as playing:
         arena = await Arena.open(playing.stage, seed=seed)
-        done = await _disturbed(playing, arena, seed, count, kinds)
+        planned = plan(kinds, count, playing.stage.up.installation.processes, seed, brokers=brokers)
+        done = await _disturbed(playing, arena, seed, [*planned])
         problems = await problems_at_rest(arena)
         law = Law(playing.stage)
         await law.ask("the load")
@@ -80,7 +83,7 @@ async def run(seed: int, count: int, kinds: list[Fault], folder: Path) -> Run:
         seed, folders_hash(*COUNTED), commit(), dict(done),
         counts[False, Outcome.OK], counts[True, Outcome.OK],
         counts[False, Outcome.UNKNOWN], counts[False, Outcome.REFUSED] + counts[True, Outcome.REFUSED],
-        void, round(time.monotonic() - began_s), problems,
+        void, round(time.monotonic() - began_s), problems, brokers,
     )  # fmt: skip
 
 
@@ -88,15 +91,14 @@ FENCES_MIN = 5
 """From so many rounds on some of what was under way must have come too late."""
 
 
-async def _disturbed(playing: Crowd, arena: Arena, seed: int, count: int, kinds: list[Fault]) -> Counter[str]:
-    processes = playing.stage.up.installation.processes
+async def _disturbed(playing: Crowd, arena: Arena, seed: int, planned: list[Disturbance]) -> Counter[str]:
     done = Counter[str]()
     async with arena.load() as recorder:
         await arena.more(ACKNOWLEDGED_BETWEEN)
-        for number, disturbance in enumerate(plan(kinds, count, processes, seed), 1):
+        for number, disturbance in enumerate(planned, 1):
             took_s = await playing.disturb(arena, disturbance)
             done[disturbance.fault.value] += 1
-            told = f"seed {seed}  {number:>3}/{count}  {disturbance!s:<32}  {took_s:>5.1f} s"
+            told = f"seed {seed}  {number:>3}/{len(planned)}  {disturbance!s:<32}  {took_s:>5.1f} s"
             print(f"{told}  {recorder.acknowledged:>6} acknowledged", flush=True)
     return done
 
@@ -110,21 +112,22 @@ def _counted(recorder: Recorder) -> Counter[tuple[bool, Outcome]]:
 
 def write(report: Path, runs: list[Run]) -> None:
     """The report, and the page that people read."""
-    ordered = sorted(runs, key=lambda run: run.seed)
+    ordered = sorted(runs, key=lambda run: (run.brokers, run.seed))
     report.write_text(json.dumps([asdict(run) for run in ordered], indent=1, ensure_ascii=False) + "\n", "utf-8")
     several = ", ".join(f"{count} processes of {service}" for service, count in REPLICAS.items())
     lines = [
         "# Faults under load, on a broker and a database", "",
         f"Made by `python -m tests.e2e.chaos`; each line is one fresh installation with {several},",
-        "on one Kafka broker and one database of MongoDB's protocol (SecantusDB, not a real mongod).", "",
-        "| seed | commit | faults | acknowledged writes | reads | unknown for ever | void records | found |",
-        "|---:|---|---|---:|---:|---:|---:|---:|",
+        "on so many Kafka brokers, each with a copy of every topic, all but one of them in sync, and one database of",
+        "MongoDB's protocol (SecantusDB, not a real mongod).", "",
+        "| brokers | seed | commit | faults | acknowledged writes | reads | unknown for ever | void records | found |",
+        "|---:|---:|---|---|---:|---:|---:|---:|---:|",
     ]  # fmt: skip
     for one in ordered:
         faults = ", ".join(f"{count} {kind}" for kind, count in sorted(one.faults.items()))
         lines.append(
-            f"| {one.seed} | {one.commit} | {faults} | {one.acknowledged:,} | {one.reads:,} | {one.unknown:,}"
-            f" | {one.void:,} | {len(one.problems)} |"
+            f"| {one.brokers} | {one.seed} | {one.commit} | {faults} | {one.acknowledged:,} | {one.reads:,}"
+            f" | {one.unknown:,} | {one.void:,} | {len(one.problems)} |"
         )
     report.with_suffix(".md").write_text("\n".join(lines) + "\n", "utf-8")
 
@@ -145,6 +148,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first round")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--faults", type=int, default=20, help="in a round")
+    parser.add_argument("--brokers", type=int, default=1, choices=range(1, 10))
     parser.add_argument("--kinds", nargs="+", choices=[*KINDS], default=[*KINDS])
     parser.add_argument("--report", type=Path)
     parser.add_argument("--dir", type=Path, help="an empty folder for all that the rounds leave; one that goes else")
@@ -153,10 +157,10 @@ def main() -> int:
     runs = [Run(**one) for one in json.loads(report.read_text("utf-8"))] if report and report.exists() else []
     runs = [one for one in runs if one.code == folders_hash(*COUNTED)]
     for seed in range(given.seed, given.seed + given.rounds):
-        if any(one.seed == seed for one in runs):
+        if any((one.brokers, one.seed) == (given.brokers, seed) for one in runs):
             continue
         with _folder(given.dir, seed) as folder:
-            done = asyncio.run(run(seed, given.faults, [KINDS[kind] for kind in given.kinds], folder))
+            done = asyncio.run(run(seed, given.faults, [KINDS[kind] for kind in given.kinds], folder, given.brokers))
         runs.append(done)
         if report is not None:
             write(report, runs)

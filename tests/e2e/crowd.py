@@ -1,4 +1,4 @@
-"""Several processes a service on a real broker and a real database, and what is done to all of it under load."""
+"""Several processes a service on real brokers and a real database, and what is done to all of it under load."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from chapar_sourcing.adapters.kafka import Cluster, KafkaMembers
 from chapar_sourcing.ports import Announcement
 from tests.e2e.disturbing import ACKNOWLEDGED_BETWEEN, STOP_S_MAX, STOP_S_MIN
 from tests.e2e.load import Arena
-from tools.kafka_server import KafkaServer
+from tools.kafka_server import KafkaCluster
 from tools.mongo_server import MongoServer
 
 REPLICAS: Mapping[str, int] = dict.fromkeys(REPLICATED, 3)
@@ -29,7 +29,7 @@ FENCED_S = 2.0
 
 
 class Fault(Enum):
-    """What is done to a process, to the broker or to the database."""
+    """What is done to a process, to a broker or to the database."""
 
     KILL = "kill -9"
     STOP = "stop, continue"
@@ -42,19 +42,25 @@ class Fault(Enum):
 
 
 class Disturbance(NamedTuple):
-    """One of them: which, to what process (empty for the servers; a service for fencing), and how long a stop takes."""
+    """One of them: which, to what process (empty for the servers; a service for fencing), how long a stop takes, and
+    the number of the broker that it is done to (0: to none)."""
 
     fault: Fault
     process: str = ""
     stop_s: float = 0.0
+    broker: int = 0
 
     def __str__(self) -> str:
-        return f"{self.fault.value} {self.process} {f'{self.stop_s:.1f} s' if self.stop_s else ''}".strip()
+        at = self.process or (f"number {self.broker}" if self.broker else "")
+        return " ".join(filter(None, (self.fault.value, at, f"{self.stop_s:.1f} s" if self.stop_s else "")))
 
 
-def plan(faults: Collection[Fault], count: int, processes: Collection[str], seed: int) -> Iterator[Disturbance]:
-    """The same for the same seed: each kind as often as the others, in any order, at any process that it is for."""
-    chance = random.Random(seed)
+def plan(
+    faults: Collection[Fault], count: int, processes: Collection[str], seed: int, *, brokers: int = 1
+) -> Iterator[Disturbance]:
+    """The same for the same seed: each kind as often as the others, in any order, at any process or any of so many
+    brokers that it is for."""
+    chance, which = random.Random(seed), random.Random(f"broker {seed}")
     kinds = [*faults] * -(-count // len(faults))
     chance.shuffle(kinds)
     for fault in kinds[:count]:
@@ -66,7 +72,11 @@ def plan(faults: Collection[Fault], count: int, processes: Collection[str], seed
                 yield Disturbance(fault, chance.choice([*processes]), stop_s)
             case Fault.KILL | Fault.END:
                 yield Disturbance(fault, chance.choice([*processes]))
-            case Fault.STOP_BROKER | Fault.STOP_DATABASE:
+            case Fault.KILL_BROKER:
+                yield Disturbance(fault, broker=which.randint(1, brokers))
+            case Fault.STOP_BROKER:
+                yield Disturbance(fault, stop_s=stop_s, broker=which.randint(1, brokers))
+            case Fault.STOP_DATABASE:
                 yield Disturbance(fault, stop_s=stop_s)
             case _:
                 yield Disturbance(fault)
@@ -77,7 +87,7 @@ class Crowd:
     """One installation, the servers below it, and what its processes say of each other."""
 
     stage: Stage
-    broker: KafkaServer
+    brokers: KafkaCluster
     database: MongoServer
     members: KafkaMembers
 
@@ -114,7 +124,7 @@ class Crowd:
     async def disturb(self, arena: Arena, disturbance: Disturbance) -> float:
         """Does it under load, and returns once the services have answered again; the seconds until then."""
         began_s = time.monotonic()
-        process, stop_s = disturbance.process, disturbance.stop_s
+        process, stop_s, broker = disturbance.process, disturbance.stop_s, disturbance.broker
         match disturbance.fault:
             case Fault.KILL:
                 arena.recorder.crash(service_of(process))
@@ -126,18 +136,23 @@ class Crowd:
             case Fault.END:
                 await self._ended(process)
             case Fault.KILL_BROKER:
-                await asyncio.to_thread(self.broker.kill9)
-                await asyncio.to_thread(self.broker.restart)
+                await asyncio.to_thread(self.brokers.kill9, broker)
+                await asyncio.to_thread(self.brokers.restart, broker)
             case Fault.KILL_DATABASE:
                 await asyncio.to_thread(self.database.kill9)
                 await asyncio.to_thread(self.database.restart)
-            case Fault.STOP_BROKER | Fault.STOP_DATABASE:
-                server = self.broker if disturbance.fault is Fault.STOP_BROKER else self.database
-                await asyncio.to_thread(server.pause)
+            case Fault.STOP_BROKER:
+                await asyncio.to_thread(self.brokers.pause, broker)
                 try:
                     await asyncio.sleep(stop_s)
                 finally:
-                    server.resume()
+                    self.brokers.resume(broker)
+            case Fault.STOP_DATABASE:
+                await asyncio.to_thread(self.database.pause)
+                try:
+                    await asyncio.sleep(stop_s)
+                finally:
+                    self.database.resume()
         await arena.more(ACKNOWLEDGED_BETWEEN)
         return time.monotonic() - began_s
 
@@ -176,20 +191,20 @@ class Crowd:
 
 
 @asynccontextmanager
-async def crowd(folder: Path) -> AsyncIterator[Crowd]:
-    """All of it, with a log of the services in the folder."""
+async def crowd(folder: Path, *, brokers: int = 1) -> AsyncIterator[Crowd]:
+    """All of it, with a log of the services in the folder. Each broker has a copy of every topic."""
     with (
         (folder / "services.log").open("w", encoding="utf-8") as log,
-        KafkaServer(folder / "kafka") as broker,
+        KafkaCluster(folder / "kafka", brokers) as cluster,
         MongoServer(folder / "mongo") as database,
     ):
         stage = Stage(
-            folder, kafka=broker.bootstrap, mongo=database.uri, replicas=REPLICAS,
+            folder, kafka=cluster.bootstrap, kafka_replicas=brokers, mongo=database.uri, replicas=REPLICAS,
             on_line=lambda line: print(line.text, file=log, flush=True),
         )  # fmt: skip
         async with stage:
-            members = await KafkaMembers.open(Cluster(broker.bootstrap))
+            members = await KafkaMembers.open(Cluster(cluster.bootstrap))
             try:
-                yield Crowd(stage, broker, database, members)
+                yield Crowd(stage, cluster, database, members)
             finally:
                 await members.close()

@@ -7,6 +7,7 @@ from collections import Counter
 from chapar_client.up import REPLICATED, service_of
 from tests.e2e.crowd import Fault, plan
 
+AT_BROKERS = (Fault.KILL_BROKER, Fault.STOP_BROKER)
 PROCESSES = ["identity", "messaging", "messaging-2", "payments", "payments-2", "presence", "gateway"]
 
 
@@ -27,4 +28,11 @@ def test_each_kind_comes_as_often_as_the_others_at_what_it_is_for() -> None:
                 assert one.process in PROCESSES
             case _:
                 assert not one.process
+        assert one.broker == (1 if one.fault in AT_BROKERS else 0)
         assert (0.2 <= one.stop_s <= 8.0) == (one.fault in (Fault.STOP, Fault.STOP_BROKER, Fault.STOP_DATABASE))
+
+
+def test_any_of_several_brokers_is_hit_and_all_else_stays_as_with_one() -> None:
+    alone, several = ([*plan([*Fault], 80, PROCESSES, 1, brokers=brokers)] for brokers in (1, 3))
+    assert {one.broker for one in several if one.fault in AT_BROKERS} == {1, 2, 3}
+    assert [one._replace(broker=0) for one in several] == [one._replace(broker=0) for one in alone]

@@ -26,6 +26,7 @@ class Stage:
         folder: Path,
         *,
         kafka: str = "",
+        kafka_replicas: int = 1,
         mongo: str = "",
         replicas: Mapping[str, int] | None = None,
         environment: Mapping[str, str] | None = None,
@@ -36,8 +37,9 @@ class Stage:
         self._on_line = on_line
         self._codes = SignInCodes()
         installation = Installation(
-            folder / "data", kafka=kafka, mongo=mongo, replicas=replicas, extra_environment=environment
-        )
+            folder / "data", kafka=kafka, kafka_replicas=kafka_replicas, mongo=mongo, replicas=replicas,
+            extra_environment=environment,
+        )  # fmt: skip
         self.up = Supervisor(installation, self._line)
         self._people: list[Person] = []
         self._numbers = itertools.count()

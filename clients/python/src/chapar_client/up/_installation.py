@@ -58,9 +58,9 @@ class Installation:
 
     data_dir: Path
     kafka: str = ""
-    """ "host:port" of a broker; empty for SQLite journals and streams."""
+    """ "host:port" of a broker, or several separated by commas; empty for SQLite journals and streams."""
     kafka_replicas: int = 1
-    """Copies of each topic; one broker can hold one."""
+    """Copies of each topic; a broker can hold one of them."""
     mongo: str = ""
     """ "mongodb://host:port/" of a database; empty for SQLite stores and keys."""
     listen: str = ANY_PORT

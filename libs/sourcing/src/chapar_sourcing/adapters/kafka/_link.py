@@ -40,6 +40,20 @@ class Fetched:
     end: int
 
 
+LEADERS_FETCH_VERSION_MAX = 10
+"""Later fetches are answered by any replica, as far as it happens to know: records that were acknowledged long ago may
+be missing there."""
+
+
+class LeadersFetch(FetchRequest):  # type: ignore[misc]
+    """A fetch that only the leader answers."""
+
+    def prepare(self, versions: Mapping[int, tuple[int, int]]) -> Any:
+        """In no version in which others would."""
+        first, last = versions[self.API_KEY]
+        return super().prepare({self.API_KEY: (first, min(last, LEADERS_FETCH_VERSION_MAX))})
+
+
 class OutOfRange(Exception):
     """The offset is not one of the partition's: too early or too late."""
 
@@ -126,7 +140,7 @@ class Link:
         topics: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
         for tp, offset in positions.items():
             topics[tp.topic].append((tp.partition, offset, bytes_max))
-        answer = await self._client.send(node, FetchRequest(wait_ms, 1, READ_BYTES_MAX, 0, list(topics.items())))
+        answer = await self._client.send(node, LeadersFetch(wait_ms, 1, READ_BYTES_MAX, 0, list(topics.items())))
         found: dict[TopicPartition, Fetched | None] = {}
         for topic, partitions in answer.topics:
             for partition, error_code, end, *_, data in partitions:
