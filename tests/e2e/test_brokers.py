@@ -16,15 +16,18 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from chapar_client.demo import eventually
 from chapar_client.up import Installation, ServiceFailed, run_to_end, topics
 from chapar_sourcing.adapters.kafka import Cluster, Durability, KafkaJournal, apply_topics, journal_layout
-from chapar_sourcing.ports import AppendRejected, AppendUnknown
+from chapar_sourcing.ports import AppendRejected, AppendUnknown, Unavailable
 from tools.kafka_server import KafkaCluster
 
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("kafka"), pytest.mark.timeout(300)]
+BROKERS = (1, 2, 3)
 PARTITIONS = 6
 DEADLINE_MS = 3_000
 LATE_S_MAX = 3.0
 """How much later than its deadline an append may end: the machine has other things to do."""
 BACK_S_MAX = 60.0
+READ_S = 2.0
+"""For how long a broker that comes back is read from: it learns meanwhile that it does not lead any more."""
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,67 @@ async def test_topics_that_are_worth_less_than_asked_for_are_refused_with_the_re
     changed = {row["topic"] for row in await topics(three, "apply") if "min.insync.replicas" in row["settings"]}
     assert changed == {"messaging.journal"}
     await topics(three, "check")
+
+
+async def test_what_was_acknowledged_is_never_read_as_missing_whoever_led_and_leads(
+    cluster: KafkaCluster, journal: KafkaJournal
+) -> None:
+    async def written(partition: int) -> int:
+        """The offset of a record that was acknowledged just now."""
+        while True:
+            try:
+                appended = await journal.append(partition, b"acknowledged", fresh_producer=True)
+            except (AppendUnknown, AppendRejected):
+                await asyncio.sleep(0.05)
+            else:
+                assert appended.offset is not None
+                return appended.offset
+
+    async def read_until(ended: asyncio.Event, idle: KafkaJournal, partition: int, offset: int) -> int:
+        """How often the record was there; where nobody knows, nothing is said."""
+        found = 0
+        while not (found and ended.is_set()):
+            try:
+                records = await idle.read(partition, offset)
+            except Unavailable:
+                await asyncio.sleep(0.05)
+                continue
+            assert [record.offset for record in records][:1] == [offset], f"partition {partition}"
+            found += 1
+        return found
+
+    for stopped in BROKERS:
+        async with asyncio.timeout(BACK_S_MAX), asyncio.TaskGroup() as tasks:
+            idle = await KafkaJournal.open(Cluster(cluster.bootstrap), "cluster", partitions=PARTITIONS)
+            for partition in range(PARTITIONS):
+                await eventually_read(idle, partition)
+            await asyncio.to_thread(cluster.pause, stopped)
+            try:
+                offsets = [await written(partition) for partition in range(PARTITIONS)]
+            finally:
+                cluster.resume(stopped)
+            ended = asyncio.Event()
+            reading = [
+                tasks.create_task(read_until(ended, idle, partition, offset))
+                for partition, offset in enumerate(offsets)
+            ]
+            await asyncio.sleep(READ_S)
+            ended.set()
+            assert all(await asyncio.gather(*reading))
+            await idle.close()
+
+
+async def eventually_read(journal: KafkaJournal, partition: int) -> None:
+    """Learns who leads it."""
+
+    async def answers() -> bool:
+        try:
+            await journal.read(partition, 0)
+        except Unavailable:
+            return False
+        return True
+
+    await eventually(answers, f"partition {partition} is read", timeout_s=BACK_S_MAX)
 
 
 async def test_two_of_three_acknowledge_and_one_alone_does_not(cluster: KafkaCluster, journal: KafkaJournal) -> None:

@@ -2,8 +2,8 @@
 
 No consumer groups, no transactions, no positions kept by the broker: records are appended by idempotent producers and
 fetched by offset. `_producers` keeps one poisoned partition from unsettling the others, `_link` is one connection that
-fetches, `_tail` knows how far partitions have grown. `_layouts` says how topics are laid out, `_topics` makes them so,
-`_cluster` says where the brokers are and who we are to them.
+fetches, `_leaders` tells leaders from those that were, `_tail` knows how far partitions have grown. `_layouts` says how
+topics are laid out, `_topics` makes them so, `_cluster` says where the brokers are and who we are to them.
 """
 
 from chapar_sourcing.adapters.kafka._cluster import Cluster, Credentials

@@ -22,6 +22,7 @@ from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.memory_records import MemoryRecords
 
 from chapar_sourcing.adapters.kafka._cluster import Cluster
+from chapar_sourcing.adapters.kafka._leaders import Leaders
 from chapar_sourcing.ports import Unavailable
 
 LATEST = -1
@@ -63,6 +64,7 @@ class Link:
 
     def __init__(self, client: Any, deadline_ms: int) -> None:
         self._client = client
+        self._leaders = Leaders(client)
         self._deadline_s = deadline_ms / 1000
         self._closed = False
 
@@ -105,12 +107,16 @@ class Link:
     async def offset(self, tp: TopicPartition, which: int) -> int:
         """The offset of the first record kept (`EARLIEST`), or after the last durable one (`LATEST`)."""
         async with self._reaching(tp.topic):
-            request = OffsetRequest(-1, 0, [(tp.topic, [(tp.partition, which)])])
-            answer = await self._client.send(await self._find_leader(tp), request)
-            _, partitions = self._only(answer.topics)
-            _, error_code, _, offset = self._only(partitions)
-            self._check(error_code)
-            return int(offset)
+            return await self._offset(await self._find_leader(tp), tp, which)
+
+    async def confirmed_end(self, tp: TopicPartition) -> int:
+        """The offset after the last durable record, of a leader that others take for it, too, and that knows it: one
+        that has just become the leader does not at first, and refuses to say. Raises `Unavailable`."""
+        async with self._reaching(tp.topic):
+            node = await self._find_leader(tp)
+            end = await self._offset(node, tp, LATEST)
+            await self._leaders.confirm(tp, node)
+            return end
 
     async def fetch(self, tp: TopicPartition, from_offset: int, *, deadline_s: float | None = None) -> Fetched:
         """Durable records from an offset on, without waiting for any. Raises `OutOfRange`."""
@@ -133,6 +139,14 @@ class Link:
         if not self._closed:
             self._closed = True
             await self._client.close()
+
+    async def _offset(self, node: int, tp: TopicPartition, which: int) -> int:
+        request = OffsetRequest(-1, 0, [(tp.topic, [(tp.partition, which)])])
+        answer = await self._client.send(node, request)
+        _, partitions = self._only(answer.topics)
+        _, error_code, _, offset = self._only(partitions)
+        self._check(error_code)
+        return int(offset)
 
     async def _fetch(
         self, node: int, positions: Mapping[TopicPartition, int], wait_ms: int, bytes_max: int

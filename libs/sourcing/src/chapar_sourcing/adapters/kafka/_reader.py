@@ -48,7 +48,8 @@ class Reader:
     async def read(
         self, topic: str, partition: int, from_offset: int, records_max: int, *, whole: bool
     ) -> Sequence[tuple[int, bytes]]:
-        """(offset, data) from an offset on, at most `records_max`.
+        """(offset, data) from an offset on, at most `records_max`. That there is none is said only after other brokers
+        were asked whether it is the leader who says so.
 
         Raises `OffsetOutOfRange` beyond the end and, where the topic should be `whole`, before the first record kept;
         otherwise reading starts there. Raises `Unavailable`.
@@ -59,14 +60,16 @@ class Reader:
             try:
                 fetched = await self.link.fetch(tp, start)
             except OutOfRange:
-                first, end = await self.link.offset(tp, EARLIEST), await self.link.offset(tp, LATEST)
+                first, end = await self.link.offset(tp, EARLIEST), await self.link.confirmed_end(tp)
                 if from_offset > end or whole:
                     message = f"{topic} partition {partition} has {first} to {end}, not {from_offset}"
                     raise OffsetOutOfRange(message) from None
                 start = max(start, first)
                 continue
-            if fetched.records or start >= fetched.end:
+            if fetched.records:
                 return fetched.records[:records_max]
+            if start >= fetched.end and start >= await self.link.confirmed_end(tp):
+                return []
             start = fetched.next_offset
         raise Unavailable(f"{topic} partition {partition} does not give what lies before its end")
 
