@@ -8,7 +8,7 @@ from typing import TextIO
 from chapar_chassis.secrets import Secrets
 from chapar_chassis.settings import CommonSettings, SettingsInvalid
 from chapar_sourcing.adapters.mongo import Credentials, Database, MongoKeyStore, MongoStore, check, prepare
-from chapar_sourcing.ports import KeyStore, Store
+from chapar_sourcing.ports import Store
 
 
 def database_of(settings: CommonSettings, service: str) -> Database:
@@ -25,7 +25,7 @@ async def open_database_store(settings: CommonSettings, service: str) -> Store:
     return await MongoStore.open(database_of(settings, service), service=service)
 
 
-async def open_database_keys(settings: CommonSettings, service: str) -> KeyStore:
+async def open_database_keys(settings: CommonSettings, service: str) -> MongoKeyStore:
     """The data keys of a service. Raises `DatabaseRefused` or `Unavailable`."""
     return await MongoKeyStore.open(database_of(settings, service), service=service)
 

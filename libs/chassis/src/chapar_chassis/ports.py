@@ -8,9 +8,10 @@ imported where it is needed: the driver takes 0.4 s of CPU to load and 18 MB, wh
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Protocol
 
 from chapar_chassis.secrets import Secrets
 from chapar_chassis.settings import CommonSettings
@@ -29,19 +30,35 @@ from chapar_sourcing.adapters.kafka import (
 from chapar_sourcing.adapters.sqlite import (
     SqliteJournal,
     SqliteJournalReader,
+    SqliteKeyReader,
     SqliteKeyStore,
     SqliteMembers,
     SqliteStore,
     SqliteStream,
 )
 from chapar_sourcing.hosting import HostPorts
-from chapar_sourcing.ports import Journal, KeyStore, Members, Store, Stream
+from chapar_sourcing.ports import Journal, KeyRow, KeyStore, Members, Store, Stream
 
 REVOCATIONS_TOPIC = "revocations.v1"
 TOPIC_PRODUCERS = {REVOCATIONS_TOPIC: "identity"}
 """Topics that are not called after the service that publishes them."""
 BEAT_MS = 300
 BEATEN_TOPIC_RETENTION_MS = 3_600_000
+RESTORING = "restoring"
+"""Folder in the data folder for as long as a backup is being restored: nobody decides meanwhile."""
+
+
+class KeyReader(Protocol):
+    """Hands out all keys of a key store, for copies of it."""
+
+    def rows(self) -> AsyncIterator[KeyRow]:
+        """By subject and period, each key that is there from the first moment of reading to the last.
+
+        Raises `Unavailable`.
+        """
+
+    async def close(self) -> None:
+        """Ends reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +112,15 @@ async def open_journal_reader(settings: CommonSettings, service: str) -> Journal
     if settings.kafka:
         return await open_journal(settings, service)
     return await SqliteJournalReader.open(settings.data_dir / service / "journal.db", service=service)
+
+
+async def open_key_reader(settings: CommonSettings, service: str) -> KeyReader:
+    """The data keys of a service for reading, also while the service runs. Raises as `open_keys` does."""
+    if settings.mongo_uri:
+        from chapar_chassis.database import open_database_keys
+
+        return await open_database_keys(settings, service)
+    return await SqliteKeyReader.open(settings.data_dir / service / "keys.db", service=service)
 
 
 async def open_store(settings: CommonSettings, service: str) -> Store:
@@ -168,6 +194,8 @@ async def open_owner_ports(
 
     Topics and the database's layout are looked at and never changed: a process that decides needs no right to.
     """
+    if (settings.data_dir / RESTORING).exists():
+        raise RuntimeError("a backup is being restored into this installation: run `chapar restore` to its end first")
     if settings.kafka:
         layouts = topic_layouts(settings, service, topics)
         await check_topics(cluster_of(settings), layouts, durability_of(settings))

@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 
 from chapar_chassis.api import ServiceApi
 from chapar_chassis.archive_command import write_archive
+from chapar_chassis.backup_command import write_backup
 from chapar_chassis.command_line import Command, run_command
 from chapar_chassis.digest_command import print_digests
 from chapar_chassis.forwarder import GrpcForwarder, PeerTargets
@@ -30,6 +31,7 @@ from chapar_chassis.parent import end_with_parent, wait_parent_gone
 from chapar_chassis.ports import PublishedTopic, open_owner_ports, published_topics
 from chapar_chassis.position_tokens import PositionTokens
 from chapar_chassis.public_rpcs import ServedBy
+from chapar_chassis.restore_command import restore_backup
 from chapar_chassis.rpc_server import RpcServer
 from chapar_chassis.secrets import Secrets
 from chapar_chassis.settings import Address, CommonSettings, SettingsInvalid
@@ -94,13 +96,16 @@ def run_owner_service(service: OwnerService, arguments: Sequence[str], environ: 
     """Runs the service until SIGTERM or SIGINT, or one of its sub-commands; returns the exit status.
 
     No arguments: serve. `digest`: refold the journal from zero, compare with the store, print JSON a partition.
-    `archive FOLDER`: continue the archive of the journal. `topics apply`, `topics check`: its topics on Kafka.
+    `archive FOLDER`: continue the archive of the journal. `backup FOLDER`, `restore FOLDER`: the service's part of
+    `chapar backup` and `chapar restore`. `topics apply`, `topics check`: its topics on Kafka.
     `database prepare`, `database check`: its database on MongoDB.
     """
     commands: Mapping[str, Command] = {
         "": partial(_serve, service, environ),
         "digest": partial(_digest, service, environ),
         "archive FOLDER": partial(_archive, service, environ),
+        "backup FOLDER": partial(_backup, service, environ),
+        "restore FOLDER": partial(_restore, service, environ),
         "topics ACTION": partial(_topics, service, environ),
         "database ACTION": partial(_database, service, environ),
     }
@@ -114,6 +119,16 @@ async def _digest(service: OwnerService, environ: Mapping[str, str]) -> int:
 async def _archive(service: OwnerService, environ: Mapping[str, str], folder: str) -> int:
     settings = service.settings.from_environ(environ)
     return await write_archive(service.domain.service, settings, Path(folder), sys.stdout)
+
+
+async def _backup(service: OwnerService, environ: Mapping[str, str], folder: str) -> int:
+    settings = service.settings.from_environ(environ)
+    return await write_backup(service.domain.service, settings, Path(folder), sys.stdin, sys.stdout)
+
+
+async def _restore(service: OwnerService, environ: Mapping[str, str], folder: str) -> int:
+    settings = service.settings.from_environ(environ)
+    return await restore_backup(service.domain.service, settings, Path(folder), sys.stdout)
 
 
 async def _topics(service: OwnerService, environ: Mapping[str, str], action: str) -> int:

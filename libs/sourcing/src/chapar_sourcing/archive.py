@@ -6,8 +6,10 @@ Nothing is deleted from the journal. What an archive holds and what the journal 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from chapar_sourcing.fold import LogDamaged
 from chapar_sourcing.ports import JournalRecord, LogReader, OffsetOutOfRange
@@ -16,11 +18,15 @@ from chapar_sourcing.segments import (
     SEGMENT_RECORDS_MAX,
     Place,
     SegmentEnd,
+    SegmentReader,
     segments_of,
     write_segment,
 )
 
 PAGE_RECORDS = 500
+
+Wanted: TypeAlias = Callable[[JournalRecord], bool]
+"""Asked for each record in order, and no more after the first that is not."""
 
 
 class Archive:
@@ -41,31 +47,62 @@ class Archive:
         """How segments of a partition are labelled."""
         return Place(self._journal_id, self._generation, partition, self._partitions)
 
-    def end(self, partition: int) -> SegmentEnd:
-        """Reads all segments of a partition; says where they end. Raises `SegmentRefused`, `LogDamaged`."""
+    def end(
+        self, partition: int, *, up_to: int | None = None, each: Callable[[JournalRecord], None] = lambda _: None
+    ) -> SegmentEnd:
+        """Reads all segments of a partition, or those up to the one that ends at an offset; says where they end.
+
+        `each` is shown the records. Raises `SegmentRefused`, `LogDamaged`.
+        """
         end = SegmentEnd()
-        for reader in segments_of(self._folder, self.place(partition)):
-            for _ in reader.records():
-                pass
+        for reader in self._segments(partition, up_to):
+            for record in reader.records():
+                each(record)
             end = reader.end
         return end
 
-    def records(self, partition: int) -> Iterator[JournalRecord]:
-        """All records of a partition's segments in order. Raises as `end` does."""
-        for reader in segments_of(self._folder, self.place(partition)):
+    def records(self, partition: int, *, up_to: int | None = None) -> Iterator[JournalRecord]:
+        """The records of those segments in order. Raises as `end` does."""
+        for reader in self._segments(partition, up_to):
             yield from reader.records()
+
+    def _segments(self, partition: int, up_to: int | None) -> Iterator[SegmentReader]:
+        if up_to == -1:
+            return
+        for reader in segments_of(self._folder, self.place(partition)):
+            yield reader
+            if reader.end.fold.offset == up_to:
+                return
 
     async def continue_from(self, log: LogReader, partition: int) -> tuple[int, SegmentEnd]:
         """Writes segments of all that a log has after the archive; says how many records, and where it ends now.
 
         Raises `LogDamaged` where the log does not follow, `SegmentRefused`, `Unavailable`.
         """
+        return await self.extend(log, partition, await self.opened(log, partition))
+
+    async def opened(
+        self, log: LogReader, partition: int, *, each: Callable[[JournalRecord], None] = lambda _: None
+    ) -> SegmentEnd:
+        """Where a partition's segments end, all of them read, shown and checked, and the log with them. Raises as
+        `continue_from`."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        end, written = self.end(partition), 0
+        end = await asyncio.to_thread(self.end, partition, each=each)
         await self._check_same(log, partition, end)
-        while records := await self._gathered(log, partition, end.fold.offset + 1):
-            end = write_segment(self._folder, self.place(partition), end, records)
+        return end
+
+    async def extend(
+        self, log: LogReader, partition: int, end: SegmentEnd, *, wanted: Wanted = lambda _: True,
+        each: Callable[[JournalRecord], None] = lambda _: None,
+    ) -> tuple[int, SegmentEnd]:  # fmt: skip
+        """Writes segments of what a log has after `end`, up to the first record that is not wanted; `each` is shown
+        what is written. Raises as `continue_from`."""
+        written = 0
+        while records := await self._gathered(log, partition, end.fold.offset + 1, wanted):
+            end = await asyncio.to_thread(write_segment, self._folder, self.place(partition), end, records)
             written += len(records)
+            for record in records:
+                each(record)
         return written, end
 
     async def _check_same(self, log: LogReader, partition: int, end: SegmentEnd) -> None:
@@ -79,8 +116,10 @@ class Archive:
         if not found or not end.fold.ends_with(found[0].offset, found[0].data):
             raise LogDamaged(f"partition {partition} does not hold what its archive says of {end.fold.valid_offset}")
 
-    async def _gathered(self, log: LogReader, partition: int, offset: int) -> Sequence[JournalRecord]:
-        """The records of the next segment; none at the end of the log."""
+    async def _gathered(
+        self, log: LogReader, partition: int, offset: int, wanted: Wanted
+    ) -> Sequence[JournalRecord]:  # fmt: skip
+        """The records of the next segment; none at the end of the log, or where they are not wanted."""
         gathered: list[JournalRecord] = []
         size = 0
         while len(gathered) < self._records_max and size < self._bytes_max:
@@ -89,8 +128,8 @@ class Archive:
             if not page:
                 break
             for record in page:
-                if size >= self._bytes_max:
-                    break
+                if size >= self._bytes_max or not wanted(record):
+                    return gathered
                 gathered.append(record)
                 size += len(record.data)
             offset = gathered[-1].offset + 1

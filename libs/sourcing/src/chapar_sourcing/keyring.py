@@ -154,17 +154,26 @@ class Keyring:
         return KeyRow(key_id, subject, period, nonce + wrapped)
 
     def _remember(self, row: KeyRow, asked_at: float) -> _Cached:
-        names = _names(row.key_id, row.subject, row.period)
-        try:
-            data_key = self._master.decrypt(row.wrapped[:NONCE_BYTES], row.wrapped[NONCE_BYTES:], names)
-        except InvalidTag:
-            raise ValueError(f"key {row.key_id} was changed, or wrapped by another master key") from None
+        data_key = _unwrapped(self._master, row)
         cached = _Cached(row.key_id, row.subject, row.period, data_key, asked_at)
         _put(self._by_id, row.key_id, cached, self._keys_max)
         return cached
 
     def _is_young(self, cached: _Cached, seconds_max: float) -> bool:
         return self._clock.monotonic() - cached.read_at < seconds_max
+
+
+def check_master(master_key: bytes, row: KeyRow) -> None:
+    """Raises `ValueError` where the master key does not open this key."""
+    _unwrapped(AESGCM(master_key), row)
+
+
+def _unwrapped(master: AESGCM, row: KeyRow) -> bytes:
+    names = _names(row.key_id, row.subject, row.period)
+    try:
+        return master.decrypt(row.wrapped[:NONCE_BYTES], row.wrapped[NONCE_BYTES:], names)
+    except InvalidTag:
+        raise ValueError(f"key {row.key_id} was changed, or wrapped by another master key") from None
 
 
 def _names(key_id: str, subject: str, period: int) -> bytes:

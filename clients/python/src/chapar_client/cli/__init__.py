@@ -10,6 +10,7 @@ import typer
 
 from chapar_client.cli import (
     _archive,
+    _backup,
     _database,
     _demo,
     _erasing,
@@ -58,6 +59,8 @@ app.command()(_demo.demo)
 app.command()(_status.status)
 app.command("verify-log")(_verify.verify_log)
 app.command()(_archive.archive)
+app.command("backup")(_backup.backup_installation)
+app.command("restore")(_backup.restore_installation)
 owners = typer.Typer(cls=_owners.ShowsByDefault, help="Who owns which partition, and have it moved.")
 owners.command("show")(_owners.show_owners)
 owners.command("move")(_moving.move)

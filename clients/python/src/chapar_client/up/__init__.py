@@ -5,6 +5,7 @@ The services are started as processes; nothing of theirs is imported here.
 
 from chapar_client.up._asking import Action as TopicAction
 from chapar_client.up._asking import DatabaseAction, databases, topics
+from chapar_client.up._backing_up import back_up
 from chapar_client.up._child import Addresses, LogLine, ServiceFailed
 from chapar_client.up._codes import SignInCodes
 from chapar_client.up._installation import (
@@ -20,6 +21,7 @@ from chapar_client.up._installation import (
     service_of,
 )
 from chapar_client.up._lock import FolderInUse, FolderUnusable, locked_folder
+from chapar_client.up._restoring import restore
 from chapar_client.up._running import run_to_end
 from chapar_client.up._supervisor import Supervisor
 
@@ -40,10 +42,12 @@ __all__ = [
     "SignInCodes",
     "Supervisor",
     "TopicAction",
+    "back_up",
     "databases",
     "locked_folder",
     "replicas",
     "replicas_of",
+    "restore",
     "run_to_end",
     "service_of",
     "topics",

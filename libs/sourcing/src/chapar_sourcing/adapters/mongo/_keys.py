@@ -7,7 +7,7 @@ answers: one that was deposed would still hand out a key that was destroyed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Self
 
 from chapar_sourcing.adapters.mongo._layout import KEY_INDEXES, KEYS, check_layout, joined
@@ -16,6 +16,7 @@ from chapar_sourcing.ports import KeyRow, Unavailable
 
 TRIES_MAX = 20
 """How often an insertion is tried that others get ahead of."""
+PAGE_SUBJECTS = 200
 
 
 class MongoKeyStore:
@@ -70,6 +71,15 @@ class MongoKeyStore:
         older = {"period": {"$lt": period_below}}
         before = _rows(await self._link.change(KEYS, {"_id": subject}, {"$pull": {"keys": older}}))
         return sum(row.period < period_below for row in before)
+
+    async def rows(self) -> AsyncIterator[KeyRow]:
+        """All keys by subject and period: each that is there from the first moment of reading to the last."""
+        after = ""
+        while page := await self._link.find(KEYS, {"_id": {"$gt": after}}, order=["_id"], limit=PAGE_SUBJECTS):
+            for found in page:
+                for row in sorted(_rows(found), key=lambda row: row.period):
+                    yield row
+            after = page[-1]["_id"]
 
     async def close(self) -> None:
         """Ends all connections."""

@@ -9,6 +9,7 @@ damaged row; the rest is one module a port.
 from chapar_sourcing.adapters.sqlite._hold import FileRefused
 from chapar_sourcing.adapters.sqlite._journal import SqliteJournal
 from chapar_sourcing.adapters.sqlite._journal_reader import SqliteJournalReader
+from chapar_sourcing.adapters.sqlite._key_reader import SqliteKeyReader
 from chapar_sourcing.adapters.sqlite._keys import SqliteKeyStore
 from chapar_sourcing.adapters.sqlite._members import SqliteMembers
 from chapar_sourcing.adapters.sqlite._store import SqliteStore
@@ -18,6 +19,7 @@ __all__ = [
     "FileRefused",
     "SqliteJournal",
     "SqliteJournalReader",
+    "SqliteKeyReader",
     "SqliteKeyStore",
     "SqliteMembers",
     "SqliteStore",

@@ -166,7 +166,7 @@ def read_records(
     connection: sqlite3.Connection, partition: int, from_offset: int, records_max: int
 ) -> list[JournalRecord]:
     """A page of records, none at the end. Raises `OffsetOutOfRange`, `RowDamaged`."""
-    end = connection.execute(_END, (partition,)).fetchone()[0]
+    end = end_of(connection, partition)
     if from_offset > end:
         raise OffsetOutOfRange(f"partition {partition} ends at {end}, before {from_offset}")
     rows = connection.execute(_READ, (partition, from_offset, records_max))
@@ -178,9 +178,14 @@ def read_records(
     return found
 
 
+def end_of(connection: sqlite3.Connection, partition: int) -> int:
+    """The offset after a partition's last record."""
+    return int(connection.execute(_END, (partition,)).fetchone()[0])
+
+
 def _ends(connection: sqlite3.Connection, partitions: int) -> dict[int, int]:
     """The end of each partition. Row ids count all records: raises `RowDamaged` where some cannot be found."""
-    found = {partition: connection.execute(_END, (partition,)).fetchone()[0] for partition in range(partitions)}
+    found = {partition: end_of(connection, partition) for partition in range(partitions)}
     (records,) = connection.execute("SELECT COALESCE(MAX(rowid), 0) FROM journal").fetchone()
     if sum(found.values()) != records:
         raise RowDamaged(f"its partitions have {sum(found.values())} records, {records} were appended")

@@ -9,7 +9,7 @@ from typing import Self
 
 from chapar_sourcing.adapters.sqlite._files import other_service, read_metadata
 from chapar_sourcing.adapters.sqlite._hold import FileRefused
-from chapar_sourcing.adapters.sqlite._journal import JOURNAL, read_records
+from chapar_sourcing.adapters.sqlite._journal import JOURNAL, end_of, read_records
 from chapar_sourcing.adapters.sqlite._reads import Reads
 from chapar_sourcing.ports import JournalRecord, Unavailable
 
@@ -47,6 +47,10 @@ class SqliteJournalReader:
             return read_records(connection, partition, from_offset, records_max)
 
         return await self._reads.run(query)
+
+    async def end_offset(self, partition: int) -> int:
+        """As `Journal.end_offset`."""
+        return await self._reads.run(lambda connection: end_of(connection, partition))
 
     async def close(self) -> None:
         """Ends the threads."""

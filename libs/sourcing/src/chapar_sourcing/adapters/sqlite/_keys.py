@@ -106,6 +106,13 @@ def _get(connection: sqlite3.Connection, key_id: str) -> KeyRow | None:
     return None
 
 
+def keys_after(connection: sqlite3.Connection, subject: str, period: int, limit: int) -> list[KeyRow]:
+    """Keys behind a place, by subject and period. Raises `RowDamaged`."""
+    behind = f"{_COLUMNS} WHERE (subject, period) > (?, ?) ORDER BY subject, period LIMIT ?"
+    found = connection.execute(behind, (subject, period, limit))
+    return [row for one in found if (row := _row(one)) is not None]
+
+
 def _row(found: tuple[Any, ...] | None) -> KeyRow | None:
     if found is None:
         return None
