@@ -175,7 +175,8 @@ async def test_a_port_that_is_taken_is_named(environ: dict[str, str]) -> None:
 
 
 async def test_an_unknown_command_is_told_the_known_ones(environ: dict[str, str]) -> None:
-    usage = "usage: python -m chapar_toy [archive FOLDER | database ACTION | digest | topics ACTION]\n"
+    names = "archive FOLDER | backup FOLDER | database ACTION | digest | restore FOLDER | topics ACTION"
+    usage = f"usage: python -m chapar_toy [{names}]\n"
     assert await finished(environ, "dance") == (2, "", usage)
 
 
