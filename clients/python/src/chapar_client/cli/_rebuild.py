@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -22,6 +24,8 @@ from chapar_client.owners import peer_token, rebuild
 from chapar_client.sdk import InvalidInput, Unavailable
 
 _OWNERS = ("identity", "messaging", "presence", "payments")
+_MOVES_S_MAX = 5.0
+"""A partition that moves has no owner meanwhile; for so long that is waited for."""
 _PROGRESS = (peer.REBUILD_PHASE_DOCUMENTS, peer.REBUILD_PHASE_ROWS, peer.REBUILD_PHASE_COMPARING)
 _WELL = (peer.REBUILD_PHASE_SWITCHED, peer.REBUILD_PHASE_DROPPED)
 
@@ -76,13 +80,27 @@ async def _owners(
 ) -> Sequence[tuple[str, Sequence[int]]]:
     """Whom to ask for which partitions; one process alone for all that it is asked for, as it knows best.
 
-    Raises `Unavailable` where a process is away, or one of the partitions has no owner here.
+    Raises `Unavailable` where a process is away, or one of the partitions has had no owner here for a while.
     """
     if len(processes) == 1:
         return [(address, partitions) for address in processes.values()]
-    said = await asked(processes, token)
     if not processes:
         raise Unavailable("no process of the service runs here")
+    until_s = time.monotonic() + _MOVES_S_MAX
+    while True:
+        try:
+            return await _shares(processes, token, partitions)
+        except Unavailable:
+            if time.monotonic() > until_s:
+                raise
+        await asyncio.sleep(_MOVES_S_MAX / 50)
+
+
+async def _shares(
+    processes: Mapping[str, str], token: str, partitions: Sequence[int]
+) -> Sequence[tuple[str, Sequence[int]]]:
+    """As they are now."""
+    said = await asked(processes, token)
     if away := [one for one in said if one.answer is None]:
         raise Unavailable(f"{away[0].process} at {away[0].address} does not answer")
     rows = {row.partition: row for row in rows_of(said)}
