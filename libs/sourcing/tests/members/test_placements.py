@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chapar_sourcing.members import (
@@ -46,6 +46,7 @@ def released(rig: Rig) -> list[tuple[int, str]]:
 # ---- who should own what
 
 
+@settings(deadline=None)
 @given(partitions=st.integers(1, 64), members=MEMBERS, drawn=st.data())
 def test_what_is_placed_is_there_and_the_rest_is_even(
     partitions: int, members: list[bytes], drawn: st.DataObject
