@@ -187,3 +187,33 @@ async def test_what_was_backed_up_under_traffic_is_there_after_a_restore(tmp_pat
         law = Law(second)
         await law.ask("the restore")
     assert await law.problems() == []
+
+
+def files_of(data: Path) -> list[Path]:
+    """The files of services in a data folder."""
+    return list(data.glob("*/*.db"))
+
+
+async def test_what_cannot_be_restored_is_refused_before_anything_is_written(stage: Stage, tmp_path: Path) -> None:
+    one, other = await stage.person("الف"), await stage.person("ب")
+    await one.say(one.with_(other), "سلام")
+    backup = tmp_path / "backup"
+    said = await chapar("backup", "--to", str(backup), "--data", str(stage.data_dir))
+    again = await chapar("backup", "--to", str(backup), "--data", str(stage.data_dir))
+    assert again["records"] < said["records"], "a backup is continued"
+
+    async def refused(data: Path, words: str, *, source: Path = backup) -> None:
+        complaint = await chapar("restore", "--from", str(source), "--data", str(data), code=1)
+        assert words in complaint["message"]
+        assert data == stage.data_dir or not files_of(data)
+
+    data = tmp_path / "new"
+    await refused(data, "put the secrets")
+    await refused(data, "holds no whole backup", source=tmp_path)
+    shutil.copytree(stage.data_dir / "secrets", data / "secrets")
+    key = data / "secrets" / "messaging" / "master.key"
+    whole = key.read_text("ascii")
+    key.write_text("0" * 64, "ascii")
+    await refused(data, "master.key of messaging is another one")
+    assert whole.strip() not in (backup / "backup.json").read_text("ascii")
+    await refused(stage.data_dir, "already: restore into an empty installation")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import signal
 import sqlite3
@@ -10,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from .processes import finished, started
+from .processes import START_SECONDS, begin, finished, started
+from .rig import PATIENCE_SECONDS
 
 Harm = Callable[[Path], object]
 
@@ -133,3 +136,55 @@ async def test_a_record_changed_in_the_journal_ends_the_process_before_it_decide
     assert f"{path} is damaged: the row of" in errors
     assert "Restore it and its log from a copy; ending the process" in errors
     assert path.read_bytes()[100:] == before[100:], "nothing was decided on it"
+
+
+def records_of(path: Path) -> dict[int, int]:
+    """How many records each partition of a journal has."""
+    connection = sqlite3.connect(path)
+    try:
+        return dict(connection.execute("SELECT partition, COUNT(*) FROM journal GROUP BY partition").fetchall())
+    finally:
+        connection.close()
+
+
+async def test_an_older_copy_of_the_journal_is_noticed_and_nothing_is_decided_on_it(environ: dict[str, str]) -> None:
+    path = Path(environ["CHAPAR_DATA_DIR"]) / "toy" / "journal.db"
+    async with started(environ) as running:
+        await running.client.add("c1", 5)
+        assert await running.end(signal.SIGTERM) == 0
+    older = path.read_bytes()
+    async with started(environ) as running:
+        await running.client.add("c1", 7)
+        assert await running.end(signal.SIGTERM) == 0
+    newer = records_of(path)
+    path.write_bytes(older)
+    kept = records_of(path)
+    # Each start claims each partition; where nothing but a claim is gone, nothing is lost.
+    lost = {partition for partition in newer if newer[partition] > kept[partition] + 1}
+    assert lost
+    process = await begin(environ)
+    try:
+        problems = await problems_until(process, "ends before")
+        assert problems
+        process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    found = records_of(path)
+    assert {partition: found[partition] for partition in lost} == {partition: kept[partition] for partition in lost}
+
+
+async def problems_until(process: asyncio.subprocess.Process, word: str) -> list[str]:
+    """What keeps a process from being ready, once it says so in this word."""
+    assert process.stdout is not None
+    said: list[str] = []
+    async with asyncio.timeout(START_SECONDS):
+        while line := await process.stdout.readline():
+            fields = json.loads(line)
+            assert fields["event"] != "ready"
+            said = [problem for problem in fields.get("problems", ()) if word in problem]
+            if said:
+                return said
+    raise AssertionError(f"it ended with {await process.wait()}")
