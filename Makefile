@@ -69,8 +69,8 @@ sim: setup ## play SEEDS seeds of the simulator from SEED on; TRACE=1 prints the
 sim-shrink: setup ## find the shortest trace of SEED that still fails
 	@$(PY) -m tests.simulation.shrink --lane $(LANE) --seed $(SEED)
 
-sim-mutants: setup ## show that each planted bug is caught, and by which seed
-	@$(PY) -m tests.simulation.mutants --seeds $(SEEDS)
+sim-mutants: setup ## show that each planted bug is caught, and by which seed; LOWEST=1 looks for the lowest of all
+	@$(PY) -m tests.simulation.mutants --seeds $(SEEDS) $(if $(LOWEST),--lowest)
 
 sim-ci: setup ## CI's share: 2,000 seeds of owners, 300 of damaged logs, 200 of the whole path, all planted bugs
 	@$(PY) -m tests.simulation.seeds --seeds 2000

@@ -15,6 +15,7 @@ from chapar_sourcing.digest import digest_of, refold, stored_documents
 from chapar_sourcing.domain import Key, ordered
 from chapar_sourcing.editions import Editions, Stage
 from chapar_sourcing.hosting import HostRules
+from chapar_sourcing.partition import OwnedPartition
 from chapar_sourcing.ports import Row, Unavailable
 from chapar_sourcing.positions import NOWHERE, Position
 from chapar_sourcing.reactions import Advance, Source
@@ -392,6 +393,28 @@ async def test_what_cannot_follow_is_refused() -> None:
         assert ends(await rebuilt(process, Step.DROP, [0, 1])) == {0: Phase.DROPPED, 1: Phase.DROPPED}
         with pytest.raises(RebuildRefused, match="does not own partition 2, or not yet"):
             await rebuilt(process, Step.DROP, [0, 2])
+
+
+async def test_an_owner_that_claims_anew_at_the_moment_of_the_switch_switches_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    confirm, doubts = OwnedPartition.confirm, 2
+
+    async def doubtful(partition: OwnedPartition) -> bool:
+        nonlocal doubts
+        if not doubts:
+            return await confirm(partition)
+        doubts -= 1
+        shell, before = partition.shell, partition.shell.owner.epoch
+        shell.doubt()
+        await shell.phase_changed.until(lambda: shell.owning and shell.owner.epoch > before)
+        return False
+
+    monkeypatch.setattr(OwnedPartition, "confirm", doubtful)
+    async with running(World(), rules=RULES) as process:
+        await traffic(process, random.Random(1), 40)
+        assert ends(await rebuilt(process)) == ALL_SWITCHED
+    assert not doubts
 
 
 async def test_each_owner_rebuilds_its_own_partitions_where_there_are_no_rows() -> None:

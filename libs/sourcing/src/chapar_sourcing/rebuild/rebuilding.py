@@ -17,7 +17,7 @@ from chapar_sourcing.clock import Clock
 from chapar_sourcing.domain import Domain
 from chapar_sourcing.editions import Editions, Stage
 from chapar_sourcing.measures import Measures
-from chapar_sourcing.ports import Cursor, Journal, Store, Unavailable
+from chapar_sourcing.ports import Cursor, Journal, Store
 from chapar_sourcing.positions import NOWHERE
 from chapar_sourcing.reactions import Reaction
 from chapar_sourcing.reactor import Reading
@@ -224,10 +224,9 @@ class Rebuilding:
             if comparison.differences.count:
                 self._different(number, edition, compared, comparison)
                 return True
-            if comparison.moved:
+            # Whoever could not be confirmed may have claimed anew; one that was deposed is not found the next time.
+            if comparison.moved or not await partition.confirm():
                 return False
-            if not await partition.confirm():
-                raise Unavailable(f"partition {number} is owned by another process")
             await self._store.switch_edition(number, edition)
         await self._note_arrived(number, live, arrived)
         self._report(Rebuilt(number, edition, Phase.SWITCHED, compared, compared))
