@@ -157,7 +157,9 @@ def main() -> int:
     runs = [Run(**one) for one in json.loads(report.read_text("utf-8"))] if report and report.exists() else []
     runs = [one for one in runs if one.code == folders_hash(*COUNTED)]
     for seed in range(given.seed, given.seed + given.rounds):
-        if any((one.brokers, one.seed) == (given.brokers, seed) for one in runs):
+        kinds = {KINDS[kind].value for kind in given.kinds}
+        asked = (given.brokers, seed, given.faults)
+        if any((one.brokers, one.seed, sum(one.faults.values())) == asked and {*one.faults} <= kinds for one in runs):
             continue
         with _folder(given.dir, seed) as folder:
             done = asyncio.run(run(seed, given.faults, [KINDS[kind] for kind in given.kinds], folder, given.brokers))

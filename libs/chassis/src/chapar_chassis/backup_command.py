@@ -2,8 +2,8 @@
 
 Whoever asks has all services copy and tells each of them what the others want (`chapar_sourcing.causes`). Flows in:
 lines of JSON, `{"cover": {"3": 1760000000000}}` (partition -> up to which time it is to be copied) as often as need be,
-then `{"finish": true}`. Flows out: a line of JSON for each answer, and `{"progress": PARTITION}` between them. Nothing
-of a secret is ever in them: `prints` tell two keys apart and say nothing else of either.
+then `{"finish": true}`. Flows out: a line of JSON each, `{"answer": ...}`, and `{"progress": PARTITION}` between them.
+Nothing of a secret is ever in them: `prints` tell two keys apart and say nothing else of either.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ async def write_backup(service: str, settings: CommonSettings, folder: Path, que
             await copy.begin(partition)
             _say(output, {"progress": partition})
         for _ in range(QUESTIONS_MAX):
-            _say(output, copy.said)
+            _say(output, {"answer": copy.said})
             question = await _next(questions)
             if question.get("finish"):
-                _say(output, {**copy.ends, **await _finish(service, settings, folder)})
+                _say(output, {"answer": {**copy.ends, **await _finish(service, settings, folder)}})
                 return 0
             for partition, time_ms in question["cover"].items():
                 await copy.cover(int(partition), int(time_ms))

@@ -174,14 +174,19 @@ async def _restore(archive: Archive, journal: Journal, told: Mapping[str, Any]) 
     end = archive.end(partition, up_to=offset).fold
     if (end.offset, end.hash.hex()) != (offset, told["hash"]):
         raise LogDamaged(f"the segments of partition {partition} end at {end.offset}, the backup at {offset}")
-    sizes: list[int] = []
+    count = total = 0
+
+    def each(size: int) -> None:
+        nonlocal count, total
+        count, total = count + 1, total + size
+
     records = archive.records(partition, up_to=offset)
-    state = await restore_partition(records, journal, partition, end, os.urandom(16), each=sizes.append)
+    state = await restore_partition(records, journal, partition, end, os.urandom(16), each=each)
     return {
         "partition": partition,
         "offset": offset,
         "hash": end.hash.hex(),
         "end_offset": state.offset,
-        "records": len(sizes),
-        "bytes": sum(sizes),
+        "records": count,
+        "bytes": total,
     }

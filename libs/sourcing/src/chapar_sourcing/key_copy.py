@@ -13,6 +13,7 @@ from collections.abc import AsyncIterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from chapar_sourcing.erasures import LAST_PERIOD_MS
 from chapar_sourcing.ports import KeyRow
 
 FORMAT = 1
@@ -25,7 +26,11 @@ class KeyCopyRefused(RuntimeError):
 
 
 async def write_key_copy(path: Path, service: str, rows: AsyncIterable[KeyRow]) -> int:
-    """Writes all rows durably; how many. Raises `Unavailable`."""
+    """Writes rows durably; how many. Raises `Unavailable`.
+
+    A key that says that its subject has ended is left out: in the copied log that may not have happened, and whoever
+    lives there would write what nobody can read. Where it has, the owner forces such a key again.
+    """
     partial, count, digest = path.with_suffix(".partial"), 0, hashlib.sha256()
     partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -34,6 +39,8 @@ async def write_key_copy(path: Path, service: str, rows: AsyncIterable[KeyRow]) 
         digest.update(head)
         file.write(head)
         async for row in rows:
+            if row.period >= LAST_PERIOD_MS:
+                continue
             line = _line(
                 {"key_id": row.key_id, "subject": row.subject, "period": row.period, "wrapped": row.wrapped.hex()}
             )

@@ -105,7 +105,7 @@ async def _matching(
 
 def _is_last(record: JournalRecord) -> bool:
     claim = journal.Record.FromString(record.data).claim
-    return claim.epoch > EPOCHS_SKIPPED and not claim.address
+    return claim.epoch >= EPOCHS_SKIPPED and not claim.address
 
 
 def _other(partition: int, offset: int) -> TargetNotEmpty:

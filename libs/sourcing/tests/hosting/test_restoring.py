@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from chapar_sourcing.adapters.sqlite import SqliteJournal
 from chapar_sourcing.archive import Archive
 from chapar_sourcing.causes import Causes, UpTo
 from chapar_sourcing.digest import digest_of, refold
+from chapar_sourcing.erasures import LAST_PERIOD_MS
 from chapar_sourcing.fold import FoldState, LogDamaged, Verdict, fold
-from chapar_sourcing.ports import AppendUnknown, Journal, JournalRecord, Unavailable
+from chapar_sourcing.key_copy import read_key_copy, write_key_copy
+from chapar_sourcing.ports import AppendUnknown, Journal, JournalRecord, KeyRow, Unavailable
 from chapar_sourcing.requests import derived_request_id
 from chapar_sourcing.restoring import (
     APPENDS_AT_ONCE,
@@ -84,6 +86,24 @@ async def test_an_interrupted_restore_goes_on_where_it_was(tmp_path: Path, after
     assert (await MemoryJournal(log).read(0, 0, records_max=10_000))[:-1] == records
     assert await restored(archive, MemoryJournal(log)) == state, "a third time changes nothing"
     assert await MemoryJournal(log).end_offset(0) == state.offset + 1
+
+
+async def test_a_restore_of_an_empty_partition_goes_on_too() -> None:
+    log = MemoryLog(partitions=PARTITIONS)
+    states = [await restore_partition(iter(()), MemoryJournal(log), 0, FoldState(), WRITER) for _ in range(2)]
+    assert states[0] == states[1]
+    assert (states[0].offset, states[0].epoch) == (0, EPOCHS_SKIPPED)
+
+
+async def test_a_copy_of_keys_has_none_that_says_that_its_subject_has_ended(tmp_path: Path) -> None:
+    living, ended = (KeyRow(name * 16, name, period, b"wrapped") for name, period in (("a", 7), ("b", LAST_PERIOD_MS)))
+
+    async def rows() -> AsyncIterator[KeyRow]:
+        for row in (living, ended):
+            yield row
+
+    assert await write_key_copy(tmp_path / "data.keys", "messaging", rows()) == 1
+    assert [*read_key_copy(tmp_path / "data.keys", "messaging")] == [living]
 
 
 async def test_what_is_not_empty_is_not_restored_into(tmp_path: Path) -> None:

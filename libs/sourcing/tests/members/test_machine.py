@@ -17,6 +17,7 @@ from chapar_sourcing.members import (
     Release,
     Tick,
 )
+from chapar_sourcing.members.fitness import FIT_BEATS, UNFIT_BEATS
 from chapar_sourcing.members.holdings import Stage
 from chapar_sourcing.members.machine import OUTRANKED_SECONDS, PARALLEL_AFTER_SECONDS
 from chapar_sourcing.members.peers import EXPIRY_BEATS
@@ -332,7 +333,7 @@ def test_no_first_claim_is_granted_while_announcements_cannot_be_read() -> None:
     taken = rig.taken()
     rig.owners_known = False
     rig.pass_through(rig.give(ClaimAsked(taken[0], 0, first=True)))
-    rig.turns(20, OTHER)
+    rig.turns(UNFIT_BEATS - 2, OTHER)
     assert rig.take(MayClaim) == []
     rig.owners_known = True
     rig.turn(OTHER)
@@ -361,13 +362,17 @@ def test_nothing_is_taken_or_handed_over_while_announcements_cannot_be_read() ->
     assert rig.taken() == mine_alone[:1]
 
 
-def test_who_waits_for_announcements_is_not_stuck() -> None:
+def test_who_does_not_hear_of_owners_for_long_says_that_it_cannot_own_and_is_fit_soon_after_it_does() -> None:
     rig = Rig(partitions=8)
     rig.turns(2, OTHER)
     rig.owners_known = False
-    rig.turns(200, OTHER)
-    assert rig.take(Release) == []
+    rig.turns(UNFIT_BEATS - 1, OTHER)
     assert not any(beat.unfit for beat in rig.sent)
+    rig.turns(200, OTHER)
+    assert rig.sent[-1].unfit
+    rig.owners_known = True
+    rig.turns(FIT_BEATS + 2, OTHER)
+    assert not rig.sent[-1].unfit, "it is not stuck: that takes minutes to be forgotten"
 
 
 # ---- owning, losing

@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,16 @@ async def back_up(installation: Installation, folder: Path, on_progress: OnProgr
     await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as closing:
         copies: dict[str, _Copy] = {}
-        wanted: dict[str, int] = {}
-        for service in BACKED_UP:
-            copies[service] = await closing.enter_async_context(_copying(installation, service, folder, on_progress))
-            wanted = _later(wanted, (await copies[service].answer())["wanted"])
-        rounds = await _settled(copies, wanted)
+        rounds = 0
+        # Nothing of identity is caused by the others, and they stand still once it begins: who acts in them is in it.
+        for together in (BACKED_UP[:-1], BACKED_UP[-1:]):
+            wanted: dict[str, int] = {}
+            for service in together:
+                copy = copies[service] = await closing.enter_async_context(
+                    _copying(installation, service, folder, on_progress)
+                )
+                wanted = _later(wanted, (await copy.answer())["wanted"])
+            rounds = max(rounds, await _settled([copies[service] for service in together], wanted))
         services = {service: await copy.ask({"finish": True}) for service, copy in copies.items()}
         for copy in copies.values():
             await copy.ended()
@@ -50,11 +55,11 @@ async def back_up(installation: Installation, folder: Path, on_progress: OnProgr
     return manifest
 
 
-async def _settled(copies: Mapping[str, _Copy], wanted: dict[str, int]) -> int:
+async def _settled(copies: Collection[_Copy], wanted: dict[str, int]) -> int:
     """Has all copy up to what anybody wants, until nobody wants more; after how many rounds."""
     for count in range(1, ROUNDS_MAX + 1):
         before = wanted
-        for copy in copies.values():
+        for copy in copies:
             wanted = _later(wanted, (await copy.ask({"cover": before}))["wanted"])
         if wanted == before:
             return count
@@ -87,12 +92,12 @@ class _Copy:
         async with asyncio.timeout(STEP_S_MAX):
             while line := await self._line():
                 fields = _parsed(line)
-                if fields is None:
-                    said = line
-                elif "progress" in fields:
+                if fields is not None and "progress" in fields:
                     self._on_progress(self._service, int(fields["progress"]) + 1)
+                elif fields is not None and isinstance(answer := fields.get("answer"), dict):
+                    return answer
                 else:
-                    return fields
+                    said = line  # Warnings of libraries come this way, too.
         raise ServiceFailed(said or f"{self._service} ended before its part was copied")
 
     async def ended(self) -> None:

@@ -175,7 +175,10 @@ class MembersMachine:
         if self._pace.counts(beat):
             self._beats += 1
             self._peers.own_beat({row.member for row in self.owners.values()})
-            self._standing.fitness.beat(self._hindrance, stuck=self._is_stuck and self._owners_known)
+            # Whoever cannot know who owns what takes nothing: others must not wait for it to.
+            hindered = self._hindrance is not Hindrance.NONE or self._owners_known
+            hindrance = self._hindrance if hindered else Hindrance.TAKING
+            self._standing.fitness.beat(hindrance, stuck=self._is_stuck and self._owners_known)
         if beat.draining and self._release_from is None:
             self._release_from = {m: peer.beaten + BEST_BEATS for m, peer in self._peers.eligible.items()}
         self._standing.rank(in_turn=not beat.extra, draining=self._draining)

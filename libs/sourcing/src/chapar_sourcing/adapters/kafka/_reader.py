@@ -9,7 +9,7 @@ from typing import Self
 from aiokafka import TopicPartition
 
 from chapar_sourcing.adapters.kafka._cluster import Cluster
-from chapar_sourcing.adapters.kafka._link import EARLIEST, LATEST, Link, OutOfRange
+from chapar_sourcing.adapters.kafka._link import EARLIEST, Link, OutOfRange
 from chapar_sourcing.adapters.kafka._tail import Tail
 from chapar_sourcing.ports import OffsetOutOfRange, Unavailable
 
@@ -79,7 +79,7 @@ class Reader:
 
     async def end_offset(self, topic: str, partition: int) -> int:
         """The offset after the last durable record."""
-        return await self.link.offset(await self._place(topic, partition), LATEST)
+        return await self.link.confirmed_end(await self._place(topic, partition))
 
     async def wait(self, topic: str, positions: Mapping[int, int], timeout_ms: int) -> bool:
         """Waits until one of the partitions has a record at or after its offset; a broker that is away is waited for,
