@@ -48,8 +48,8 @@ async def restore_backup(service: str, settings: CommonSettings, folder: Path, o
         closing.push_async_callback(journal.close)
         keys = await open_keys(settings, service)
         closing.push_async_callback(keys.close)
-        if journal.partitions != len(told["partitions"]):
-            raise BackupRefused(f"the backup has {len(told['partitions'])} partitions, not {journal.partitions}")
+        if sorted(row["partition"] for row in told["partitions"]) != [*range(journal.partitions)]:
+            raise BackupRefused(f"the backup is not one of {journal.partitions} partitions, each of them once")
         await _begin(service, settings, told, journal)
         await _restore_keys(keys, read_key_copy(folder / service / NAME, service))
         archive = Archive(
@@ -173,7 +173,10 @@ async def _restore(archive: Archive, journal: Journal, told: Mapping[str, Any]) 
     partition, offset = told["partition"], told["offset"]
     end = archive.end(partition, up_to=offset).fold
     if (end.offset, end.hash.hex()) != (offset, told["hash"]):
-        raise LogDamaged(f"the segments of partition {partition} end at {end.offset}, the backup at {offset}")
+        raise LogDamaged(
+            f"the segments of partition {partition} end at {end.offset} with {end.hash.hex()[:16]}, the backup at"
+            f" {offset} with {told['hash'][:16]}"
+        )
     count = total = 0
 
     def each(size: int) -> None:

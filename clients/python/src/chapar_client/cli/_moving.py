@@ -49,7 +49,7 @@ class Move(NamedTuple):
 
 
 def move(
-    partition: Annotated[int, typer.Argument(help="The partition's number.", min=0)],
+    partition: Annotated[int, typer.Argument(help="The partition's number.", min=0, max=2**31 - 1)],
     service: Annotated[str, typer.Option("--service", help=f"One of {', '.join(OWNERS)}.")],
     reason: Annotated[str, typer.Option("--reason", help="Why, for whoever wonders later: at most 200 characters.")],
     to: Annotated[str | None, typer.Option("--to", help="The process that should own it: name, or host:port.")] = None,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,10 +16,10 @@ from typing import Any
 
 from chapar_client.up._child import ServiceFailed
 from chapar_client.up._installation import ANY_PORT, Installation
+from chapar_client.up._manifest import write_manifest
 
 BACKED_UP = ("messaging", "payments", "identity")
 """In the order in which they copy. Who was seen when is kept out of archives: presence starts afresh."""
-MANIFEST = "backup.json"
 ROUNDS_MAX = 100
 STEP_S_MAX = 24 * 3600.0
 LINE_BYTES_MAX = 16 * 1024 * 1024
@@ -34,7 +33,7 @@ async def back_up(installation: Installation, folder: Path, on_progress: OnProgr
 
     An older backup of the same installation in it is continued. Raises `ServiceFailed`.
     """
-    await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+    await asyncio.to_thread(_make, folder, installation.data_dir)
     async with AsyncExitStack() as closing:
         copies: dict[str, _Copy] = {}
         rounds = 0
@@ -50,9 +49,20 @@ async def back_up(installation: Installation, folder: Path, on_progress: OnProgr
         services = {service: await copy.ask({"finish": True}) for service, copy in copies.items()}
         for copy in copies.values():
             await copy.ended()
-    manifest = {"format": 1, "partitions": installation.partitions, "rounds": rounds, "services": services}
-    await asyncio.to_thread(_write_durably, folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    manifest = {"partitions": installation.partitions, "rounds": rounds, "services": services}
+    await asyncio.to_thread(write_manifest, folder, manifest)
     return manifest
+
+
+def _make(folder: Path, data_dir: Path) -> None:
+    """Makes the backup's folder. Raises `ServiceFailed`."""
+    inside, data = folder.resolve(), data_dir.resolve()
+    if inside.is_relative_to(data) or data.is_relative_to(inside):
+        raise ServiceFailed(f"{folder} and the data folder {data} lie in each other: a backup is kept apart from both")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ServiceFailed(f"{folder} cannot be made or written to ({error.strerror})") from None
 
 
 async def _settled(copies: Collection[_Copy], wanted: dict[str, int]) -> int:
@@ -139,18 +149,3 @@ def _parsed(line: str) -> Mapping[str, Any] | None:
     except ValueError:
         return None
     return fields if isinstance(fields, dict) else None
-
-
-def _write_durably(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

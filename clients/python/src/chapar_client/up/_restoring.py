@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from chapar_client.up._asking import databases, topics
-from chapar_client.up._backing_up import BACKED_UP, MANIFEST
+from chapar_client.up._backing_up import BACKED_UP
 from chapar_client.up._child import ServiceFailed
 from chapar_client.up._installation import ANY_PORT, OWNERS, SERVICES, Installation
 from chapar_client.up._lock import locked_folder
+from chapar_client.up._manifest import read_manifest
 from chapar_client.up._running import run_to_end
 
 RESTORING = "restoring"
@@ -34,8 +35,8 @@ async def restore(
     Raises `ServiceFailed`, `FolderInUse`.
     """
     data = installation.data_dir
-    partitions = _partitions(folder)
-    installation = replace(installation, partitions=partitions)
+    manifest = read_manifest(folder, BACKED_UP)
+    installation = replace(installation, partitions=manifest["partitions"])
     if not (data / "secrets" / BACKED_UP[0] / "master.key").is_file():
         raise ServiceFailed(f"put the secrets of the installation that was backed up into {data / 'secrets'} first")
     if not (data / RESTORING).exists() and (found := [s for s in OWNERS if (data / s / "journal.db").exists()]):
@@ -55,13 +56,6 @@ async def restore(
         # In one step: half of it would look like another restore.
         shutil.rmtree((data / RESTORING).rename(data / f"{RESTORING}.done"))
     return rows
-
-
-def _partitions(folder: Path) -> int:
-    try:
-        return int(json.loads((folder / MANIFEST).read_bytes())["partitions"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ServiceFailed(f"{folder} holds no whole backup: {MANIFEST} is missing or cannot be read") from None
 
 
 async def _restored(installation: Installation, service: str, folder: Path) -> Sequence[Mapping[str, Any]]:
