@@ -156,7 +156,7 @@ async def test_the_sdk_repairs_what_a_slow_reader_missed(stage: Stage) -> None:
 async def test_a_profile_goes_on_where_its_last_process_ended(stage: Stage) -> None:
     one, other = await asyncio.gather(stage.person("الف"), stage.person("ب"))
     room = one.with_(other)
-    one.read()
+    await one.read_from_now()
     await other.say(room, "یک")
     await one.message(room, 1)
     await one.stop_reading()

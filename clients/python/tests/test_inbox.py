@@ -377,3 +377,28 @@ async def test_what_came_while_closing_and_was_not_taken_is_shown_next_time(
         await script.connected(2)
         script.message(1)
         assert await reading == [1]
+
+
+async def test_a_reset_that_was_half_shown_when_closing_is_shown_to_its_end_next_time(
+    gateway: FakeGateway, tmp_path: Path
+) -> None:
+    script = Script(gateway)
+    script.history |= {C: [text(n) for n in range(1, 4)], "d": [text(1, "d")]}
+    rows = [
+        messaging.InboxRow(conversation_id=C, head_sequence=3, read_sequence=1, first_visible_sequence=1),
+        messaging.InboxRow(conversation_id="d", head_sequence=1, first_visible_sequence=1),
+    ]
+    state = StateStore(tmp_path)
+    await state.open_session(session())
+    async with Client(gateway.address, state) as client, client.inbox() as inbox:
+        reading = asyncio.create_task(messages(inbox, 1))
+        await script.connected(1)
+        script.frame(inbox=True, reset=messaging.InboxSnapshot(rows=rows))
+        assert await reading == [2]
+    async with Client(gateway.address, StateStore(tmp_path)) as client, client.inbox() as inbox:
+        reading = asyncio.create_task(take(inbox, 4))
+        await script.connected(2)
+        assert not gateway.subscriptions[1].HasField("cursor"), "it would be taken for the whole reset"
+        script.frame(inbox=True, reset=messaging.InboxSnapshot(rows=rows))
+        shown = [update.message for update in await reading if isinstance(update, MessageReceived)]
+        assert shown == [text(3), text(1, "d")]
