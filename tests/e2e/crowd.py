@@ -192,7 +192,8 @@ class Crowd:
 
 @asynccontextmanager
 async def crowd(folder: Path, *, brokers: int = 1) -> AsyncIterator[Crowd]:
-    """All of it, with a log of the services in the folder. Each broker has a copy of every topic."""
+    """All of it, with a log of the services in the folder: each line behind the name of the process that printed it.
+    Each broker has a copy of every topic."""
     with (
         (folder / "services.log").open("w", encoding="utf-8") as log,
         KafkaCluster(folder / "kafka", brokers) as cluster,
@@ -200,7 +201,7 @@ async def crowd(folder: Path, *, brokers: int = 1) -> AsyncIterator[Crowd]:
     ):
         stage = Stage(
             folder, kafka=cluster.bootstrap, kafka_replicas=brokers, mongo=database.uri, replicas=REPLICAS,
-            on_line=lambda line: print(line.text, file=log, flush=True),
+            on_line=lambda line: print(line.service, line.text, file=log, flush=True),
         )  # fmt: skip
         async with stage:
             members = await KafkaMembers.open(Cluster(cluster.bootstrap))

@@ -7,6 +7,7 @@ An orderly end goes the same way: reactors and relays stop, blocks become durabl
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -102,6 +103,7 @@ class OwnedPartition:
             purger=purger,
             shell=self.shell, store=ports.store, measures=measures, linger_ms=config.projection_linger_ms,
             documents_max=config.projection_documents_max, on_written=self._followers.written,
+            chance=random.Random(f"{config.address} {number}").random,  # noqa: S311 - spreads load, guards nothing.
         )  # fmt: skip
         self._membership = membership
         self._stopping = asyncio.Event()

@@ -25,15 +25,17 @@ class Projector:
 
     def __init__(
         self, *, shell: OwnerShell, store: Store, purger: Purger, measures: Measures, linger_ms: int,
-        documents_max: int,
+        documents_max: int, chance: Callable[[], float],
         on_written: Callable[[Sequence[DocumentWrite]], None] = lambda _: None,
     ) -> None:  # fmt: skip
+        """`chance` draws a number from 0 up to 1: projectors that failed together must not come back in step."""
         self._shell = shell
         self._store = store
         self._purger = purger
         self._measures = measures
         self._linger_ms = linger_ms
         self._documents_max = documents_max
+        self._chance = chance
         self._on_written = on_written
         self.problem = ""
         """What stops it; empty while it moves."""
@@ -82,7 +84,7 @@ class Projector:
             return False
         backoff = BACKOFF_SECONDS_MIN
         while not await self._written(batch):
-            await asyncio.sleep(backoff)
+            await asyncio.sleep(backoff * (0.5 + self._chance() / 2))
             backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
         self._on_written(batch.documents)
         await self._shell.tell(CheckpointConfirmed(batch.checkpoint.fold.offset))

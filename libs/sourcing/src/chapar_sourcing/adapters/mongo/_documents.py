@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from chapar_sourcing.adapters.mongo._bulks import Bulks
 from chapar_sourcing.adapters.mongo._layout import DOCUMENT_ORDER, DOCUMENTS, document_id, ordered_position, position_of
 from chapar_sourcing.adapters.mongo._link import Delete, Link, Session, Upsert
 from chapar_sourcing.domain import ANSWER_KIND, Key, Stored
 from chapar_sourcing.ports import DocumentWrite, Expiry, Purged, Unavailable
+from chapar_sourcing.positions import Position
 
 TRIES_MAX = 20
 """How often writes are tried that others get ahead of."""
 KEYS_MAX = 1_000
 """Keys in one question."""
-_AGES = ("kind", "parent", "id", "position", "time_ms", "tombstone")
+_POSITIONS = ("kind", "parent", "id", "position")
+_AGES = (*_POSITIONS, "time_ms", "tombstone")
 
 
-async def write_documents(link: Link, shelf: str, documents: Sequence[DocumentWrite]) -> None:
+async def write_documents(link: Link, bulks: Bulks, shelf: str, documents: Sequence[DocumentWrite]) -> None:
     """Stores each document whose stored position is lower.
 
     A duplicate key tells one of two things: something as new is there, or somebody inserted something older since we
@@ -30,12 +33,12 @@ async def write_documents(link: Link, shelf: str, documents: Sequence[DocumentWr
     left = list(newest.values())
     async with link.session() as session:
         for _ in range(TRIES_MAX):
-            written = await link.write(DOCUMENTS, [_upsert(shelf, write) for write in left], session=session)
+            written = await bulks.write(DOCUMENTS, [_upsert(shelf, write) for write in left], session=session)
             if not written.duplicates:
                 return
             met = [left[place] for place in written.duplicates]
-            stored = await load(link, shelf, [write.key for write in met], session)
-            left = [write for write in met if write.key not in stored or stored[write.key].position < write.position]
+            stored = await _positions(link, shelf, [write.key for write in met], session)
+            left = [write for write in met if write.key not in stored or stored[write.key] < write.position]
             if not left:
                 return
     raise Unavailable(f"others keep writing {len(left)} of the documents")
@@ -43,11 +46,21 @@ async def write_documents(link: Link, shelf: str, documents: Sequence[DocumentWr
 
 async def load(link: Link, shelf: str, keys: Sequence[Key], session: Session) -> dict[Key, Stored]:
     """The stored ones among `keys`."""
-    found: dict[Key, Stored] = {}
+    return {_key(found): _stored(found) for found in await _find(link, shelf, keys, None, session)}
+
+
+async def _positions(link: Link, shelf: str, keys: Sequence[Key], session: Session) -> dict[Key, Position]:
+    found = await _find(link, shelf, keys, _POSITIONS, session)
+    return {_key(document): position_of(document["position"]) for document in found}
+
+
+async def _find(
+    link: Link, shelf: str, keys: Sequence[Key], fields: Sequence[str] | None, session: Session
+) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     for at in range(0, len(keys), KEYS_MAX):
         ids = [document_id(shelf, key) for key in keys[at : at + KEYS_MAX]]
-        for document in await link.find(DOCUMENTS, {"_id": {"$in": ids}}, session=session):
-            found[_key(document)] = _stored(document)
+        found += await link.find(DOCUMENTS, {"_id": {"$in": ids}}, fields=fields, session=session)
     return found
 
 
@@ -68,11 +81,11 @@ async def read_all(link: Link, shelf: str, after: Key | None, limit: int, sessio
     return [(_key(document), _stored(document)) for document in found]
 
 
-async def purge(link: Link, shelf: str, expiry: Expiry, after: Key | None, limit: int) -> Purged:
+async def purge(link: Link, bulks: Bulks, shelf: str, expiry: Expiry, after: Key | None, limit: int) -> Purged:
     """Deletes what is too old among the next ones, unless it was written meanwhile."""
     page = await _above(link, shelf, after, limit, fields=_AGES, session=None)
     gone = [Delete({"_id": one["_id"], "position": one["position"]}) for one in page if _too_old(one, expiry)]
-    deleted = (await link.write(DOCUMENTS, gone)).deleted if gone else 0
+    deleted = (await bulks.write(DOCUMENTS, gone)).deleted if gone else 0
     return Purged(deleted, _key(page[-1]) if len(page) == limit else None)
 
 

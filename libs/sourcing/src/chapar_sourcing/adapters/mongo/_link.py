@@ -1,8 +1,8 @@
 """One connection to the database: the only file that knows the driver (ADR 0017).
 
 Flows in: filters, updates and indexes as plain mappings, in the words of MongoDB's protocol. Flows out: plain mappings,
-and two errors: `Unavailable` for everything that trying again may help, `DatabaseRefused` for what an operator has to
-change. No error text repeats an address with a password in it, or content.
+and two errors: `Unavailable` for everything that trying again may help, `Late` among it, and `DatabaseRefused` for what
+an operator has to change. No error text repeats an address with a password in it, or content.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, AsyncIOMotorDatabase
 from pymongo import DeleteOne, ReadPreference, ReturnDocument, UpdateOne
-from pymongo.errors import BulkWriteError, ConfigurationError, OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, ConfigurationError, NetworkTimeout, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -25,7 +25,9 @@ from chapar_sourcing.ports import Unavailable
 DUPLICATE_KEY = 11000
 REFUSED_CODES = {13: "the user may not do this", 18: "the user or the password is wrong"}
 BULK_WRITES_MAX = 200
-"""Writes in one request: 13 MB of the largest documents, and little enough to be done within the deadline."""
+"""Writes in one request: 13 MB of the largest documents."""
+TIME_LIMIT_CODES = {50, 64}
+"""The server's words for: not in the time we gave it."""
 Document = Mapping[str, Any]
 Session = AsyncIOMotorClientSession
 
@@ -60,6 +62,10 @@ class Database:
 
 class DatabaseRefused(RuntimeError):
     """The database cannot be used as it is, or does not let us in. The text is for the operator."""
+
+
+class Late(Unavailable):
+    """No answer within the deadline. What was asked for may have been done, or may yet be."""
 
 
 class _NotLetIn(Unavailable):
@@ -103,7 +109,7 @@ class Link:
 
     def __init__(self, client: AsyncIOMotorClient[dict[str, Any]], name: str, deadline_ms: int) -> None:
         self._client = client
-        self._deadline_ms = deadline_ms
+        self.deadline_ms = deadline_ms
         self._closed = False
         self._database: AsyncIOMotorDatabase[dict[str, Any]] = client.get_database(
             name,
@@ -114,11 +120,15 @@ class Link:
 
     @classmethod
     async def open(cls, database: Database, *, deadline_ms: int = 5_000) -> Self:
-        """Connects. Raises `Unavailable`, and `DatabaseRefused` for a wrong address, user or password."""
+        """Connects. Raises `Unavailable`, and `DatabaseRefused` for a wrong address, user or password.
+
+        The driver gives up a little before we do, whatever it waits for: it knows the reason, and what nobody waits for
+        any more it neither sends again nor keeps a thread for. A real mongod is told, too, and stops at that time.
+        """
+        driver_ms = deadline_ms * 4 // 5
         try:
             client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
-                database.uri, connectTimeoutMS=deadline_ms, socketTimeoutMS=deadline_ms, waitQueueTimeoutMS=deadline_ms,
-                serverSelectionTimeoutMS=deadline_ms * 4 // 5, tz_aware=True, appname="chapar",
+                database.uri, connectTimeoutMS=driver_ms, timeoutMS=driver_ms, tz_aware=True, appname="chapar",
                 **database.client_options(),
             )  # fmt: skip
         except (ConfigurationError, ValueError) as error:
@@ -153,7 +163,7 @@ class Link:
         direction = -1 if descending else 1
         async with self._reaching():
             cursor = self._database[collection].find(where, None if fields is None else list(fields), session=session)
-            cursor = cursor.max_time_ms(self._deadline_ms)
+            cursor = cursor.max_time_ms(self.deadline_ms)
             if order:
                 cursor = cursor.sort([(name, direction) for name in order])
             if limit:
@@ -174,7 +184,7 @@ class Link:
             asked = self._database[collection]
             if newest:
                 asked = asked.with_options(read_concern=ReadConcern("linearizable"))
-            found: dict[str, Any] | None = await asked.find_one(where, session=session, max_time_ms=self._deadline_ms)
+            found: dict[str, Any] | None = await asked.find_one(where, session=session, max_time_ms=self.deadline_ms)
             return found
 
     async def write(
@@ -239,13 +249,17 @@ class Link:
         if self._closed:
             raise Unavailable("closed")
         try:
-            async with asyncio.timeout(self._deadline_ms / 1000):
+            async with asyncio.timeout(self.deadline_ms / 1000):
                 yield
         except OperationFailure as error:
+            if error.code in TIME_LIMIT_CODES:
+                raise Late(f"the database was not done in time: error {error.code}") from None
             if error.code in REFUSED_CODES:
                 raise _NotLetIn(f"the database refuses us: {REFUSED_CODES[error.code]}") from None
             raise Unavailable(f"the database answers with error {error.code}") from None
-        except (PyMongoError, OSError, TimeoutError) as error:
+        except (NetworkTimeout, TimeoutError) as error:
+            raise Late(f"the database cannot be reached: {_told(error)}") from error
+        except (PyMongoError, OSError) as error:
             raise Unavailable(f"the database cannot be reached: {_told(error)}") from error
 
 

@@ -7,6 +7,7 @@ from copy import copy
 from typing import Self, TypeVar
 
 from chapar_sourcing.adapters.mongo import _documents, _rows
+from chapar_sourcing.adapters.mongo._bulks import Bulks
 from chapar_sourcing.adapters.mongo._dropping import drop_some
 from chapar_sourcing.adapters.mongo._layout import STORE_INDEXES, check_layout, shelf_of
 from chapar_sourcing.adapters.mongo._link import Database, Link, Session
@@ -25,6 +26,7 @@ class MongoStore:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._bulks = Bulks(link, deadline_s=link.deadline_ms / 1000)
         self._partitions = Partitions(link)
         self._edition: int | None = None
         """The edition that this is of; None: whichever is live."""
@@ -52,7 +54,7 @@ class MongoStore:
         """Stores what is newer than what is there."""
         if documents:
             shelf = shelf_of(partition, self._number(await self._partitions.read(partition)))
-            await _documents.write_documents(self._link, shelf, documents)
+            await _documents.write_documents(self._link, self._bulks, shelf, documents)
 
     async def write_checkpoint(self, partition: int, checkpoint: Checkpoint) -> None:
         """Moves the checkpoint forward."""
@@ -88,7 +90,7 @@ class MongoStore:
     async def purge(self, partition: int, expiry: Expiry, *, after: Key | None, limit: int = 1000) -> Purged:
         """Deletes what is too old among the next ones."""
         shelf = shelf_of(partition, self._number(await self._partitions.read(partition)))
-        return await _documents.purge(self._link, shelf, expiry, after, limit)
+        return await _documents.purge(self._link, self._bulks, shelf, expiry, after, limit)
 
     async def merge_rows(self, partition: int, rows: Sequence[Row]) -> None:
         """Merges field by field, by maximum, until all editions that take rows have them."""
@@ -148,7 +150,7 @@ class MongoStore:
         if editions.other is None:
             return True
         await self._partitions.wait_for_readers(partition, editions.other)
-        if not await drop_some(self._link, partition, editions.other, limit):
+        if not await drop_some(self._link, self._bulks, partition, editions.other, limit):
             return False
         await self._partitions.forget(partition)
         return True
