@@ -49,6 +49,7 @@ from chapar_sourcing.clock import SystemClock
 from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, Topic
 from chapar_sourcing.keyring import Keyring
+from chapar_sourcing.refusing import EngineRefused
 from chapar_sourcing.requests import make_request_id
 
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -224,7 +225,7 @@ class Identity:
     async def call(
         self, request: Message, kind: type[ResponseT], session: Session | None = None, *, operator: str = ""
     ) -> ResponseT:
-        """Calls the method of the request's type. Raises `CallRefused`."""
+        """Calls the method of the request's type. Raises `CallRefused`, `EngineRefused`."""
         return kind.FromString(await self._answer(request, session, operator))
 
     async def refused(
@@ -233,7 +234,7 @@ class Identity:
         """Reason (without its prefix) and detail of a call that must be refused."""
         try:
             await self._answer(request, session, operator)
-        except CallRefused as refusal:
+        except (CallRefused, EngineRefused) as refusal:
             return refusal.reason.removeprefix("REASON_"), refusal.detail
         raise AssertionError(f"{type(request).__name__} was accepted")
 

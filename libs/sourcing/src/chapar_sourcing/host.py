@@ -214,7 +214,8 @@ class OwnerHost:
     async def read(self, partition: int, read: ReadFunction[T], *, deadline_ms: int) -> T:
         """Runs `read` on a view and returns its result once everything it saw is durable and owned.
 
-        `read` may run more than once. Raises `EngineRefused`, and `Unavailable` when the store is away.
+        `read` may run more than once. Raises `EngineRefused`, `Unavailable` when the store is away, and what `read`
+        raised once everything that it saw is durable and owned.
         """
         return await self._partition(partition).read(read, deadline_ms)
 

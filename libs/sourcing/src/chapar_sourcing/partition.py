@@ -26,7 +26,7 @@ from chapar_sourcing.measures import Measures
 from chapar_sourcing.membership import Membership
 from chapar_sourcing.owner import Applied, Owner, OwnerPhase, PhaseChanged
 from chapar_sourcing.partitions import partition_of_id
-from chapar_sourcing.ports import Checkpoint, Row
+from chapar_sourcing.ports import Checkpoint, Row, Unavailable
 from chapar_sourcing.projector import Projector
 from chapar_sourcing.pulse import Pulse
 from chapar_sourcing.purging import Purger
@@ -237,7 +237,11 @@ class OwnedPartition:
         )  # fmt: skip
 
     async def read(self, read: Callable[[PartitionView], Awaitable[T]], deadline_ms: int) -> T:
-        """Runs `read`, again where what it saw was undone, and returns its result once that is known to be true."""
+        """Runs `read`, again where what it saw was undone, and returns its result once that is known to be true.
+
+        What it raises is an answer, too, and waits for the same, but for `Unavailable` and `EngineRefused`: they say
+        that the way is closed, and nothing about what was read.
+        """
         self._reads += 1
         try:
             return await self._read(read, deadline_ms, self.shell.confirm)
@@ -253,14 +257,25 @@ class OwnedPartition:
             await self.shell.wait_owning(patience_ms)
             epoch = self.shell.owner.epoch
             view = self._view()
-            result = await read(view)
-            if not view.used or (await confirm(deadline_ms) and self.shell.owner.epoch == epoch):
-                return result
+            try:
+                result = await read(view)
+            except (Unavailable, EngineRefused):
+                raise
+            except Exception:
+                if not view.used or await self._saw_truth(epoch, confirm(deadline_ms)):
+                    raise
+            else:
+                if not view.used or await self._saw_truth(epoch, confirm(deadline_ms)):
+                    return result
             if self._clock.now_ms() >= deadline_ms:
                 raise EngineRefused(UNAVAILABLE)
 
+    async def _saw_truth(self, epoch: int, confirmed: Awaitable[bool]) -> bool:
+        """Whether what was seen since an epoch was current is confirmed, and no other epoch has begun meanwhile."""
+        return await confirmed and self.shell.owner.epoch == epoch
+
     async def read_for_reaction(self, read: Callable[[Any], Awaitable[T]]) -> T:
-        """Runs `read` and returns its result once what it saw is durable, whoever owns by then."""
+        """The same for a reaction: what it saw has to be durable, whoever owns by then."""
         return await self._read(read, self._deadline_ms(), self.shell.confirm_durable)
 
     # ---- what reactors send

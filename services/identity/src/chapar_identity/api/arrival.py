@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from chapar_chassis.api import Caller
-from chapar_chassis.refusals import UNAVAILABLE, CallRefused
 from chapar_identity.domain.sessions.documents import Sessions, sessions_key
 from chapar_sourcing.domain import Document
+from chapar_sourcing.refusing import UNAVAILABLE, EngineRefused
 from chapar_sourcing.requests import request_time_ms
 from chapar_sourcing.view import View
 
@@ -24,8 +24,8 @@ def is_session_id(text: str) -> bool:
 
 
 async def await_session(view: View, caller: Caller, user_id: str, session_id: str) -> None:
-    """Waits for a young session, at most two seconds. Raises `CallRefused` where it is on its way still: whoever were
-    told that it has ended would sign out."""
+    """Waits for a young session, at most two seconds. Raises `EngineRefused` where it is on its way still: whoever were
+    told that it has ended would sign out. That says nothing of what there is, and is told at once."""
     if not is_session_id(session_id) or view.now_ms - request_time_ms(bytes.fromhex(session_id)) > YOUNG_MS:
         return
 
@@ -36,4 +36,4 @@ async def await_session(view: View, caller: Caller, user_id: str, session_id: st
     try:
         await view.wait_until(sessions_key(user_id), has_arrived, deadline_ms=deadline_ms)
     except TimeoutError:
-        raise CallRefused(UNAVAILABLE) from None
+        raise EngineRefused(UNAVAILABLE) from None
