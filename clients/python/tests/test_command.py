@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import json
 import os
 import re
@@ -266,6 +267,13 @@ async def test_the_version_is_told_without_a_command(terminal: Terminal) -> None
 def test_lines_of_services_say_when(timestamp: str, pattern: str, capsys: pytest.CaptureFixture[str]) -> None:
     Logs(as_json=False).line(LogLine("presence", "x", {"event": "ready", "timestamp": timestamp}))
     assert re.match(pattern, capsys.readouterr().out)
+
+
+def test_partitions_that_begin_and_end_are_told_as_json_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    for as_json, event in itertools.product((False, True), ("partition_begins", "partition_ends", "stopping")):
+        Logs(as_json=as_json).line(LogLine("presence", f"{as_json} {event}", {"event": event}))
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in shown] == ["stopping", "partition_begins", "partition_ends", "stopping"]
 
 
 class InterruptedTyping(io.StringIO):

@@ -72,6 +72,16 @@ async def test_it_says_where_it_serves_and_that_it_is_ready(environ: dict[str, s
         assert [await health(channel, name) for name in ("live", "ready", "")] == [serving] * 3
 
 
+async def test_the_log_says_when_partitions_begin_and_end_to_be_decided_there(environ: dict[str, str]) -> None:
+    async with started(environ) as running:
+        begun = running.logged("partition_begins")
+        assert begun["epoch"] == 1
+        assert begun["after_ms"] >= 0
+        assert begun["records"] >= 1
+        await running.end(signal.SIGTERM)
+    assert {"level": "info", "epoch": 1, "reason": "released"}.items() <= running.logged("partition_ends").items()
+
+
 async def test_a_services_own_peer_methods_and_background_work_run_beside_the_host(environ: dict[str, str]) -> None:
     async with started(environ) as running:
         assert await running.client.send("/chapar.toy.peer.v1.BellService/Ring", b"ding") == b"ding4"

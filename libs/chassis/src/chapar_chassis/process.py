@@ -46,6 +46,7 @@ from chapar_sourcing.keyring import Keyring
 from chapar_sourcing.reactions import Reaction
 from chapar_sourcing.schema import schema_of
 from chapar_sourcing.sealing import KeyDestroyer, Sealer
+from chapar_sourcing.tenure import Transition
 
 PublicEvent: TypeAlias = Callable[[Any, When], "tuple[str, Message] | Sequence[tuple[str, Message]] | None"]
 """(journal event, when) -> what is published of it: (topic, public event), several, or nothing."""
@@ -204,6 +205,7 @@ class OwnerProcess:
             _rules(service, context, api, topics, keyring),
             measures=telling.metrics,
             remote=PeerTargets(forwarder, name),
+            on_transition=telling.on_transition,
         )
         positions = PositionTokens(position_key, name, host.generation)
         served_by = ServedBy(host, context.sealer, positions, service.domain.event_type, telling.on_ahead)
@@ -273,6 +275,14 @@ class _Telling:
         """A client has seen what a confirmed owner has not."""
         self.metrics.count("positions_beyond_owner")
         self.log.error("position_beyond_owner", partition=partition, offset=offset)
+
+    def on_transition(self, told: Transition) -> None:
+        """A partition begins to be decided here, or ends to."""
+        ended = {} if told.begins else {"reason": told.reason}
+        self.log.info(
+            "partition_begins" if told.begins else "partition_ends",
+            partition=told.partition, epoch=told.epoch, after_ms=told.after_ms, records=told.records, **ended,
+        )  # fmt: skip
 
 
 def _telling(name: str, settings: CommonSettings, closing: AsyncExitStack) -> _Telling:

@@ -44,6 +44,7 @@ class Errands:
         self._store = store
         self._clock = clock
         self._measures = measures
+        self.records_read = 0
 
     async def append(self, effect: Append) -> Input:
         """Appends; only a rejection is certain to have failed. The journal's time goes to the clock."""
@@ -73,6 +74,7 @@ class Errands:
             return ReadFailed(effect.read_id, out_of_range=True)
         except Unavailable:
             return ReadFailed(effect.read_id)
+        self.records_read += len(records)
         return RecordsRead(effect.read_id, records, at_end=not records)
 
     async def load(self, effect: Load) -> Input:

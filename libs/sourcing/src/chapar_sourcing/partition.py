@@ -43,6 +43,7 @@ from chapar_sourcing.requests import answers_since_ms, content_hash
 from chapar_sourcing.rows import Rows
 from chapar_sourcing.shell import OwnerShell
 from chapar_sourcing.tail import Tail, ValidBlock
+from chapar_sourcing.tenure import Tenure, Transition
 from chapar_sourcing.views import PartitionView, patiently
 from chapar_sourcing.watch import Watches, WatchRefused
 
@@ -61,7 +62,7 @@ class OwnedPartition:
     def __init__(
         self, *, number: int, config: HostConfig, ports: HostPorts, rules: HostRules, clock: Clock,
         owner_clock: OwnerClock, heartbeat: Heartbeat, measures: Measures, targets: Targets,
-        membership: Membership, randomness: Callable[[int], bytes],
+        membership: Membership, randomness: Callable[[int], bytes], on_transition: Callable[[Transition], None],
     ) -> None:  # fmt: skip
         self.number = number
         self._config = config
@@ -86,6 +87,7 @@ class OwnedPartition:
             waiting_max=config.bounds.waiting_max,
         )  # fmt: skip
         recent = config.recent
+        self._tenure = Tenure(number, clock, lambda: self.shell.records_read, on_transition)
         self.rows = Rows(number, ports.store, keys_max=recent.row_keys_max)
         self.watches = Watches(
             ring_max=recent.ring_frames_max, queue_max=recent.queue_frames_max, idle_max=recent.idle_keys_max,
@@ -119,6 +121,7 @@ class OwnedPartition:
         try:
             return await self._run()
         finally:
+            self._tenure.end("released")
             # Also those that came when a partition under release claimed again, which begins anew.
             self.watches.begin(self.shell.owner.epoch, NOT_OWNER)
 
@@ -218,6 +221,7 @@ class OwnedPartition:
                 self.watches.detach(detach)
 
     def _phase_changed(self, changed: PhaseChanged) -> None:
+        self._tenure.enter(changed)
         if changed.phase in (OwnerPhase.OWNING, OwnerPhase.DEPOSED, OwnerPhase.ALARMED):
             self.watches.begin(changed.epoch, NOT_OWNER)
         if changed.phase is OwnerPhase.OWNING:

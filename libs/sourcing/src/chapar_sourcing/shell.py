@@ -123,6 +123,11 @@ class OwnerShell:
         return self.owner.ended or self._stopped
 
     @property
+    def records_read(self) -> int:
+        """How many records of the log were read for this owner."""
+        return self._errands.records_read
+
+    @property
     def confirmed_by_heartbeat(self) -> bool:
         """Whether an own heartbeat is fresh, and was never out since this owner claimed."""
         return self._heartbeat.is_fresh and self._claimed_since_lapse

@@ -22,6 +22,8 @@ from chapar_client.up import Installation, LogLine, Supervisor, replicas_of, ser
 _COLOURS = {"identity": "cyan", "messaging": "blue", "presence": "magenta", "payments": "yellow", "gateway": "green"}
 _LEVELS = {"warning": "yellow", "error": "red", "critical": "red"}
 _UNSHOWN = {"event", "level", "service", "timestamp"}
+_UNTOLD = {"partition_begins", "partition_ends"}
+"""Events that only `--json` shows: sixteen a service at each start."""
 
 
 def up(
@@ -106,6 +108,8 @@ class Logs:
         if line.event == "sign_in_code":
             phone, code = cleaned(str(line.fields.get("phone", ""))), cleaned(str(line.fields.get("code", "")))
             self._console.print(Text(f"\n    Code for {phone}:  {code}\n", style="bold white on dark_green"))
+            return
+        if line.event in _UNTOLD:
             return
         prefix = Text(f"{_moment(line)}  {line.service:<9} | ", style=_COLOURS[service_of(line.service)])
         level = str(line.fields.get("level", ""))
