@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 
 from chapar_sourcing.adapters.mongo._bulks import LATE_MAX, TURNS, WRITES_MIN, WRITES_START, Bulks
-from chapar_sourcing.adapters.mongo._link import BULK_WRITES_MAX, Delete, Late, Session, Upsert, Written
+from chapar_sourcing.adapters.mongo._link import BULK_WRITES_MAX, Delete, Late, Session, Upsert, Written, written_of
 from chapar_sourcing.ports import Unavailable
 
 DEADLINE_S = 5.0
@@ -192,3 +193,32 @@ async def test_nothing_to_write_asks_nobody() -> None:
     database = taking(0.0)
     assert await database.bulks().write("documents", []) == Written()
     assert database.sent == []
+
+
+# ---- what a server says of a bulk that met errors
+
+
+def details(written: Sequence[int], majority: Sequence[int] = ()) -> dict[str, Any]:
+    """The codes of errors of single writes, and of what a majority was to confirm."""
+    return {
+        "writeErrors": [{"index": place, "code": code} for place, code in enumerate(written)],
+        "writeConcernErrors": [{"code": code} for code in majority],
+        "nRemoved": 2,
+    }
+
+
+def test_duplicates_alone_are_told_by_their_places() -> None:
+    assert written_of(details([11000, 11000])) == Written([0, 1], deleted=2)
+
+
+@pytest.mark.parametrize(("written", "majority"), [((50,), ()), ((11000,), (64,)), ((), (50, 64))])
+def test_a_time_that_was_over_is_late(written: Sequence[int], majority: Sequence[int]) -> None:
+    with pytest.raises(Late):
+        written_of(details(written, majority))
+
+
+@pytest.mark.parametrize(("written", "majority"), [((8,), ()), ((50, 8), ()), ((50,), (100,)), ((), (100,))])
+def test_anything_else_is_unavailable_and_not_late(written: Sequence[int], majority: Sequence[int]) -> None:
+    with pytest.raises(Unavailable) as failed:
+        written_of(details(written, majority))
+    assert not isinstance(failed.value, Late)

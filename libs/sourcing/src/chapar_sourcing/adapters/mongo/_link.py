@@ -114,7 +114,7 @@ class Link:
         self._database: AsyncIOMotorDatabase[dict[str, Any]] = client.get_database(
             name,
             read_concern=ReadConcern("majority"),
-            write_concern=WriteConcern("majority", j=True, wtimeout=deadline_ms),
+            write_concern=WriteConcern("majority", j=True),
             read_preference=ReadPreference.PRIMARY,
         )
 
@@ -163,7 +163,6 @@ class Link:
         direction = -1 if descending else 1
         async with self._reaching():
             cursor = self._database[collection].find(where, None if fields is None else list(fields), session=session)
-            cursor = cursor.max_time_ms(self.deadline_ms)
             if order:
                 cursor = cursor.sort([(name, direction) for name in order])
             if limit:
@@ -184,7 +183,7 @@ class Link:
             asked = self._database[collection]
             if newest:
                 asked = asked.with_options(read_concern=ReadConcern("linearizable"))
-            found: dict[str, Any] | None = await asked.find_one(where, session=session, max_time_ms=self.deadline_ms)
+            found: dict[str, Any] | None = await asked.find_one(where, session=session)
             return found
 
     async def write(
@@ -236,11 +235,7 @@ class Link:
         try:
             result = await self._database[collection].bulk_write(requests, ordered=False, session=session)
         except BulkWriteError as error:
-            failed = error.details["writeErrors"]
-            other = {one["code"] for one in failed} - {DUPLICATE_KEY}
-            if other or error.details["writeConcernErrors"]:
-                raise Unavailable(f"the database did not write all, or not to a majority: {sorted(other)}") from None
-            return Written([one["index"] for one in failed], error.details["nRemoved"])
+            return written_of(error.details)
         return Written([], result.deleted_count)
 
     @asynccontextmanager
@@ -261,6 +256,17 @@ class Link:
             raise Late(f"the database cannot be reached: {_told(error)}") from error
         except (PyMongoError, OSError) as error:
             raise Unavailable(f"the database cannot be reached: {_told(error)}") from error
+
+
+def written_of(details: Mapping[str, Any]) -> Written:
+    """What a bulk that met errors has done: nothing but duplicates are told; raises `Unavailable` for all else, `Late`
+    where all of it is that the time was over."""
+    failed = details["writeErrors"]
+    codes = {one["code"] for one in failed} - {DUPLICATE_KEY} | {one["code"] for one in details["writeConcernErrors"]}
+    if codes:
+        kind = Late if codes <= TIME_LIMIT_CODES else Unavailable
+        raise kind(f"the database did not write all, or not to a majority: {sorted(codes)}") from None
+    return Written([one["index"] for one in failed], details["nRemoved"])
 
 
 def _told(error: Exception) -> str:
