@@ -35,11 +35,18 @@ NO_NAME = "REASON_NO_NAME"
 
 
 class Room(Document, frozen=True, array_like=True):
-    """How many messages there were, how many changes of membership, how often something was said or taken back."""
+    """How many messages there were, how many changes of membership, how often something was said or taken back, and
+    what was said last."""
 
     head: int = 0
     changes: int = 0
     talks: int = 0
+    last: str = ""
+
+    @property
+    def taken_back(self) -> int:
+        """How many messages were taken back."""
+        return self.talks - self.head
 
 
 class Said(Document, frozen=True, array_like=True):
@@ -253,11 +260,11 @@ class Chat:
 def _room_after(room: Room, event: Any) -> Room:
     match event.kind:
         case "said":
-            return Room(event.number, room.changes, room.talks + 1)
+            return Room(event.number, room.changes, room.talks + 1, event.text)
         case "unsaid":
-            return Room(room.head, room.changes, room.talks + 1)
+            return Room(room.head, room.changes, room.talks + 1, room.last)
         case _:
-            return Room(room.head, event.number, room.talks)
+            return Room(room.head, event.number, room.talks, room.last)
 
 
 def public_event(event: Any, when: When) -> tuple[str, Message] | None:

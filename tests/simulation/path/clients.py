@@ -170,8 +170,13 @@ class Client:
         world.soon(*THINK, self.then or self.next, self.random)
 
 
+class RoomDamaged(Exception):
+    """What a room says of its messages is not what they are."""
+
+
 class Reading:
-    """One query: what it shows is at least as new as what anybody was told before it began."""
+    """One query: what it shows is at least as new as what anybody was told before it began, and a reader who finds that
+    something cannot be says so by an exception: it leaves only where that is so."""
 
     def __init__(self, client: Client, kind: str, key: str) -> None:
         stage = client.stage
@@ -205,12 +210,24 @@ class Reading:
         return account.changes, account.balance
 
     async def _talk(self, view: View) -> tuple[int, list[str]]:
-        key, page = Key("room", self._key), self._page
-        found = (await view.get(key)).get(key)
+        page, room = self._page, await self._room(view)
         said = await view.scan(
             "said", self._key, after=page.after, before=page.before, descending=page.descending, limit=page.limit
         )
-        return (found.talks if isinstance(found, Room) else 0), [message.text for _, message in said]  # type: ignore[attr-defined]
+        texts = {key.id: message.text for key, message in said}  # type: ignore[attr-defined]
+        counted = [i for i in map(ordered, range(1, room.head + 1)) if page.holds(i)]
+        lacking = [i for i in counted if i not in texts] if len(said) < page.limit else []
+        # Some may have been taken back, the last of them before the page was read: what is counted now is enough.
+        has_hole = bool(lacking) and len(lacking) > (await self._room(view)).taken_back
+        if has_hole or texts.get(ordered(room.head), room.last) != room.last:
+            self._stage.world.faults.fired["rooms_damaged"] += 1
+            raise RoomDamaged(f"{self._key} is {room}, and its messages are {texts}")
+        return room.talks, list(texts.values())
+
+    async def _room(self, view: View) -> Room:
+        key = Key("room", self._key)
+        found = (await view.get(key)).get(key)
+        return found if isinstance(found, Room) else Room()
 
     def ask(self, target: Process | None) -> None:
         """Asks a process, if there is one; gives up after a while."""

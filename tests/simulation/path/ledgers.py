@@ -38,6 +38,10 @@ class Page(NamedTuple):
     descending: bool = False
     limit: int = 1_000
 
+    def holds(self, identity: str) -> bool:
+        """Whether a message is within its bounds."""
+        return identity > self.after and (self.before is None or identity < self.before)
+
 
 class MoneyLedger:
     """Sums."""
@@ -201,7 +205,7 @@ class ChatLedger:
         found = [
             text
             for identity, text in sorted(texts.items(), reverse=page.descending)
-            if text is not None and identity > page.after and (page.before is None or identity < page.before)
+            if text is not None and page.holds(identity)
         ]
         return found[: page.limit]
 

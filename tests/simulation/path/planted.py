@@ -164,6 +164,26 @@ class ConfirmsNothing(_OnThePath):
         return confirm
 
 
+class TellsErrorsUnconfirmed(_OnThePath):
+    """What a reader raises leaves at once, as if nothing had been looked at: it may rest on what is being undone."""
+
+    target = "chapar_sourcing.partition:OwnedPartition._read"
+
+    @staticmethod
+    def planted(sound: Any) -> Any:
+        async def read(self: Any, reader: Any, deadline_ms: int, confirm: Any) -> Any:
+            async def unconfirmed(view: Any) -> Any:
+                try:
+                    return await reader(view)
+                except Exception:
+                    view.used = False
+                    raise
+
+            return await sound(self, unconfirmed, deadline_ms, confirm)
+
+        return read
+
+
 class ReservesTwice(_OnThePath):
     """A name that is reserved and not confirmed yet is reserved for another."""
 
@@ -326,6 +346,7 @@ BUGS: tuple[type[Patch], ...] = (
     ConfirmsWithoutABeat,
     TrustsABeatAfterSilence,
     ConfirmsNothing,
+    TellsErrorsUnconfirmed,
     ReservesTwice,
     WritesTheBaseCursorFirst,
     KeepsWatchesOfOldEpochs,
