@@ -14,8 +14,8 @@ from chapar_sourcing.positions import Position
 
 TRIES_MAX = 20
 """How often writes are tried that others get ahead of."""
-KEYS_MAX = 1_000
-"""Keys in one question."""
+KEYS_MAX = 200
+"""Keys in one question, so that a slow database answers it within the deadline, too."""
 _POSITIONS = ("kind", "parent", "id", "position")
 _AGES = (*_POSITIONS, "time_ms", "tombstone")
 
