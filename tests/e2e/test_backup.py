@@ -217,3 +217,9 @@ async def test_what_cannot_be_restored_is_refused_before_anything_is_written(sta
     await refused(data, "master.key of messaging is another one")
     assert whole.strip() not in (backup / "backup.json").read_text("ascii")
     await refused(stage.data_dir, "already: restore into an empty installation")
+    half = tmp_path / "half"
+    shutil.copytree(stage.data_dir / "secrets", half / "secrets")
+    (half / "restoring").mkdir()
+    (half / "restoring" / "identity").write_text("0" * 64, "ascii")
+    complaint = await chapar("restore", "--from", str(backup), "--data", str(half), code=1)
+    assert "another backup of identity" in complaint["message"]

@@ -8,6 +8,7 @@ the folder `restoring` in the data folder, without which nothing is written and 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +21,7 @@ from chapar_chassis.ports import RESTORING, open_journal, open_key_reader, open_
 from chapar_chassis.secrets import Secrets
 from chapar_chassis.settings import CommonSettings
 from chapar_sourcing.archive import Archive
+from chapar_sourcing.durable import durable_file
 from chapar_sourcing.fold import LogDamaged
 from chapar_sourcing.key_copy import NAME, read_key_copy
 from chapar_sourcing.keyring import check_master
@@ -50,7 +52,7 @@ async def restore_backup(service: str, settings: CommonSettings, folder: Path, o
         closing.push_async_callback(keys.close)
         if sorted(row["partition"] for row in told["partitions"]) != [*range(journal.partitions)]:
             raise BackupRefused(f"the backup is not one of {journal.partitions} partitions, each of them once")
-        await _begin(service, settings, told, journal)
+        await _begin(service, settings, folder, journal)
         await _restore_keys(keys, read_key_copy(folder / service / NAME, service))
         archive = Archive(
             folder / service,
@@ -96,14 +98,16 @@ def _check_keys(folder: Path, service: str, secrets: Secrets) -> int:
     return count
 
 
-async def _begin(service: str, settings: CommonSettings, told: Mapping[str, Any], journal: Journal) -> None:
-    """Notes that this is being restored into, unless that is noted. Raises `TargetNotEmpty`, `BackupRefused`."""
+async def _begin(service: str, settings: CommonSettings, folder: Path, journal: Journal) -> None:
+    """Notes that this backup, known by its manifest, is being restored here, unless that is noted. Raises
+    `TargetNotEmpty`, `BackupRefused`."""
     note = settings.data_dir / RESTORING / service
+    print_of_manifest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
     if not note.parent.is_dir():
         raise BackupRefused("only `chapar restore` restores")
     if note.exists():
-        if note.read_text("ascii") != told["journal_id"]:
-            raise TargetNotEmpty(f"another backup of {service} is being restored here")
+        if note.read_text("ascii") != print_of_manifest:
+            raise TargetNotEmpty(f"another backup of {service}, or an older one, is being restored here")
         return
     for partition in range(journal.partitions):
         if await journal.end_offset(partition):
@@ -115,7 +119,8 @@ async def _begin(service: str, settings: CommonSettings, told: Mapping[str, Any]
     finally:
         await reader.close()
     await _check_no_store(service, settings, journal.partitions)
-    _write_durably(note, told["journal_id"])
+    with durable_file(note) as file:
+        file.write(print_of_manifest.encode("ascii"))
 
 
 async def _check_no_store(service: str, settings: CommonSettings, partitions: int) -> None:
@@ -130,21 +135,6 @@ async def _check_no_store(service: str, settings: CommonSettings, partitions: in
                 raise TargetNotEmpty(f"{service} has a store already: restore into an empty installation")
     finally:
         await store.close()
-
-
-def _write_durably(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 async def _restore_keys(keys: KeyStore, rows: Iterable[KeyRow]) -> None:

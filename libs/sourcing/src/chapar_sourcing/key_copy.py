@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import AsyncIterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from chapar_sourcing.durable import durable_file
 from chapar_sourcing.erasures import LAST_PERIOD_MS
 from chapar_sourcing.ports import KeyRow
 
@@ -31,10 +31,8 @@ async def write_key_copy(path: Path, service: str, rows: AsyncIterable[KeyRow]) 
     A key that says that its subject has ended is left out: in the copied log that may not have happened, and whoever
     lives there would write what nobody can read. Where it has, the owner forces such a key again.
     """
-    partial, count, digest = path.with_suffix(".partial"), 0, hashlib.sha256()
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    count, digest = 0, hashlib.sha256()
+    with durable_file(path) as file:
         head = _line({"format": FORMAT, "service": service})
         digest.update(head)
         file.write(head)
@@ -48,14 +46,6 @@ async def write_key_copy(path: Path, service: str, rows: AsyncIterable[KeyRow]) 
             file.write(line)
             count += 1
         file.write(_line({"keys": count, "sha256": digest.hexdigest()}))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
     return count
 
 

@@ -8,7 +8,6 @@ has seen the end of their file: what was made of them counts only once the whole
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import BinaryIO, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from chapar.sourcing.segment.v1 import segment_pb2 as pb
+from chapar_sourcing.durable import durable_file
 from chapar_sourcing.fold import FoldState, fold
 from chapar_sourcing.ports import JournalRecord
 from chapar_sourcing.ports.journal import RECORD_BYTES_MAX
@@ -88,13 +88,8 @@ def write_segment(folder: Path, place: Place, before: SegmentEnd, records: Seque
         previous_sha256=before.sha256,
     )
     path = folder / segment_name(place.partition, records[0].offset, records[-1].offset)
-    partial = path.with_suffix(".partial")
-    with open(partial, "wb", opener=_private) as file:
+    with durable_file(path) as file:
         digest = _write(file, header, records, pb.SegmentTrailer(fold_after=_packed(after)))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    _sync_folder(folder)
     return SegmentEnd(after, digest)
 
 
@@ -117,19 +112,6 @@ def _write(file: BinaryIO, header: Message, records: Sequence[JournalRecord], tr
 
 def _frame(content: bytes) -> bytes:
     return len(content).to_bytes(_LENGTH_BYTES, "big") + content
-
-
-def _private(path: str, flags: int) -> int:
-    """Opens a file for this user alone, as journals are."""
-    return os.open(path, flags, 0o600)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # ---- reading
