@@ -50,7 +50,7 @@ class Rates:
     """Probabilities of each fault."""
 
     ack_lost: float = 0.03
-    ack_slow: float = 0.2
+    ack_slow: float = 0.08
     lands_late: float = 0.03
     never_lands: float = 0.02
     rejected: float = 0.02
@@ -85,7 +85,7 @@ class Rates:
     duplicate_try: float = 0.15
     reused_id: float = 0.02
     late_repeat: float = 0.15
-    youngest_id: float = 0.5
+    youngest_id: float = 0.2
     """As far ahead of an owner's clock as it may be."""
     answer_lost: float = 0.1
     """On its way to the client, who tries again."""

@@ -43,7 +43,7 @@ SKEWS_MS = (-20_000, -1_500, 1_500, 20_000)
 HEARTBEAT_FRESH_MS = 5_000
 CUT_OFF_MS = 7_000
 CLOCK_OFF_MS = (300, 3_000)
-BOUNDS = Bounds(timers_under_way_max=2, documents_max=4, ahead_max=2)
+BOUNDS = Bounds(timers_under_way_max=2, documents_max=4)
 """So small that turns matter, and that documents leave memory all the time."""
 TIMERS_PAGE = (1, 2)
 """So small that pages matter, and that not all timers are remembered."""

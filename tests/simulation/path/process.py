@@ -115,7 +115,7 @@ class Process:
                 service=service.name, address=name, read_policy=service.read_policy, owned=self.owned,
                 may_claim=self._may_claim, tick_interval_ms=TICK_MS, drain_ms_max=DRAIN_MS_MAX,
                 release_ms_max=RELEASE_MS_MAX,
-                bounds=Bounds(documents_max=6, answers_max=4, ahead_max=2), **config,
+                bounds=Bounds(documents_max=6, answers_max=4), **config,
             ),
             HostPorts(
                 self.journal, PathStore(service.servers, line), self.members, PathStream(topics, line),

@@ -85,6 +85,7 @@ def test_a_take_over_rests_while_the_store_is_as_far_behind_as_it_may_be() -> No
     rig.load()
     assert (rig.owner.backlog, rig.count("a"), rig.loads) == (2, 1, [])
     rig.project()
+    rig.load()
     rig.project()
     rig.finish_taking_over()
     assert (rig.count("b"), rig.owner.backlog) == (1, 0)

@@ -227,7 +227,7 @@ def test_a_log_longer_than_memory_is_taken_over_within_the_bounds(records_max: i
     for round_ in range(4):
         for number in range(20):
             first.done(add(f"n{number}", note=f"{round_}"))
-    bounds = Bounds(documents_max=5, answers_max=5, unprojected_max=20, ahead_max=4)
+    bounds = Bounds(documents_max=5, answers_max=5, unprojected_max=20)
     second = successor(first, bounds=bounds)
     second.start()
     most = rests = 0
@@ -246,7 +246,7 @@ def test_a_log_longer_than_memory_is_taken_over_within_the_bounds(records_max: i
         most = max(most, second.owner.resident)
     assert second.owner.phase is OwnerPhase.OWNING
     assert rests, "it rested until the store had caught up"
-    assert most <= bounds.documents_max + bounds.unprojected_max + 5 + bounds.ahead_max
+    assert most <= bounds.documents_max + bounds.unprojected_max + 5
     settled(second)
     assert second.owner.resident <= 5
     assert second.owner.answers_held <= 5
@@ -438,7 +438,7 @@ def test_what_a_block_that_is_replayed_changes_stays_until_the_rest_of_it_is_loa
     first = owning()
     first.done(add("a"))
     first.done(add("a", note="x"))
-    rig = successor(first, bounds=Bounds(documents_max=0, ahead_max=0))
+    rig = successor(first, bounds=Bounds(documents_max=0))
     rig.start()
     rig.read()
     rig.load()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Stored
 from chapar_sourcing.fold import FoldState
-from chapar_sourcing.owner import AppendSucceeded, Bounds, OwnerPhase
+from chapar_sourcing.owner import AppendSucceeded, OwnerPhase
 from chapar_sourcing.ports import Checkpoint
 from chapar_sourcing.positions import Position
 
@@ -69,67 +69,6 @@ def test_loads_during_replay_that_fail_are_asked_for_again() -> None:
     second.load()
     second.finish_taking_over()
     assert second.count("a") == 1
-
-
-def test_documents_of_all_blocks_read_are_loaded_at_once() -> None:
-    first = owning()
-    for name in "abcde":
-        first.done(add(name))
-    first.project(checkpoint=False)
-    first.done(add("a"))
-    second = successor(first)
-    second.start()
-    second.read()
-    (asked,) = second.loads
-    assert asked.keys == tuple(account_key(name) for name in "abcde")
-    second.load()
-    assert not second.loads
-    second.finish_taking_over()
-    assert [second.count(name) for name in "abcde"] == [2, 1, 1, 1, 1]
-
-
-def test_documents_ahead_are_loaded_up_to_a_bound_and_the_rest_when_they_are_needed() -> None:
-    first = owning()
-    for name in "abcdefg":
-        first.done(add(name))
-    second = successor(first, bounds=Bounds(ahead_max=2))
-    second.start()
-    second.read()
-    loads = []
-    while second.loads:
-        loads.append(second.loads[0].keys)
-        second.load()
-    assert loads == [tuple(account_key(name) for name in names) for names in ("abc", "def", "g")]
-    second.finish_taking_over()
-    assert all(second.count(name) == 1 for name in "abcdefg")
-
-
-def test_what_is_wrong_ahead_is_told_at_its_turn() -> None:
-    first = owning()
-    first.done(add("a"))
-    broken = first.log.append(b"\xff no record")
-    second = successor(first)
-    second.start()
-    second.read()
-    (asked,) = second.loads
-    assert asked.keys == (account_key("a"),)
-    assert not second.alarm
-    second.load()
-    assert f"offset {broken} cannot be read" in second.alarm
-
-
-def test_void_blocks_ahead_change_nothing() -> None:
-    first = owning()
-    first.done(add("a"))
-    first.send(add("b"))
-    first.load_all()
-    first.flush()
-    lost = first.fail_append(certain=False)
-    first.log.claimed_by_another()
-    first.log.append(lost.data)
-    second = successor(first)
-    second.take_over()
-    assert (second.count("a"), second.count("b")) == (1, 0)
 
 
 def _refused_at_start(shelf: Shelf, first: Rig) -> Rig:

@@ -7,7 +7,7 @@ since was looked up, and the one at which each running read began.
 
 What also stays: documents that a block changes which is not durable, and those that somebody waits for. Memory holds
 `documents_max` documents and what the floor keeps: the backlog of the projector, bounded by `unprojected_max` (a replay
-rests beyond it, and commands are refused), the needs of commands that wait, and what a replay asked for ahead.
+rests beyond it, and commands are refused), and the needs of commands that wait.
 """
 
 from __future__ import annotations

@@ -64,8 +64,6 @@ class Bounds:
     """A claim after an unknown outcome needs an own heartbeat this fresh."""
     needs_max: int = 1_000
     """Documents a command may need."""
-    ahead_max: int = 1_000
-    """Documents that a replay asks for beside those of the block that lacks some, see `replay`."""
     timers_page: int = 1_000
     """Timers read ahead at once; four times as many are remembered at most."""
     timers_under_way_max: int = 250

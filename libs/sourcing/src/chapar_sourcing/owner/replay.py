@@ -2,9 +2,6 @@
 
 The checkpoint is fuzzy: a stored document may be ahead of it, so each event is skipped, document by document, where
 the document's position says that it is in already.
-
-Where a block lacks documents, those of the blocks behind it are asked for with them: a successor must not wait for the
-store once a block.
 """
 
 from __future__ import annotations
@@ -13,8 +10,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from google.protobuf.message import DecodeError
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Domain, Key, When, encode
@@ -41,18 +36,14 @@ class _Happened:
 class Replay:
     """A chunk of records on its way into memory."""
 
-    def __init__(
-        self, domain: Domain[Any, Any], memory: Memory, answers: Answers, projection: Projection, *, ahead_max: int
-    ) -> None:
-        """`ahead_max`: see `Bounds`."""
+    def __init__(self, domain: Domain[Any, Any], memory: Memory, answers: Answers, projection: Projection) -> None:
         self._domain = domain
         self._memory = memory
         self._answers = answers
         self._projection = projection
-        self._ahead_max = ahead_max
         self._records: deque[tuple[int, bytes]] = deque()
-        self._opened: dict[int, Sequence[_Happened]] = {}
-        """Blocks of the chunk that were opened and not applied, by offset: they wait for documents, or will."""
+        self._opened: tuple[int, Sequence[_Happened]] = (-1, ())
+        """The block that was opened last, by its offset: it may wait for its documents more than once."""
         self.at_end = False
         """Whether the last chunk reached the end of the log."""
 
@@ -63,13 +54,12 @@ class Replay:
 
     def wanted(self) -> Iterator[Key]:
         """The documents of the block that waits for some of them."""
-        if self._records:
-            for one in self._opened.get(self._records[0][0], ()):
+        if self._records and self._records[0][0] == self._opened[0]:
+            for one in self._opened[1]:
                 yield from one.keys
 
     def take(self, records: Sequence[JournalRecord], at_end: bool) -> None:
-        """Takes in a chunk, the one before it being applied."""
-        self._opened.clear()
+        """Takes in a chunk."""
         self._records.extend((record.offset, record.data) for record in records)
         self.at_end = at_end
 
@@ -85,19 +75,10 @@ class Replay:
     def clear(self) -> None:
         """Forgets the chunk."""
         self._records.clear()
-        self._opened.clear()
 
     def missing(self, offset: int, block: journal.Block) -> list[Key]:
-        """Documents that the block changes and memory does not know, and then those of the blocks behind it. None when
-        memory knows all of the block. Raises `LogDamaged`."""
-        found = dict.fromkeys(self._unknown(self._open(offset, block)))
-        most = len(found) + self._ahead_max
-        if found:
-            for ahead in self._blocks_ahead():
-                if len(found) >= most:
-                    break
-                found.update(dict.fromkeys(self._unknown(ahead)))
-        return list(found)[:most]
+        """Documents that the block changes and memory does not know. Raises `LogDamaged`."""
+        return [key for one in self._open(offset, block) for key in one.keys if key not in self._memory]
 
     def apply(self, offset: int, block: journal.Block) -> None:
         """Evolves documents and notes answers. Raises `LogDamaged` when the rules cannot follow the log."""
@@ -113,7 +94,6 @@ class Replay:
             after = None if slot.value is None else encode(slot.value)
             self._projection.add(DocumentWrite(key, slot.position, after, block.time_ms))
         self._note_answers(offset, block)
-        self._opened.pop(offset, None)
 
     def _note_answers(self, offset: int, block: journal.Block) -> None:
         first = 0
@@ -127,23 +107,11 @@ class Replay:
             self._projection.add_answer(answer_id, answer)
             first += len(entry.events.events)
 
-    def _unknown(self, happened: Sequence[_Happened]) -> Iterator[Key]:
-        return (key for one in happened for key in one.keys if key not in self._memory)
-
-    def _blocks_ahead(self) -> Iterator[Sequence[_Happened]]:
-        """Those behind the block at hand, void ones included, up to one that cannot be read: what is wrong with that
-        is told when its turn comes."""
-        for offset, data in self._records:
-            try:
-                yield self._open(offset, journal.Record.FromString(data).block)
-            except (DecodeError, LogDamaged):
-                return
-
     def _open(self, offset: int, block: journal.Block) -> Sequence[_Happened]:
-        if offset not in self._opened:
+        if self._opened[0] != offset:
             events = (data for entry in block.entries for data in entry.events.events)
-            self._opened[offset] = [self._happened(data, Position(offset, n)) for n, data in enumerate(events)]
-        return self._opened[offset]
+            self._opened = offset, [self._happened(data, Position(offset, n)) for n, data in enumerate(events)]
+        return self._opened[1]
 
     def _happened(self, data: bytes, position: Position) -> _Happened:
         try:

@@ -52,9 +52,7 @@ class OwnerState:
         self._timers = Timers(domain, self._memory, self.bounds, self._say)
         self._intake = Intake(domain, partition, self._memory, self._timers, self.bounds)
         self._projection = Projection(journal_id, generation)
-        self._replay = Replay(
-            domain, self._memory, self._intake.answers, self._projection, ahead_max=self.bounds.ahead_max
-        )
+        self._replay = Replay(domain, self._memory, self._intake.answers, self._projection)
         self._commits = Commits(self._memory, self._intake, self._projection, self._say)
         self.eviction = Eviction(
             memory=self._memory, intake=self._intake, timers=self._timers, commits=self._commits,

@@ -77,9 +77,9 @@ class DocumentsBuilder:
         memory = Memory()
         projection = Projection(self._journal.journal_id, self._journal.generation)
         projection.start(self.fold)
-        replay = Replay(self._domain, memory, Answers(), projection, ahead_max=0)
-        await self._load(memory, [key for block in blocks for key in replay.missing(block.offset, block.block)])
+        replay = Replay(self._domain, memory, Answers(), projection)
         for block in blocks:
+            await self._load(memory, replay.missing(block.offset, block.block))
             replay.apply(block.offset, block.block)
             await self._pace.breathe()
         while batch := projection.take(state, WRITE_DOCUMENTS_MAX):
