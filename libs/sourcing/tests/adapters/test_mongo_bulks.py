@@ -74,7 +74,7 @@ def sizes(database: FakeDatabase) -> list[int]:
 async def test_few_bulks_are_under_way_at_once_and_writers_take_turns() -> None:
     async def answer(ids: Sequence[int]) -> Written:
         await asyncio.sleep(0)
-        database.now_s += 0.4
+        database.now_s += 0.5
         return Written()
 
     database = FakeDatabase(answer)
@@ -105,7 +105,7 @@ async def test_a_writer_that_gives_up_waiting_takes_no_turn() -> None:
 
 
 async def test_a_bulk_given_up_is_made_smaller_and_what_was_acknowledged_is_not_sent_again() -> None:
-    database = taking(0.4, DEADLINE_S, DEADLINE_S, 0.4)
+    database = taking(0.7, DEADLINE_S, DEADLINE_S, 0.7)
     await database.bulks().write("documents", writes(3 * WRITES_START))
     quarter = WRITES_START // 4
     assert sizes(database)[:4] == [WRITES_START, WRITES_START, WRITES_START // 2, quarter]
@@ -152,8 +152,24 @@ async def test_slow_answers_make_bulks_smaller_before_any_is_given_up(took_s: fl
     assert sizes(database)[-2] == WRITES_MIN
 
 
+async def test_a_small_bulk_that_is_slow_or_given_up_leaves_the_size_alone() -> None:
+    database = taking(4.0, DEADLINE_S, 0.7)
+    bulks = database.bulks()
+    await bulks.write("documents", writes(WRITES_START // 2))
+    await bulks.write("documents", writes(2))
+    assert bulks.size == WRITES_START
+    assert sizes(database) == [WRITES_START // 2, 2, 2]
+
+
+async def test_bulks_grow_although_each_costs_something_however_small_it_is() -> None:
+    database = taking(4.0, 4.0, 4.0, 0.4)
+    bulks = database.bulks()
+    await bulks.write("documents", writes(3_000))
+    assert bulks.size == BULK_WRITES_MAX
+
+
 async def test_answers_neither_slow_nor_fast_change_nothing() -> None:
-    database = taking(0.5)
+    database = taking(0.7)
     await database.bulks().write("documents", writes(4 * WRITES_START))
     assert sizes(database) == [WRITES_START] * 4
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from chapar_sourcing.adapters.mongo._bulks import Bulks
 from chapar_sourcing.adapters.mongo._layout import CURSOR_ORDER, CURSORS, DOCUMENTS, ROWS, shelf_of
 from chapar_sourcing.adapters.mongo._link import Delete, Link
 from chapar_sourcing.editions import edition_cursors
 
 
-async def drop_some(link: Link, bulks: Bulks, partition: int, edition: int, limit: int) -> bool:
-    """Deletes at most `limit` documents and rows of an edition, and at last its cursors; True once all are gone."""
+async def drop_some(link: Link, partition: int, edition: int, limit: int) -> bool:
+    """Deletes at most `limit` documents and rows of an edition, and at last its cursors; True once all are gone.
+
+    These deletes wait for no turn (see `_bulks`): what was found is gone, or not, within the deadline. Who waited for
+    long might delete what others have built meanwhile, under the same number.
+    """
     shelf = shelf_of(partition, edition)
     for collection in (DOCUMENTS, ROWS):
         found = await link.find(collection, {"shelf": shelf}, fields=("_id",), limit=limit)
         if found:
-            await bulks.write(collection, [Delete({"_id": one["_id"]}) for one in found])
+            await link.write(collection, [Delete({"_id": one["_id"]}) for one in found])
         if len(found) == limit:
             return False
     prefix = edition_cursors(edition)
     names = await link.find(CURSORS, {"partition": partition}, fields=("name",), order=CURSOR_ORDER)
     gone = [Delete({"_id": one["_id"]}) for one in names if one["name"].startswith(prefix)]
     if gone:
-        await bulks.write(CURSORS, gone)
+        await link.write(CURSORS, gone)
     return True

@@ -150,7 +150,7 @@ class MongoStore:
         if editions.other is None:
             return True
         await self._partitions.wait_for_readers(partition, editions.other)
-        if not await drop_some(self._link, self._bulks, partition, editions.other, limit):
+        if not await drop_some(self._link, partition, editions.other, limit):
             return False
         await self._partitions.forget(partition)
         return True
