@@ -9,12 +9,15 @@ from chapar_chassis.api import Caller, QueryRpc
 from chapar_payments.domain.documents import LINE, StatementLine, Wallet, wallet_key
 from chapar_payments.memos import Memos
 from chapar_sourcing.domain import Document, Key, Refused, ordered
-from chapar_sourcing.ports.errors import Unavailable
 from chapar_sourcing.view import View
 
 PAGE_SIZE_MAX = 200
 PAGE_SIZE = 50
 TOKEN_DIGITS_MAX = 15
+
+
+class StatementDamaged(Exception):
+    """A line in the middle of a statement is missing: what was read was undone meanwhile, or the store is damaged."""
 
 
 def get_wallet_rpc() -> QueryRpc[public.GetWalletRequest, public.GetWalletResponse]:
@@ -64,10 +67,10 @@ def _sequence_of(token: str) -> int | None:
 
 
 def _check_dense(found: Sequence[tuple[Key, Document]]) -> None:
-    """A statement with a line missing in its middle is worse than none."""
+    """A statement with a line missing in its middle is worse than none: raises `StatementDamaged`."""
     sequences = [int(key.id) for key, _ in found]
     if sequences and sequences != list(range(sequences[0], sequences[0] - len(sequences), -1)):
-        raise Unavailable("the statement cannot be read whole")
+        raise StatementDamaged("lines of a statement are not all there")
 
 
 async def _shown(key: Key, line: StatementLine, memos: Memos) -> public.StatementLine:
