@@ -94,4 +94,4 @@ laws: setup ## play the laws over random histories at length (in `make test` the
 bench: setup ## figures: fold, owner in process, recovery, end to end
 	@$(PY) -m bench.run
 
-ci: check verify test sim-ci demo test-kafka test-mongo test-kills ## what CI runs
+ci: check verify test sim-ci demo test-kafka test-mongo test-kills fencing ## what CI runs

@@ -1,5 +1,5 @@
 """Bugs planted on purpose on the way behind the owner: projector, relay, reactor, lanes, rows, views, heartbeat,
-stream reader, watch. Each docstring says what is done wrong; the lane `path` has to notice."""
+stream reader, watch, looking ahead. Each docstring says what is done wrong; the lane `path` has to notice."""
 
 from __future__ import annotations
 
@@ -335,7 +335,23 @@ class SwallowsItsEnd(_OnThePath):
         return lambda: False
 
 
+class TakesUnknownForAbsent(_OnThePath):
+    """What was not asked for ahead counts as asked for, and as absent."""
+
+    target = "chapar_sourcing.ahead:Ahead.load"
+
+    @staticmethod
+    def planted(sound: Any) -> Any:
+        async def load(self: Any, keys: Sequence[Any], *, at_least: int) -> Any:
+            if self._answered and at_least == self._at_least:
+                self._answered = {**dict.fromkeys(keys), **self._answered}
+            return await sound(self, keys, at_least=at_least)
+
+        return load
+
+
 BUGS: tuple[type[Patch], ...] = (
+    TakesUnknownForAbsent,
     PublishesBeforeDurable,
     RepeatsWithoutPrevious,
     MovesItsCursorWhenSent,

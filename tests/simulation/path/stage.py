@@ -167,6 +167,7 @@ class Stage:
             self.world, name, service, owned, self.topics, self.directory, recent=recent,
             beat_interval_ms=draw.choice((100, 300)),
             projection_documents_max=draw.choice((2, 2_000)), projection_linger_ms=draw.choice((5, 100, 600)),
+            ahead_documents_max=draw.choice((0, 1, 2, 200)),
             reclaim_after_ms=1_000 if service is self.money and draw.random() < 0.3 else None,
         )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chapar_sourcing.ahead import Ahead
 from chapar_sourcing.clock import OwnerClock
 from chapar_sourcing.measures import Measures
 from chapar_sourcing.owner import (
@@ -38,10 +39,13 @@ KNOWN_RECORD_WAIT_MS = 1_000
 class Errands:
     """Errands of one partition."""
 
-    def __init__(self, partition: int, journal: Journal, store: Store, clock: OwnerClock, measures: Measures) -> None:
+    def __init__(
+        self, partition: int, journal: Journal, store: Store, ahead: Ahead, clock: OwnerClock, measures: Measures
+    ) -> None:
         self._partition = partition
         self._journal = journal
         self._store = store
+        self._ahead = ahead
         self._clock = clock
         self._measures = measures
         self.records_read = 0
@@ -75,12 +79,13 @@ class Errands:
         except Unavailable:
             return ReadFailed(effect.read_id)
         self.records_read += len(records)
+        self._ahead.take(records)
         return RecordsRead(effect.read_id, records, at_end=not records)
 
     async def load(self, effect: Load) -> Input:
         """Loads documents."""
         try:
-            documents = await self._store.load(self._partition, effect.keys, at_least=effect.at_least)
+            documents = await self._ahead.load(effect.keys, at_least=effect.at_least)
         except (Unavailable, StoreBehind):
             return LoadFailed(effect.load_id)
         return DocumentsLoaded(effect.load_id, documents)

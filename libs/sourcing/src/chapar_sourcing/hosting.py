@@ -38,6 +38,8 @@ class HostConfig:
     tick_interval_ms: int = 50
     projection_linger_ms: int = 100
     projection_documents_max: int = 2_000
+    ahead_documents_max: int = 200
+    """Documents that a replay asks its store for beside those of the block at hand."""
     read_wait_ms_max: int = 5_000
     """How long a read waits for a partition that is still being taken over."""
     may_claim: Callable[[int], bool] = lambda _partition: True

@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
+from chapar_sourcing.ahead import Ahead
 from chapar_sourcing.clock import Clock, OwnerClock
 from chapar_sourcing.digest import answers_of, digest_of, held_documents, stored_documents
 from chapar_sourcing.followers import Followers
@@ -80,9 +81,14 @@ class OwnedPartition:
             bounds=config.bounds,
             schema_level=config.schema_level,
         )
+        ahead = Ahead(
+            partition=number, domain=rules.domain, owner=owner, store=ports.store,
+            documents_max=config.ahead_documents_max,
+        )  # fmt: skip
         self.shell = OwnerShell(
-            owner=owner, partition=number, journal=ports.journal, store=ports.store, clock=owner_clock,
-            heartbeat=heartbeat, read_policy=config.read_policy, measures=measures, may_claim=self._may_claim,
+            owner=owner, partition=number, ahead=ahead, journal=ports.journal, store=ports.store, clock=owner_clock,
+            heartbeat=heartbeat, read_policy=config.read_policy, measures=measures,
+            may_claim=self._may_claim,
             on_started=self._started, on_applied=self._applied, on_phase=self._phase_changed,
             waiting_max=config.bounds.waiting_max,
         )  # fmt: skip

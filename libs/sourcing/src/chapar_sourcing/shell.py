@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from chapar_sourcing.admission import Admission
+from chapar_sourcing.ahead import Ahead
 from chapar_sourcing.clock import OwnerClock
 from chapar_sourcing.errands import Errands
 from chapar_sourcing.heartbeat import Heartbeat
@@ -67,9 +68,9 @@ class OwnerShell:
     """Feeds one owner."""
 
     def __init__(
-        self, *, owner: Owner, partition: int, journal: Journal, store: Store, clock: OwnerClock, heartbeat: Heartbeat,
-        read_policy: ReadPolicy, measures: Measures, may_claim: Callable[[int, bool], Awaitable[None]],
-        on_started: Callable[[Checkpoint | None], None],
+        self, *, owner: Owner, partition: int, ahead: Ahead, journal: Journal, store: Store,
+        clock: OwnerClock, heartbeat: Heartbeat, read_policy: ReadPolicy, measures: Measures,
+        may_claim: Callable[[int, bool], Awaitable[None]], on_started: Callable[[Checkpoint | None], None],
         on_applied: Callable[[Applied], None], on_phase: Callable[[PhaseChanged], None], waiting_max: int = 4_000,
     ) -> None:  # fmt: skip
         """`may_claim` is given the epoch of the last claim folded, and whether this owner has not owned yet; it returns
@@ -81,7 +82,7 @@ class OwnerShell:
         self.phase_changed = Pulse()
         self.applied = Pulse()
         self._store = store
-        self._errands = Errands(partition, journal, store, clock, measures)
+        self._errands = Errands(partition, journal, store, ahead, clock, measures)
         self._clock = clock
         self._heartbeat = heartbeat
         self._read_policy = read_policy
