@@ -28,7 +28,7 @@ test: setup ## all tests that need no broker, no database and no hours
 	@$(PY) -m pytest -n 2 --dist loadgroup -m "not kafka and not mongo and not kills and not slow"
 
 test-kafka: setup ## conformance and e2e tests against a real Kafka broker, which they obtain and start
-	@$(PY) -m pytest -m "kafka and not kills"
+	@$(PY) -m pytest -n 2 --dist loadfile -m "kafka and not kills"
 
 test-mongo: setup ## conformance and faults against a real database of MongoDB's protocol, which they obtain and start
 	@$(PY) -m pytest -m "mongo and not kafka and not kills"
