@@ -125,14 +125,16 @@ async def test_a_reader_that_does_not_acknowledge_gets_a_gap_and_others_notice_n
         hello = (await stream.until(is_kind("reset")))[0].hello
         await asyncio.gather(*(fast.say(room, f"{number}") for number in range(300)))
         await fast.message(room, 300)
-        shown = await stream.until(lambda frame: frame.frame >= 256)
+        # Where the owner or the gateway gets behind, the gap comes before all that may be shown without an Ack.
+        shown = await stream.until(lambda frame: frame.frame >= 256 or is_kind("gap")(frame))
         seen = [frame.inbox_event.message.sequence for frame in shown if frame.inbox_event.HasField("message")]
         assert seen == list(range(1, len(seen) + 1))
         ack = gateway.AckRequest(subscription_id=hello.subscription_id, frame=shown[-1].frame)
         path = "/chapar.gateway.v1.GatewayService/Ack"
         done = await raw_call(stage.up.gateway_address, path, ack.SerializeToString(), await bearer(slow))
         assert done.status is Status.OK
-        await stream.until(is_kind("gap"))
+        if not is_kind("gap")(shown[-1]):
+            await stream.until(is_kind("gap"))
     assert len(fast.messages(room)) == 300
 
 

@@ -5,8 +5,8 @@ the documents that one block lacks; with them those of the blocks behind it are 
 to them. What is learned of later blocks decides nothing: the owner folds, and asks.
 
 What is kept holds as long as the confirmed checkpoint is the one that it was asked with: whatever memory let go of
-since was at or below that checkpoint, so that the store had it. And it is used by a replay alone: who decides asks the
-store, which may show that another owner has written.
+since was at or below that checkpoint, so that the store had it. And it is not used by an owner that decides: it asks
+the store, which may show that another has written.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.domain import Domain, Key, Stored
 from chapar_sourcing.fold import FoldState
+from chapar_sourcing.owner import OwnerPhase
 from chapar_sourcing.ports import JournalRecord, Store, Unavailable
 from chapar_sourcing.positions import Position
 
@@ -28,9 +29,9 @@ BYTES_MAX: Final = 256 * 1024
 class Replaying(Protocol):
     """What is asked of an owner."""
 
-    @property
-    def fold(self) -> FoldState:
-        """Up to where it has folded."""
+    phase: OwnerPhase
+    fold: FoldState
+    """Up to where it has folded."""
 
     def position_of(self, key: Key) -> Position | None:
         """None where memory does not know the document."""
@@ -42,7 +43,7 @@ class Ahead:
     def __init__(
         self, *, partition: int, domain: Domain[Any, Any], owner: Replaying, store: Store, documents_max: int
     ) -> None:
-        """`documents_max`: how many are asked for beside those of the block at hand."""
+        """`documents_max`: how many are asked for at once, where the block at hand does not lack more."""
         self._partition = partition
         self._domain = domain
         self._owner = owner
@@ -64,7 +65,8 @@ class Ahead:
         """The stored ones among `keys`. Raises `Unavailable`, `StoreBehind`."""
         while self._records and self._records[0].offset <= self._owner.fold.offset:
             self._records.popleft()
-        if not self._records:
+        if not self._records or self._owner.phase is OwnerPhase.OWNING:
+            self._answered.clear()
             return await self._store.load(self._partition, keys, at_least=at_least)
         if at_least != self._at_least or not self._answered.keys() >= {*keys}:
             await self._ask(list(dict.fromkeys([*keys, *self._wanted(keys)])), at_least)
@@ -78,19 +80,21 @@ class Ahead:
             # The next time less is asked for, down to what the block at hand lacks.
             self._room //= 2
             raise
-        self._room = min(self._documents_max, 2 * self._room + 1)
+        self._room = min(self._documents_max, self._room + max(1, self._room // 4))
         self._answered = {key: stored.get(key) for key in keys}
         self._at_least = at_least
 
     def _wanted(self, keys: Sequence[Key]) -> Sequence[Key]:
-        """What the blocks ahead change and memory does not know, beside `keys`."""
+        """What the blocks ahead change and memory does not know, beside `keys`, as far as there is room."""
+        asked = dict.fromkeys(keys)
+        if len(asked) >= self._room:
+            return []
         found: dict[Key, None] = {}
-        asked = {*keys}
         for key in self._touched():
-            if len(found) >= self._room:
-                break
             if key not in asked and self._owner.position_of(key) is None:
                 found[key] = None
+                if len(asked) + len(found) >= self._room:
+                    break
         return list(found)
 
     def _touched(self) -> Iterator[Key]:

@@ -39,7 +39,7 @@ class HostConfig:
     projection_linger_ms: int = 100
     projection_documents_max: int = 2_000
     ahead_documents_max: int = 200
-    """Documents that a replay asks its store for beside those of the block at hand."""
+    """Documents that a replay asks its store for at once, where the block at hand does not lack more."""
     read_wait_ms_max: int = 5_000
     """How long a read waits for a partition that is still being taken over."""
     may_claim: Callable[[int], bool] = lambda _partition: True

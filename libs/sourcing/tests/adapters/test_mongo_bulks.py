@@ -152,13 +152,37 @@ async def test_slow_answers_make_bulks_smaller_before_any_is_given_up(took_s: fl
     assert sizes(database)[-2] == WRITES_MIN
 
 
-async def test_a_small_bulk_that_is_slow_or_given_up_leaves_the_size_alone() -> None:
-    database = taking(4.0, DEADLINE_S, 0.7)
+async def test_a_small_bulk_that_is_slow_leaves_the_size_alone() -> None:
+    database = taking(4.0, 0.7)
     bulks = database.bulks()
     await bulks.write("documents", writes(WRITES_START // 2))
-    await bulks.write("documents", writes(2))
     assert bulks.size == WRITES_START
-    assert sizes(database) == [WRITES_START // 2, 2, 2]
+
+
+async def test_a_small_bulk_that_was_given_up_is_made_smaller() -> None:
+    async def answer(ids: Sequence[int]) -> Written:
+        if len(ids) > 9:
+            database.now_s += DEADLINE_S
+            raise Late("no answer")
+        database.now_s += 0.7
+        return Written()
+
+    database = FakeDatabase(answer)
+    bulks = database.bulks()
+    await bulks.write("documents", writes(12))
+    assert sizes(database) == [12, 12, 6, 6]
+
+
+async def test_two_slow_bulks_at_once_make_the_next_ones_smaller_once() -> None:
+    async def answer(ids: Sequence[int]) -> Written:
+        await asyncio.sleep(0)
+        database.now_s += 1.2
+        return Written()
+
+    database = FakeDatabase(answer)
+    bulks = database.bulks()
+    await asyncio.gather(*(bulks.write("documents", writes(WRITES_START, 100 * number)) for number in range(TURNS)))
+    assert bulks.size == WRITES_START // 2
 
 
 async def test_bulks_grow_although_each_costs_something_however_small_it_is() -> None:

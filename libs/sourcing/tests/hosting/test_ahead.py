@@ -99,7 +99,7 @@ async def test_documents_of_all_records_read_are_asked_for_at_once() -> None:
 
 async def test_no_more_is_asked_for_than_the_bound_and_nothing_that_memory_knows() -> None:
     second = successor(written("abcdefg", "ab"))
-    ahead, store = looking_ahead(second, documents_max=2)
+    ahead, store = looking_ahead(second, documents_max=3)
     await replayed(second, ahead)
     assert store.asked == [accounts(names) for names in ("abc", "def", "g")]
     second.finish_taking_over()
@@ -135,7 +135,7 @@ async def test_down_to_what_the_block_at_hand_lacks_and_up_again() -> None:
             await ahead.load(accounts("z"), at_least=checkpoint)
     assert min(len(keys) for keys in store.asked) == 1
     store.answers_max = 1_000
-    for checkpoint in range(10, 20):
+    for checkpoint in range(10, 40):
         await ahead.load(accounts("z"), at_least=checkpoint)
     assert len(store.asked[-1]) == 1 + len(NAMES)
 
@@ -149,6 +149,36 @@ async def test_what_was_asked_at_an_older_checkpoint_is_asked_again() -> None:
     assert len(store.asked) == 1
     assert await ahead.load(accounts("b"), at_least=1) == {account_key("b"): stored}
     assert len(store.asked) == 2
+
+
+async def test_what_was_asked_before_a_question_that_failed_is_as_old_as_it_was() -> None:
+    second = successor(written("abc"))
+    ahead, store = looking_ahead(second)
+    assert await ahead.load(accounts("a"), at_least=-1) == {}
+    second.shelf.documents[account_key("b")] = stored = Stored(Position(1, 0), b"newer")
+    store.answers_max = 0
+    with pytest.raises(Unavailable):
+        await ahead.load(accounts("b"), at_least=1)
+    store.answers_max = 1_000
+    assert await ahead.load(accounts("b"), at_least=1) == {account_key("b"): stored}
+
+
+async def test_an_owner_that_decides_asks_the_store_each_time() -> None:
+    second = successor(written("ab"))
+    ahead, store = looking_ahead(second)
+    second.owner.phase = OwnerPhase.OWNING
+    for _ in range(2):
+        await ahead.load(accounts("a"), at_least=-1)
+    assert store.asked == [accounts("a")] * 2
+
+
+async def test_what_was_read_before_is_no_answer_for_what_is_read_now() -> None:
+    second = successor(written("ab"))
+    ahead, store = looking_ahead(second)
+    for _ in range(2):
+        await ahead.load(accounts("a"), at_least=-1)
+        ahead.take(second.log.records)
+    assert store.asked == [accounts("ab")] * 2
 
 
 async def test_once_all_is_folded_everything_is_asked_of_the_store() -> None:

@@ -24,7 +24,8 @@ WRITES_START = 25
 SLOW, FAST = 1 / 5, 1 / 10
 """Of the deadline. An answer that takes longer than the first makes bulks smaller, well before one is given up; one
 within the second lets them grow again. What each bulk costs however small it is, such as a slow majority, must leave
-room for growth. A small bulk that is slow says nothing of the size."""
+room for growth. A small bulk that is slow says nothing of the size; one that is given
+up does."""
 LATE_MAX = 3
 """How many bulks in succession may be given up before the caller is told."""
 REST_S = 0.2
@@ -86,7 +87,7 @@ class Bulks:
 
     async def _timed(self, collection: str, part: Sequence[Upsert | Delete], session: Session | None) -> Written:
         """One bulk; the size of the next follows from the time it took."""
-        began_s = self._monotonic()
+        began_s, size = self._monotonic(), self.size
         answered = False
         try:
             answer = await self._link.write(collection, part, session=session)
@@ -94,7 +95,7 @@ class Bulks:
             return answer
         finally:
             took_s = self._monotonic() - began_s
-            if took_s > self._slow_s and len(part) > self.size // 2:
-                self.size = max(WRITES_MIN, self.size // 2)
+            if took_s > self._slow_s and (not answered or len(part) > size // 2):
+                self.size = max(WRITES_MIN, min(self.size, size // 2))
             elif answered and took_s < self._fast_s and len(part) >= self.size:
                 self.size = min(BULK_WRITES_MAX, self.size + max(1, self.size // 4))
