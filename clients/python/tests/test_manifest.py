@@ -31,6 +31,14 @@ def test_what_was_written_is_read_and_nobody_else_reads_it(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == [MANIFEST]
 
 
+@pytest.mark.parametrize("journal_id", ["0a1b", "rS-3_fQ2Tc6Z9yLw0aBcDg/identity.journal"])
+def test_journals_of_files_and_of_brokers_are_known_by_their_ids(tmp_path: Path, journal_id: str) -> None:
+    told = fields()
+    told["services"]["identity"]["journal_id"] = journal_id
+    write_manifest(tmp_path, told)
+    assert read_manifest(tmp_path, SERVICES)["services"]["identity"]["journal_id"] == journal_id
+
+
 def changed(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
     """Written anew with a sum that is right."""
 
@@ -68,6 +76,7 @@ def of_another_format(folder: Path) -> None:
         (changed(lambda told: told["services"]["messaging"]["partitions"].pop()), "is damaged"),
         (changed(lambda told: told["services"]["messaging"]["partitions"][1].update(partition="../x")), "is damaged"),
         (changed(lambda told: told["services"]["messaging"].update(journal_id="../../evil")), "is damaged"),
+        (changed(lambda told: told["services"]["messaging"].update(journal_id="cluster/../evil")), "is damaged"),
         (changed(lambda told: told["services"]["messaging"].pop("prints")), "is damaged"),
     ],
 )

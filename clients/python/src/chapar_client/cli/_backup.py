@@ -17,13 +17,22 @@ from chapar_client.up import Installation, back_up, restore
 Data = Annotated[Path | None, typer.Option("--data", help="The installation's data folder.")]
 Kafka = Annotated[str, typer.Option(help="host:port of the Kafka broker that holds the journals.")]
 KafkaReplicas = Annotated[int, typer.Option(min=1, max=9, help="Copies of each topic.")]
+Partitions = Annotated[int, typer.Option(help="Of each journal.", min=1)]
 Mongo = Annotated[str, typer.Option(help="mongodb://host:port/ of the database that holds the keys.")]
+
+_PASSED_ON = ("CHAPAR_KAFKA_USER", "CHAPAR_KAFKA_CA", "CHAPAR_MONGO_DATABASE", "CHAPAR_MONGO_USER", "CHAPAR_MONGO_CA")
+"""Who the operator is to brokers and database; passwords are secret files of each service."""
+
+
+def _passed_on() -> dict[str, str]:
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
 
 
 def backup_installation(
     to: Annotated[Path, typer.Option("--to", help="The backup's folder; one that is there is continued.")],
     data: Data = None,
     kafka: Kafka = "",
+    partitions: Partitions = 16,
     mongo: Mongo = "",
     json: Json = False,
 ) -> None:
@@ -33,7 +42,10 @@ def backup_installation(
     """
 
     async def work(output: Output) -> None:
-        installation = Installation(data_folder(os.environ, data), kafka=kafka, mongo=mongo)
+        installation = Installation(
+            data_folder(os.environ, data), kafka=kafka, partitions=partitions, mongo=mongo,
+            extra_environment=_passed_on(),
+        )  # fmt: skip
         begun = time.monotonic()
 
         def progress(service: str, done: int) -> None:
@@ -71,8 +83,9 @@ def restore_installation(
 
     async def work(output: Output) -> None:
         installation = Installation(
-            data_folder(os.environ, data), kafka=kafka, kafka_replicas=kafka_replicas, mongo=mongo
-        )
+            data_folder(os.environ, data), kafka=kafka, kafka_replicas=kafka_replicas, mongo=mongo,
+            extra_environment=_passed_on(),
+        )  # fmt: skip
         begun = time.monotonic()
         rows = await restore(installation, source.absolute(), lambda service: output.note(f"restoring {service}"))
         seconds = time.monotonic() - begun

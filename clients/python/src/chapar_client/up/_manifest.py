@@ -19,7 +19,7 @@ MANIFEST = "backup.json"
 FORMAT = 1
 BYTES_MAX = 64 * 1024 * 1024
 PARTITIONS_MAX = 65_536
-_JOURNAL_ID = re.compile(r"[A-Za-z0-9_.+=-]{1,128}")
+_JOURNAL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}(/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,248})?")
 
 
 def write_manifest(folder: Path, fields: Mapping[str, Any]) -> None:
