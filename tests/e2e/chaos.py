@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from tests.e2e.crowd import REPLICAS, Crowd, Disturbance, Fault, crowd, plan
 from tests.e2e.disturbing import ACKNOWLEDGED_BETWEEN
 from tests.e2e.history import LookAtRoom, LookAtWallet, Outcome, Recorder
 from tests.e2e.law import Law
-from tests.e2e.load import Arena
+from tests.e2e.load import CASH_IN_RIALS, PEOPLE, Arena
 from tests.e2e.rest import problems_at_rest
 from tests.e2e.soak_kills import COUNTED
 from tests.simulation.closure import folders_hash
@@ -75,6 +75,7 @@ async def run(seed: int, count: int, kinds: list[Fault], folder: Path, brokers: 
         await playing.stage.leave()
         await playing.stage.up.stop()
         problems += await law.problems()
+        problems += _books_wrong((await law.recomputed("payments")).totals)
         void = sum([(await law.verdicts(service))[Verdict.VOID] for service in REPLICATED])
     if Fault.FENCE in kinds and done[Fault.FENCE.value] >= FENCES_MIN and not void:
         problems.append("nothing was ever written too late: fencing was not put to the test")
@@ -101,6 +102,13 @@ async def _disturbed(playing: Crowd, arena: Arena, seed: int, planned: list[Dist
             told = f"seed {seed}  {number:>3}/{len(planned)}  {disturbance!s:<32}  {took_s:>5.1f} s"
             print(f"{told}  {recorder.acknowledged:>6} acknowledged", flush=True)
     return done
+
+
+def _books_wrong(totals: Mapping[str, int]) -> list[str]:
+    """What came in is in wallets, now that nothing is on its way."""
+    rials = PEOPLE * CASH_IN_RIALS
+    due = {"cash_in_rials": rials, "wallets_rials": rials, "in_transit_rials": 0}
+    return [] if totals == due else [f"the books add up to {totals}, due are {due}"]
 
 
 def _counted(recorder: Recorder) -> Counter[tuple[bool, Outcome]]:

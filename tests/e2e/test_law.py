@@ -10,8 +10,9 @@ import pytest
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar_client.demo import Stage
 from chapar_client.up import OWNERS
+from chapar_client.verifier import verify_folder
 from chapar_messaging.inbox import fields_of_message
-from chapar_sourcing.adapters.sqlite import SqliteStore
+from chapar_sourcing.adapters.sqlite import SqliteJournal, SqliteStore
 from chapar_sourcing.partitions import partition_of
 from chapar_sourcing.ports import DocumentWrite, Row
 from chapar_sourcing.positions import Position
@@ -60,6 +61,21 @@ async def test_what_an_installation_holds_wrongly_is_found(tmp_path: Path) -> No
     assert stored.startswith("messaging: log and store differ")
     assert stored.count("'equal': False") == 1
     assert "head=9" in shown
+
+
+async def test_books_are_recomputed_through_the_journals_port_as_they_are_from_files(tmp_path: Path) -> None:
+    law = await lived(tmp_path)
+    from_files = {report.service: report for report in verify_folder(law.stage.data_dir)}
+    for service in OWNERS:
+        assert await law.recomputed(service) == from_files[service]
+    assert from_files["payments"].totals == {"cash_in_rials": 5_000, "wallets_rials": 5_000, "in_transit_rials": 0}
+    journal = await SqliteJournal.open(law.stage.data_dir / "payments" / "journal.db", partitions=16)
+    try:
+        await journal.append(3, b"")
+    finally:
+        await journal.close()
+    [finding] = (await law.recomputed("payments")).findings
+    assert (finding.partition, finding.problem[-26:]) == (3, "is neither claim nor block")
 
 
 async def plant(law: Law) -> None:

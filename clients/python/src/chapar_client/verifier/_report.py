@@ -1,9 +1,9 @@
-"""Reading a data folder's journals and saying what was found."""
+"""Reading journals, those of a data folder or any others, and saying what was found."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,6 +75,50 @@ def verify_folder(
     return [_verify(service, data / service / "journal.db", progress, segments) for service in found]
 
 
+def verify_records(
+    service: str, journal_id: str, partitions: Iterable[Iterable[tuple[int, bytes]]]
+) -> ServiceReport:  # fmt: skip
+    """Verifies one service's journal, wherever it is kept: of each partition from 0 on (offset, record), in order."""
+    checking = _Checking(service, journal_id)
+    for number, records in enumerate(partitions):
+        checking.partition(number, records)
+    return checking.close()
+
+
+class _Checking:
+    """One service's journal: each partition once, then the whole."""
+
+    def __init__(self, service: str, journal_id: str) -> None:
+        self.report = ServiceReport(service, journal_id)
+        self._ledger = Ledger() if service == "payments" else None
+
+    def partition(self, number: int, records: Iterable[tuple[int, bytes]]) -> Chain:
+        """Its chain, after all its records."""
+        chain = Chain()
+        for entry in chain.walk(records):
+            if self._ledger is not None:
+                self._ledger.book(number, entry)
+        self._found(number, chain.damage)
+        self.report.partitions.append(
+            PartitionReport(
+                number, chain.epoch, chain.claims, chain.blocks, chain.entries, dict(chain.voids.reasons),
+                chain.voids.shown, chain.offset, chain.digest.hex(),
+            )
+        )  # fmt: skip
+        return chain
+
+    def close(self, damage: Iterable[str] = ()) -> ServiceReport:
+        """What was found, with the damage of what the records are kept in."""
+        self._found(None, damage)
+        if self._ledger is not None:
+            self.report.totals = self._ledger.close()
+            self._found(None, self._ledger.damage)
+        return self.report
+
+    def _found(self, partition: int | None, problems: Iterable[str]) -> None:
+        self.report.findings += [Finding(self.report.service, partition, problem) for problem in problems]
+
+
 def _verify(
     service: str, path: Path, progress: Callable[[str, int], None], segments: Path | None
 ) -> ServiceReport:  # fmt: skip
@@ -91,42 +135,22 @@ def _verify(
         partitions = metadata.get("partitions", "")
         if "journal_id" not in metadata or not partitions.isdecimal() or not 1 <= int(partitions) <= SLOTS:
             raise ValueError(f"{path} does not say which journal it is, or how many partitions it has")
-        report = ServiceReport(service, metadata["journal_id"])
-        ledger = Ledger() if service == "payments" else None
+        checking = _Checking(service, metadata["journal_id"])
         rows = Rows(connection)
         for partition in range(int(partitions)):
             progress(service, partition)
-            chain = _partition(rows, partition, report, ledger)
+            chain = checking.partition(partition, rows.of(partition))
             if segments is not None:
                 archived = Segments(
-                    segments / service, report.journal_id, partition, int(partitions)
+                    segments / service, checking.report.journal_id, partition, int(partitions)
                 )  # fmt: skip
-                _archive(archived, chain, report)
+                _archive(archived, chain, checking.report)
         rows.close()
-        report.findings += [Finding(service, None, problem) for problem in rows.damage]
-        if ledger is not None:
-            report.totals = ledger.close()
-            report.findings += [Finding(service, None, problem) for problem in ledger.damage]
+        return checking.close(rows.damage)
     except sqlite3.DatabaseError as error:
         raise ValueError(f"{path} cannot be read as a journal: {error}") from error
     finally:
         connection.close()
-    return report
-
-
-def _partition(rows: Rows, partition: int, report: ServiceReport, ledger: Ledger | None) -> Chain:
-    chain = Chain()
-    for entry in chain.walk(rows.of(partition)):
-        if ledger is not None:
-            ledger.book(partition, entry)
-    report.findings += [Finding(report.service, partition, problem) for problem in chain.damage]
-    report.partitions.append(
-        PartitionReport(
-            partition, chain.epoch, chain.claims, chain.blocks, chain.entries, dict(chain.voids.reasons),
-            chain.voids.shown, chain.offset, chain.digest.hex(),
-        )
-    )  # fmt: skip
-    return chain
 
 
 def _archive(archived: Segments, chain: Chain, report: ServiceReport) -> None:
