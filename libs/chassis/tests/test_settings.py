@@ -149,3 +149,38 @@ def test_nothing_is_sent_in_the_clear_to_a_database_elsewhere() -> None:
         CommonSettings.from_environ({**NEEDED, "CHAPAR_MONGO_URI": elsewhere})
     known = {**NEEDED, "CHAPAR_MONGO_URI": elsewhere, "CHAPAR_MONGO_USER": "u"}
     assert CommonSettings.from_environ(known).mongo_uri == elsewhere
+
+
+def _problems(**environ: str) -> list[str]:
+    try:
+        CommonSettings.from_environ({**NEEDED, **{f"CHAPAR_{name}": value for name, value in environ.items()}})
+    except SettingsInvalid as invalid:
+        return invalid.problems
+    return []
+
+
+def test_nothing_listens_beyond_the_machine_in_the_clear() -> None:
+    tls = {"TLS_CERT": "/own.crt", "TLS_KEY": "/own.key", "TLS_CA": "/ca.crt"}
+    in_the_clear = "CHAPAR_TLS_CERT must be set to listen beyond this machine: nothing is sent in the clear"
+    assert _problems(LISTEN="10.0.0.7:7400") == [in_the_clear]
+    assert _problems(LISTEN="owner-1:7400") == [in_the_clear]
+    assert _problems(LISTEN="10.0.0.7:7400", DEVELOPMENT="1") == []
+    assert _problems(LISTEN="10.0.0.7:7400", **tls) == []
+    del tls["TLS_CA"]
+    assert _problems(**tls) == ["CHAPAR_TLS_CERT, CHAPAR_TLS_KEY and CHAPAR_TLS_CA must be set together"]
+
+
+@pytest.mark.parametrize("everywhere", ["0.0.0.0:7400", "[::]:7400"])
+def test_who_listens_everywhere_says_where_it_is_reached(everywhere: str) -> None:
+    host = address(everywhere).host
+    assert _problems(LISTEN=everywhere, DEVELOPMENT="1") == [
+        f"CHAPAR_ADVERTISE must be set: {host} is no address that others reach"
+    ]
+    assert _problems(LISTEN=everywhere, ADVERTISE="10.0.0.7:0", DEVELOPMENT="1") == []
+
+
+def test_what_is_advertised_is_where_it_listens_or_what_is_said() -> None:
+    bound = Address("127.0.0.1", 4321)
+    assert CommonSettings.from_environ(NEEDED).advertised(bound) == bound
+    for said, meant in (("10.0.0.7:0", Address("10.0.0.7", 4321)), ("owner-1:7400", Address("owner-1", 7400))):
+        assert CommonSettings.from_environ({**NEEDED, "CHAPAR_ADVERTISE": said}).advertised(bound) == meant

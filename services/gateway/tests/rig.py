@@ -23,6 +23,7 @@ from chapar_chassis.refusals import DETAILS_KEY, Refusals
 from chapar_chassis.secrets import OperatorSecret
 from chapar_chassis.settings import Address
 from chapar_chassis.telemetry import Metrics, Tracing, make_logger, places_of
+from chapar_chassis.tls import ServerCertificate
 from chapar_chassis.tokens import AccessTokenSigner, AccessTokenVerifier
 from chapar_gateway.gateway import Gateway, Outside
 from chapar_gateway.operators import Operators
@@ -190,7 +191,9 @@ def make_settings(**changes: Any) -> GatewaySettings:
 
 
 @asynccontextmanager
-async def running(*, loaded: bool = True, **changes: Any) -> AsyncIterator[Rig]:
+async def running(
+    *, loaded: bool = True, certificate: ServerCertificate | None = None, **changes: Any
+) -> AsyncIterator[Rig]:
     """A gateway between scripted owners; with `loaded`, ready and with fresh revocations."""
     rig = Rig()
     for service, owner in rig.owners.items():
@@ -198,7 +201,7 @@ async def running(*, loaded: bool = True, **changes: Any) -> AsyncIterator[Rig]:
         await rig.announce(service)
     if loaded:
         await rig.beat()
-    rig.gateway = _gateway(rig, make_settings(**changes))
+    rig.gateway = _gateway(rig, make_settings(**changes), certificate)
     public, operator = await rig.gateway.start()
     rig.address = public
     work = asyncio.create_task(rig.gateway.run(rig.stopping, rig.ready.set))
@@ -217,7 +220,7 @@ async def running(*, loaded: bool = True, **changes: Any) -> AsyncIterator[Rig]:
     assert not rig.incidents, [(repr(error), places_of(error)) for error in map(first_cause, rig.incidents)]
 
 
-def _gateway(rig: Rig, settings: GatewaySettings) -> Gateway:
+def _gateway(rig: Rig, settings: GatewaySettings, certificate: ServerCertificate | None) -> Gateway:
     refusals = Refusals("gateway", None, lambda _incident, error: rig.incidents.append(error))
     operator = OperatorSecret("mina", hashlib.sha256(OPERATOR_TOKEN.encode()).digest(), frozenset({"cash", "erase"}))
     reader = OperatorSecret("reza", hashlib.sha256(b"no-roles").digest(), frozenset())
@@ -232,6 +235,7 @@ def _gateway(rig: Rig, settings: GatewaySettings) -> Gateway:
             metrics=Metrics(CollectorRegistry()),
             tracing=Tracing("gateway"),
             log=make_logger("gateway", "info", rig.logs),
+            certificate=certificate,
             clock=rig.clock,
             random=lambda: 0.5,
             tick_ms=20,

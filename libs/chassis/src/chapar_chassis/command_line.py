@@ -12,6 +12,7 @@ from chapar_chassis.routing import RoutingInvalid
 from chapar_chassis.secrets import SecretsInvalid
 from chapar_chassis.settings import SettingsInvalid
 from chapar_chassis.telemetry import LibraryLogs, make_logger, places_of
+from chapar_chassis.tls import CertificateInvalid
 from chapar_sourcing.fold import LogDamaged
 from chapar_sourcing.ports.errors import Unavailable
 from chapar_sourcing.segments import SegmentRefused
@@ -21,7 +22,16 @@ Command: TypeAlias = Callable[..., Coroutine[Any, Any, int]]
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-_CLEAR = (SecretsInvalid, RoutingInvalid, LogDamaged, SegmentRefused, Unavailable, RuntimeError, OSError)
+_CLEAR = (
+    SecretsInvalid,
+    CertificateInvalid,
+    RoutingInvalid,
+    LogDamaged,
+    SegmentRefused,
+    Unavailable,
+    RuntimeError,
+    OSError,
+)
 """Errors whose text is written for an operator; ports raise kinds of `RuntimeError` for files they refuse."""
 
 

@@ -1,4 +1,4 @@
-"""How a process reaches the owner of a partition: the Forwarder port and its first implementation, plain gRPC.
+"""How a process reaches the owner of a partition: the Forwarder port and its first implementation, gRPC.
 
 Addresses come from `Members` and may be wrong, which is harmless: the owner answers NOT_OWNER, and the same call is
 tried again at whoever owns the partition now, within its deadline. That is safe because every mutating call carries a
@@ -22,6 +22,7 @@ from chapar_chassis import peers, refusals
 from chapar_chassis.refusals import CallEnded, CallStatus, Refusals, error_info
 from chapar_chassis.rpc_server import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX, PEER_MARGIN_BYTES
 from chapar_chassis.telemetry import current_trace_parent
+from chapar_chassis.tls import PeerCertificate
 from chapar_sourcing.ports import Announcement, Members, Unavailable
 
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
@@ -88,16 +89,20 @@ _CHANNEL_OPTIONS = (
 
 
 class GrpcForwarder:
-    """Plain gRPC: a channel an address, found through `Members`."""
+    """gRPC: a channel an address, found through `Members`."""
 
-    def __init__(self, members: Members, peer_token: str, statuses: Refusals) -> None:
-        """`statuses` makes the status of what fails on the way."""
+    def __init__(
+        self, members: Members, peer_token: str, statuses: Refusals, certificate: PeerCertificate | None = None
+    ) -> None:
+        """`statuses` makes the status of what fails on the way; without a certificate calls go in the clear."""
         self._members = members
+        self._certificate = certificate
         self._peer_token = peer_token
         self._statuses = statuses
         self._owners: dict[str, Mapping[int, Announcement]] = {}
         self._asking = asyncio.Lock()
-        self._channels: OrderedDict[str, grpc.aio.Channel] = OrderedDict()
+        self._channels: OrderedDict[object, grpc.aio.Channel] = OrderedDict()
+        """By service, address, and what certificate they were made with."""
 
     async def unary(
         self, service: str, partition: int, method: str, request: bytes, *, metadata: Metadata = (), timeout_ms: int
@@ -183,15 +188,20 @@ class GrpcForwarder:
         if owner is None:
             self._forget(service, owners)
             raise ForwardFailed(self._statuses.of_reason(refusals.UNAVAILABLE))
-        address = owner.answers_at
-        channel = self._channels.get(address)
-        if channel is None:
-            channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
-            self._channels[address] = channel
-        self._channels.move_to_end(address)
+        certificate = self._certificate
+        at = (service, owner.answers_at, None if certificate is None else certificate.stamp)
+        if at not in self._channels:
+            self._channels[at] = self._opened(service, owner.answers_at)
+        self._channels.move_to_end(at)
+        channel = self._channels[at]
         if len(self._channels) > CHANNELS_MAX:
             await self._channels.popitem(last=False)[1].close()
         return channel
+
+    def _opened(self, service: str, address: str) -> grpc.aio.Channel:
+        if self._certificate is None:
+            return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        return self._certificate.channel(address, service, _CHANNEL_OPTIONS)
 
     # ---- what goes along and what comes back
 

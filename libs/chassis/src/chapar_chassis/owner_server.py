@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeAlias
 
 import grpc
@@ -11,11 +11,12 @@ from chapar.sourcing.peer.v1 import peer_pb2_grpc
 from chapar_chassis.api import ServiceApi
 from chapar_chassis.interceptors import GuardInterceptor
 from chapar_chassis.peer_rpcs import OwnerServicer
-from chapar_chassis.peers import PeerInterceptor
+from chapar_chassis.peers import Allowed, PeerInterceptor
 from chapar_chassis.public_rpcs import ServedBy, public_handlers
 from chapar_chassis.refusals import Refusals
 from chapar_chassis.rpc_server import RpcServer
 from chapar_chassis.telemetry import Metrics, Tracing
+from chapar_chassis.tls import name_of
 
 AddServicer: TypeAlias = Callable[[grpc.aio.Server], None]
 """Adds one servicer, such as `lambda server: add_LeaseServiceServicer_to_server(servicer, server)`."""
@@ -33,12 +34,28 @@ def make_refusals(service: str, api: ServiceApi | None, metrics: Metrics, log: A
     return Refusals(service, None if api is None else api.reason_enum, on_incident)
 
 
-def make_server(refusals: Refusals, peer_token: str, metrics: Metrics, tracing: Tracing, log: Any) -> RpcServer:
-    """A server for peers: everything is guarded, and only processes of this installation are let in."""
+def make_server(
+    refusals: Refusals, peer_token: str, metrics: Metrics, tracing: Tracing, log: Any, allowed: Allowed | None = None
+) -> RpcServer:
+    """A server for peers: everything is guarded, and only processes of this installation are let in.
+
+    `allowed` tells who may call a method, where processes have certificates.
+    """
     guard = GuardInterceptor(refusals, metrics, tracing, log)
-    server = RpcServer([guard, PeerInterceptor(peer_token)])
+    server = RpcServer([guard, PeerInterceptor(peer_token, allowed)])
     server.before_stop(guard.end_streams)
     return server
+
+
+def callers_allowed(service: str, method: str) -> Collection[str]:
+    """Names in certificates that may call a method of an owner, given as "/package.Service/Method".
+
+    What clients ask and watch comes through gateways; what partitions tell each other comes from the service itself;
+    operators look, move and rebuild.
+    """
+    if not method.startswith(f"/{OWNER_SERVICE}/") or method == f"/{OWNER_SERVICE}/Watch":
+        return (name_of("gateway"),)
+    return name_of(service), name_of("operator")
 
 
 def add_owner(

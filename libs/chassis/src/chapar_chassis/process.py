@@ -26,7 +26,7 @@ from chapar_chassis.backup_command import write_backup
 from chapar_chassis.command_line import Command, run_command
 from chapar_chassis.digest_command import print_digests
 from chapar_chassis.forwarder import GrpcForwarder, PeerTargets
-from chapar_chassis.owner_server import AddServicer, add_owner, make_refusals, make_server
+from chapar_chassis.owner_server import AddServicer, add_owner, callers_allowed, make_refusals, make_server
 from chapar_chassis.parent import end_with_parent, wait_parent_gone
 from chapar_chassis.ports import PublishedTopic, open_owner_ports, published_topics
 from chapar_chassis.position_tokens import PositionTokens
@@ -36,6 +36,7 @@ from chapar_chassis.rpc_server import RpcServer
 from chapar_chassis.secrets import Secrets
 from chapar_chassis.settings import Address, CommonSettings, SettingsInvalid
 from chapar_chassis.telemetry import Metrics, MetricsServer, Tracing, make_logger
+from chapar_chassis.tls import PeerCertificate
 from chapar_chassis.topics_command import run_topics
 from chapar_chassis.user_ids import UserIds
 from chapar_sourcing.clock import SystemClock
@@ -182,6 +183,7 @@ class OwnerProcess:
             )
         secrets = Secrets(settings.secrets_dir)
         peer_token, position_key = secrets.peer_token(), secrets.key("position.key")
+        certificate = PeerCertificate.of(name, settings)
         telling = _telling(name, settings, closing)
         topics = published_topics(name, service.beat_topics)
         ports = await open_owner_ports(settings, name, topics, closing)
@@ -190,14 +192,17 @@ class OwnerProcess:
         api = service.api(context)
 
         refusals = make_refusals(name, api, telling.metrics, telling.log)
-        server = make_server(refusals, peer_token, telling.metrics, telling.tracing, telling.log)
-        address = server.bind(settings.listen)
-        forwarder = GrpcForwarder(ports.host.members, peer_token, refusals)
+        allowed = None if certificate is None else partial(callers_allowed, name)
+        server = make_server(refusals, peer_token, telling.metrics, telling.tracing, telling.log, allowed)
+        address = server.bind(settings.listen, certificate)
+        if settings.health_listen is not None:
+            server.bind_health(settings.health_listen)
+        forwarder = GrpcForwarder(ports.host.members, peer_token, refusals, certificate)
         closing.push_async_callback(forwarder.close)
         host = OwnerHost(
             HostConfig(
                 service=name,
-                address=str(address),
+                address=str(settings.advertised(address)),
                 read_policy=service.read_policy,
                 schema_level=settings.schema_level,
             ),
@@ -257,7 +262,8 @@ class OwnerProcess:
         if self.host.ready:
             # Whoever starts processes waits for this line, at any level of logging.
             log = make_logger(self.host.config.service, "info")
-            log.info("ready", address=str(self.address), metrics_address=str(self.metrics_address))
+            probed = {"health_address": str(self._server.health_address)} if self._server.health_address else {}
+            log.info("ready", address=str(self.address), metrics_address=str(self.metrics_address), **probed)
         else:
             self._log.info("not_ready", problems=problems)
 

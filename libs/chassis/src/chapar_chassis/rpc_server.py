@@ -15,6 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from chapar_chassis.settings import Address
+from chapar_chassis.tls import PeerCertificate, ServerCertificate
 
 MESSAGE_BYTES_MAX = 256 * 1024
 PEER_MARGIN_BYTES = 4 * 1024 * 1024 - MESSAGE_BYTES_MAX
@@ -22,6 +23,8 @@ PEER_MARGIN_BYTES = 4 * 1024 * 1024 - MESSAGE_BYTES_MAX
 METADATA_BYTES_MAX = 16 * 1024
 TURN_AWAY_SECONDS = 0.3
 """Between saying NOT_SERVING and refusing calls."""
+HEALTH_BYTES_MAX = 1024
+HEALTH_STREAMS_MAX = 10
 _HEALTH_NAMES = ("live", "ready", "")
 
 
@@ -57,6 +60,9 @@ class RpcServer:
         self._before_stop: list[Callable[[], None]] = []
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
+        self._health_apart: grpc.aio.Server | None = None
+        self.health_address: Address | None = None
+        """Where health checks alone are answered, see `bind_health`."""
 
     def add_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Adds generic handlers; before `start`."""
@@ -67,24 +73,23 @@ class RpcServer:
         names = (*proto_services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self.grpc)
 
-    def bind(self, listen: Address) -> Address:
-        """Takes the port and says which. Raises `OSError` when it is not to be had."""
-        try:
-            port = self.grpc.add_insecure_port(str(listen))
-        except RuntimeError:
-            port = 0
-        if port == 0:
-            raise OSError(
-                f"cannot listen on {listen}: another process has this port, or this machine has not the address; end"
-                " that process or choose another address"
-            )
-        return Address(listen.host, port)
+    def bind(self, listen: Address, certificate: ServerCertificate | PeerCertificate | None = None) -> Address:
+        """Takes the port and says which; without a certificate in the clear. Raises `OSError`."""
+        return _bind(self.grpc, listen, None if certificate is None else certificate.credentials())
+
+    def bind_health(self, listen: Address) -> None:
+        """Has health checks answered here as well, in the clear, and nothing else. Raises `OSError`."""
+        self._health_apart = grpc.aio.server(options=server_options(HEALTH_BYTES_MAX, streams_max=HEALTH_STREAMS_MAX))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_apart)
+        self.health_address = _bind(self._health_apart, listen, None)
 
     async def start(self) -> None:
         """Serves from here on: live, not yet ready."""
         for name in _HEALTH_NAMES:
             await self._set_health(name, serving=name == "live")
         await self.grpc.start()
+        if self._health_apart is not None:
+            await self._health_apart.start()
 
     async def set_ready(self, ready: bool) -> None:
         """Says whether calls should come here."""
@@ -106,7 +111,25 @@ class RpcServer:
         for end in self._before_stop:
             end()
         await self.grpc.stop(grace_seconds)
+        if self._health_apart is not None:
+            await self._health_apart.stop(0)
 
     async def _set_health(self, name: str, *, serving: bool) -> None:
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         await self._health.set(name, status)
+
+
+def _bind(server: grpc.aio.Server, listen: Address, credentials: grpc.ServerCredentials | None) -> Address:
+    try:
+        if credentials is None:
+            port = server.add_insecure_port(str(listen))
+        else:
+            port = server.add_secure_port(str(listen), credentials)
+    except RuntimeError:
+        port = 0
+    if port == 0:
+        raise OSError(
+            f"cannot listen on {listen}: another process has this port, or this machine has not the address; end"
+            " that process or choose another address"
+        )
+    return Address(listen.host, port)

@@ -134,6 +134,7 @@ def database_name(value: str) -> str:
 
 
 ANY_LOOPBACK_PORT = Address("127.0.0.1", 0)
+EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what is compared with, not what is bound.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +146,15 @@ class CommonSettings:
     """This service's own folder of secrets."""
     listen: Annotated[Address, Variable("CHAPAR_LISTEN", address)] = ANY_LOOPBACK_PORT
     metrics_listen: Annotated[Address, Variable("CHAPAR_METRICS_LISTEN", address)] = ANY_LOOPBACK_PORT
+    health_listen: Annotated[Address | None, Variable("CHAPAR_HEALTH_LISTEN", address)] = None
+    """Where health checks, and nothing else, are answered in the clear as well: probes that speak no TLS come here."""
+    advertise: Annotated[Address | None, Variable("CHAPAR_ADVERTISE", address)] = None
+    """Where other processes reach this one; without it where it listens. Port 0 means the port it listens on."""
+    tls_cert: Annotated[Path | None, Variable("CHAPAR_TLS_CERT", path)] = None
+    """A PEM file of the certificate that proves to peers which service this is, see `tls`; with key and authority."""
+    tls_key: Annotated[Path | None, Variable("CHAPAR_TLS_KEY", path)] = None
+    tls_ca: Annotated[Path | None, Variable("CHAPAR_TLS_CA", path)] = None
+    """A PEM file of the authority that signs the certificates of all processes of the installation."""
     kafka: Annotated[str, Variable("CHAPAR_KAFKA", brokers)] = ""
     """Empty: journals and streams are SQLite files of the data folder."""
     kafka_replicas: Annotated[int, Variable("CHAPAR_KAFKA_REPLICAS", whole_number(1, 9))] = 3
@@ -196,7 +206,10 @@ class CommonSettings:
 
     def problems(self) -> list[str]:
         """What is wrong between several fields; extended by services, with what `super()` says in front."""
-        found = []
+        found = self.listening_problems()
+        given = (self.tls_cert, self.tls_key, self.tls_ca)
+        if any(given) and not all(given):
+            found.append("CHAPAR_TLS_CERT, CHAPAR_TLS_KEY and CHAPAR_TLS_CA must be set together")
         if self.kafka and not self.kafka_user and not all(map(_is_here, self.kafka.split(","))):
             found.append("CHAPAR_KAFKA_USER must be set for brokers of other machines: nothing is sent in the clear")
         hosts = self.mongo_uri.removeprefix(MONGO_SCHEME).partition("/")[0]
@@ -204,9 +217,35 @@ class CommonSettings:
             found.append("CHAPAR_MONGO_USER must be set for a database of other machines: nothing is sent in the clear")
         return found
 
+    def listening_problems(self) -> list[str]:
+        """What is wrong with where it listens for peers; the gateway listens for others."""
+        found = []
+        if self.tls_cert is None and not self.development and not is_loopback(self.listen.host):
+            found.append("CHAPAR_TLS_CERT must be set to listen beyond this machine: nothing is sent in the clear")
+        if self.advertise is None and self.listen.host in EVERY_ADDRESS:
+            found.append(f"CHAPAR_ADVERTISE must be set: {self.listen.host} is no address that others reach")
+        return found
+
+    def advertised(self, bound: Address) -> Address:
+        """Where others reach this process, which listens at `bound`."""
+        if self.advertise is None:
+            return bound
+        return Address(self.advertise.host, self.advertise.port or bound.port)
+
+    @property
+    def peer_files(self) -> tuple[Path, Path, Path] | None:
+        """Certificate, key and authority, where processes prove to each other who they are."""
+        if self.tls_cert is None or self.tls_key is None or self.tls_ca is None:
+            return None
+        return self.tls_cert, self.tls_key, self.tls_ca
+
 
 def _is_here(broker: str) -> bool:
-    host = address(broker).host
+    return is_loopback(address(broker).host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine can reach it."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

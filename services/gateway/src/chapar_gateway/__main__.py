@@ -19,6 +19,7 @@ from chapar_chassis.parent import end_with_parent, wait_parent_gone
 from chapar_chassis.ports import open_members, open_reading_stream
 from chapar_chassis.secrets import Secrets
 from chapar_chassis.telemetry import Metrics, MetricsServer, Tracing, make_logger
+from chapar_chassis.tls import PeerCertificate, ServerCertificate
 from chapar_chassis.tokens import AccessTokenVerifier
 from chapar_gateway.gateway import Gateway, Outside
 from chapar_gateway.operators import Operators
@@ -57,6 +58,7 @@ async def _open(settings: GatewaySettings, closing: AsyncExitStack) -> tuple[Out
     secrets = Secrets(settings.secrets_dir)
     verifier = AccessTokenVerifier(secrets.access_token_keys())
     operators, peer_token = Operators(secrets.operators().values()), secrets.peer_token()
+    certificate, shown = PeerCertificate.of(NAME, settings), _shown_to_clients(settings)
     log = make_logger(NAME, settings.log_level)
     metrics, tracing = Metrics(CollectorRegistry()), Tracing(NAME)
     closing.callback(tracing.close)
@@ -67,13 +69,19 @@ async def _open(settings: GatewaySettings, closing: AsyncExitStack) -> tuple[Out
     members = await open_members(settings)
     closing.push_async_callback(members.close)
     refusals = make_refusals(NAME, None, metrics, log)
-    forwarder = GrpcForwarder(members, peer_token, refusals)
+    forwarder = GrpcForwarder(members, peer_token, refusals, certificate)
     closing.push_async_callback(forwarder.close)
     outside = Outside(
         stream=stream, forwarder=forwarder, verifier=verifier, operators=operators, refusals=refusals,
-        metrics=metrics, tracing=tracing, log=log,
+        metrics=metrics, tracing=tracing, log=log, certificate=shown,
     )  # fmt: skip
     return outside, metrics_server.address
+
+
+def _shown_to_clients(settings: GatewaySettings) -> ServerCertificate | None:
+    if settings.public_tls_cert is None or settings.public_tls_key is None:
+        return None
+    return ServerCertificate(settings.public_tls_cert, settings.public_tls_key)
 
 
 async def _stop_with_parent(parent_pid: int, stopping: asyncio.Event) -> None:

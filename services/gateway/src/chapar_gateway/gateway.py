@@ -15,6 +15,7 @@ from chapar_chassis.refusals import Refusals
 from chapar_chassis.rpc_server import RpcServer
 from chapar_chassis.settings import Address
 from chapar_chassis.telemetry import Metrics, Tracing
+from chapar_chassis.tls import ServerCertificate
 from chapar_chassis.tokens import AccessTokenVerifier
 from chapar_gateway.admission import Admission
 from chapar_gateway.bodies import Bodies
@@ -45,6 +46,8 @@ class Outside:
     metrics: Metrics
     tracing: Tracing
     log: Any
+    certificate: ServerCertificate | None = None
+    """What both listeners show their clients; None: everything in the clear, on this machine."""
     clock: Clock = field(default_factory=SystemClock)
     random: Callable[[], float] = random.random
     new_id: Callable[[], str] = lambda: secrets.token_hex(16)
@@ -77,8 +80,10 @@ class Gateway:
 
     async def start(self) -> tuple[Address, Address]:
         """Listens, live but not ready; returns the addresses for clients and for operators."""
-        public = self._public.bind(self._settings.listen)
-        operator = self._operator.bind(self._settings.operator_listen)
+        public = self._public.bind(self._settings.listen, self._outside.certificate)
+        operator = self._operator.bind(self._settings.operator_listen, self._outside.certificate)
+        if self._settings.health_listen is not None:
+            self._public.bind_health(self._settings.health_listen)
         await self._public.start()
         await self._operator.start()
         return public, operator

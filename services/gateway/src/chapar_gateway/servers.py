@@ -54,4 +54,4 @@ async def drain(
     subscriptions.drain(window_ms)
     await asyncio.sleep(TURN_AWAY_SECONDS)
     subscriptions.finish()
-    await asyncio.gather(*(server.grpc.stop(grace_seconds) for server in servers))
+    await asyncio.gather(*(server.stop(grace_seconds, turn_away_seconds=0) for server in servers))

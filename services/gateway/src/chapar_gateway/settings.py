@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
-from chapar_chassis.settings import ANY_LOOPBACK_PORT, Address, CommonSettings, Variable, address, whole_number
+from chapar_chassis.settings import (
+    ANY_LOOPBACK_PORT,
+    Address,
+    CommonSettings,
+    Variable,
+    address,
+    is_loopback,
+    path,
+    whole_number,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +24,9 @@ class GatewaySettings(CommonSettings):
 
     operator_listen: Annotated[Address, Variable("CHAPAR_OPERATOR_LISTEN", address)] = ANY_LOOPBACK_PORT
     """Where operators call; never the address that clients reach."""
+    public_tls_cert: Annotated[Path | None, Variable("CHAPAR_PUBLIC_TLS_CERT", path)] = None
+    """A PEM file of the certificate that clients and operators see; with its key."""
+    public_tls_key: Annotated[Path | None, Variable("CHAPAR_PUBLIC_TLS_KEY", path)] = None
     calls_max: Annotated[int, Variable("CHAPAR_CALLS_MAX", whole_number(10, 100_000))] = 1_000
     """Calls in flight at once."""
     subscriptions_max: Annotated[int, Variable("CHAPAR_SUBSCRIPTIONS_MAX", whole_number(1, 1_000_000))] = 10_000
@@ -33,7 +46,16 @@ class GatewaySettings(CommonSettings):
     drain_grace_ms: Annotated[int, Variable("CHAPAR_DRAIN_GRACE_MS", whole_number(0, 60_000))] = 5_000
     """How long calls in flight may still take when the process ends."""
 
-    def problems(self) -> list[str]:
+    def listening_problems(self) -> list[str]:
         """Also refuses one address for both listeners."""
-        shared = self.listen == self.operator_listen and self.listen.port != 0
-        return super().problems() + (["CHAPAR_OPERATOR_LISTEN must differ from CHAPAR_LISTEN"] if shared else [])
+        found = []
+        if self.listen == self.operator_listen and self.listen.port != 0:
+            found.append("CHAPAR_OPERATOR_LISTEN must differ from CHAPAR_LISTEN")
+        if (self.public_tls_cert is None) != (self.public_tls_key is None):
+            found.append("CHAPAR_PUBLIC_TLS_CERT and CHAPAR_PUBLIC_TLS_KEY must be set together")
+        beyond = not is_loopback(self.listen.host) or not is_loopback(self.operator_listen.host)
+        if self.public_tls_cert is None and beyond and not self.development:
+            found.append(
+                "CHAPAR_PUBLIC_TLS_CERT must be set to listen beyond this machine: nothing is sent in the clear"
+            )
+        return found

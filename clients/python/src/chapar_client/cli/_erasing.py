@@ -12,7 +12,7 @@ from chapar_client.cli._money import Person, operator, operator_token
 from chapar_client.cli._output import Output
 from chapar_client.cli._people import user_of
 from chapar_client.cli._reasons import REFUSED
-from chapar_client.cli._running import GATEWAY_DEFAULT, OPERATOR_DEFAULT, Gateway, Json, Profile, run
+from chapar_client.cli._running import GATEWAY_DEFAULT, OPERATOR_DEFAULT, Gateway, Json, Profile, gateway_ca, run
 from chapar_client.home import data_folder
 from chapar_client.sdk import Client, OperatorClient
 
@@ -44,7 +44,9 @@ def erase_user(
     yes: Yes = False,
     request_id: Annotated[str, typer.Option(help="Repeats a call whose outcome is unknown.")] = "",
     data: Annotated[Path | None, typer.Option("--data", help="The installation's data folder.")] = None,
-    operators: Annotated[str, typer.Option("--operators", help="The operators' host:port.")] = OPERATOR_DEFAULT,
+    operators: Annotated[
+        str, typer.Option("--operators", help="The operators' tls://host:port; on this machine host:port.")
+    ] = OPERATOR_DEFAULT,
     profile: Profile = "default",
     gateway: Gateway = GATEWAY_DEFAULT,
     json: Json = False,
@@ -55,7 +57,7 @@ def erase_user(
         token = operator_token(data_folder(os.environ, data))
         user_id = await user_of(client, who)
         _ask(yes, json)
-        desk = OperatorClient(operators, token)
+        desk = OperatorClient(operators, token, ca=gateway_ca())
         try:
             answer = await desk.erase_user(user_id, reason, request_id=request_id)
         finally:

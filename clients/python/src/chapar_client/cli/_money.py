@@ -11,7 +11,16 @@ import typer
 from chapar.payments.v1 import payments_pb2 as payments
 from chapar_client.cli._output import Output, clock
 from chapar_client.cli._people import Names, user_of
-from chapar_client.cli._running import GATEWAY_DEFAULT, OPERATOR_DEFAULT, Gateway, Json, Profile, Timeout, run
+from chapar_client.cli._running import (
+    GATEWAY_DEFAULT,
+    OPERATOR_DEFAULT,
+    Gateway,
+    Json,
+    Profile,
+    Timeout,
+    gateway_ca,
+    run,
+)
 from chapar_client.home import data_folder
 from chapar_client.sdk import Client, InvalidInput, OperatorClient
 from chapar_client.terminal import column, isolated
@@ -121,7 +130,9 @@ def cash_in(
         str, typer.Option(help="Repeats a cash-in whose outcome is unknown, without doing it twice.")
     ] = "",
     data: Annotated[Path | None, typer.Option("--data", help="The installation's data folder.")] = None,
-    operators: Annotated[str, typer.Option("--operators", help="The operators' host:port.")] = OPERATOR_DEFAULT,
+    operators: Annotated[
+        str, typer.Option("--operators", help="The operators' tls://host:port; on this machine host:port.")
+    ] = OPERATOR_DEFAULT,
     profile: Profile = "default",
     gateway: Gateway = GATEWAY_DEFAULT,
     json: Json = False,
@@ -132,7 +143,7 @@ def cash_in(
         rials = parsed_toman(amount)
         token = operator_token(data_folder(os.environ, data))
         user_id = await user_of(client, who)
-        desk = OperatorClient(operators, token)
+        desk = OperatorClient(operators, token, ca=gateway_ca())
         try:
             answer = await desk.cash_in(user_id, rials, reference, request_id=request_id)
         finally:

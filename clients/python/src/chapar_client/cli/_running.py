@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,7 +23,12 @@ OPERATOR_DEFAULT = "127.0.0.1:7401"
 Profile = Annotated[
     str, typer.Option("--profile", envvar="CHAPAR_PROFILE", help="Whose session: a folder under $CHAPAR_HOME/profiles.")
 ]
-Gateway = Annotated[str, typer.Option("--gateway", envvar="CHAPAR_GATEWAY", help="The gateway's host:port.")]
+Gateway = Annotated[
+    str,
+    typer.Option(
+        "--gateway", envvar="CHAPAR_GATEWAY", help="The gateway's tls://host:port; on this machine host:port."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds until a call is given up.")]
 
@@ -34,10 +40,16 @@ def run(work: Work, *, profile: str, gateway: str, as_json: bool, timeout_s: flo
 
     async def with_client(output: Output) -> None:
         folder = profile_folder(os.environ, profile)
-        async with Client(gateway, StateStore(folder), timeout_s=timeout_s) as client:
+        async with Client(gateway, StateStore(folder), ca=gateway_ca(), timeout_s=timeout_s) as client:
             await work(client, output)
 
     run_plain(with_client, as_json=as_json)
+
+
+def gateway_ca() -> Path | None:
+    """The file of authorities that sign gateways' certificates, where it is not one that everybody knows."""
+    named = os.environ.get("CHAPAR_GATEWAY_CA", "")
+    return Path(named) if named else None
 
 
 def run_plain(work: Callable[[Output], Awaitable[None]], *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
 from google.protobuf.message import Message
@@ -28,11 +29,23 @@ class Client:
         await client.messaging.send_message(conversation_id, "سلام")
     """
 
-    def __init__(self, address: str, state: StateStore, *, timeout_s: float = 30.0, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        state: StateStore,
+        *,
+        ca: Path | None = None,
+        timeout_s: float = 30.0,
+        clock: Clock | None = None,
+    ) -> None:
+        """`address` is "tls://host:port" with the authorities' file `ca`, or "host:port" of this machine, in the clear.
+
+        Raises `InvalidInput`.
+        """
         self._state = state
         self._clock = clock or Clock()
         self._positions = Positions()
-        self._transport = Transport(address)
+        self._transport = Transport(address, ca)
         tries = Tries(self._transport)
         self._tokens = Tokens(tries, state, self._clock)
         self._calls = Calls(tries, state, self._clock, self._tokens, self._positions, timeout_s=timeout_s)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from chapar.identity.v1 import identity_pb2 as identity
 from chapar.payments.v1 import payments_pb2 as pb
 from chapar_client.sdk._errors import OutcomeUnknown, Unavailable
@@ -18,8 +20,9 @@ class OperatorClient:
     lost.
     """
 
-    def __init__(self, address: str, token: str, *, timeout_s: float = 30.0) -> None:
-        self._transport = Transport(address)
+    def __init__(self, address: str, token: str, *, ca: Path | None = None, timeout_s: float = 30.0) -> None:
+        """`address` and `ca` are as a `Client`'s. Raises `InvalidInput`."""
+        self._transport = Transport(address, ca)
         self._tries = Tries(self._transport)
         self._token = token
         self._timeout_s = timeout_s

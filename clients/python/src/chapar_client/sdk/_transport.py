@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import grpc
 import grpc.aio
 
+from chapar_client.sdk._errors import InvalidInput
 from chapar_client.sdk._methods import Method
 
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -22,11 +25,23 @@ _CHANNEL_OPTIONS = (
 )
 
 
+TLS_SCHEME = "tls://"
+
+
 class Transport:
     """A channel to a gateway, opened at the first call."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, ca: Path | None = None) -> None:
+        """`address` is "tls://host:port", or "host:port" for a gateway of this machine, in the clear.
+
+        `ca` is a PEM file of the authorities that may have signed the gateway's certificate; without it those that
+        gRPC comes with. Raises `InvalidInput`.
+        """
         self.address = address
+        self._target = address.removeprefix(TLS_SCHEME)
+        if self._target == address and not _is_here(address):
+            raise InvalidInput(f"{address} is another machine: say {TLS_SCHEME}{address}, nothing is sent in the clear")
+        self._roots = _read(ca) if ca is not None and self._target != address else None
         self._opened: grpc.aio.Channel | None = None
 
     async def close(self) -> None:
@@ -64,6 +79,24 @@ class Transport:
             call.cancel()
 
     def _channel(self) -> grpc.aio.Channel:
-        if self._opened is None:
-            self._opened = grpc.aio.insecure_channel(self.address, options=_CHANNEL_OPTIONS)
+        if self._opened is None and self._target == self.address:
+            self._opened = grpc.aio.insecure_channel(self._target, options=_CHANNEL_OPTIONS)
+        elif self._opened is None:
+            credentials = grpc.ssl_channel_credentials(self._roots)
+            self._opened = grpc.aio.secure_channel(self._target, credentials, options=_CHANNEL_OPTIONS)
         return self._opened
+
+
+def _is_here(address: str) -> bool:
+    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _read(ca: Path) -> bytes:
+    try:
+        return ca.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{ca} cannot be read ({type(error).__name__})") from None

@@ -82,6 +82,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The user may not watch this key on this basis."""
     REASON_SCHEMA_LEVEL_LOW: _Reason.ValueType  # 27
     """What was asked for is new, and an operator has not raised the log's schema level to it yet: nothing was done."""
+    REASON_PEER_NOT_ALLOWED: _Reason.ValueType  # 28
+    """The process's certificate is not one of a service that may call this one."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why the gateway, or the engine behind every owner, refuses."""
@@ -141,6 +143,8 @@ REASON_WATCH_REFUSED: Reason.ValueType  # 26
 """The user may not watch this key on this basis."""
 REASON_SCHEMA_LEVEL_LOW: Reason.ValueType  # 27
 """What was asked for is new, and an operator has not raised the log's schema level to it yet: nothing was done."""
+REASON_PEER_NOT_ALLOWED: Reason.ValueType  # 28
+"""The process's certificate is not one of a service that may call this one."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 @_typing.final
