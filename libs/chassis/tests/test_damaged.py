@@ -166,6 +166,7 @@ async def test_an_older_copy_of_the_journal_is_noticed_and_nothing_is_decided_on
     try:
         problems = await problems_until(process, "ends before")
         assert problems
+        assert all("put back the whole log; or `chapar restore`" in problem for problem in problems)
         process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
     finally:

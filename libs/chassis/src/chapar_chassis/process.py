@@ -42,8 +42,9 @@ from chapar_chassis.user_ids import UserIds
 from chapar_sourcing.clock import SystemClock
 from chapar_sourcing.domain import Domain, When
 from chapar_sourcing.host import OwnerHost
-from chapar_sourcing.hosting import HostConfig, HostRules, Topic
+from chapar_sourcing.hosting import HostConfig, HostRules, PartitionHealth, Topic
 from chapar_sourcing.keyring import Keyring
+from chapar_sourcing.owner import OwnerPhase
 from chapar_sourcing.reactions import Reaction
 from chapar_sourcing.schema import schema_of
 from chapar_sourcing.sealing import KeyDestroyer, Sealer
@@ -55,6 +56,11 @@ PublicEvent: TypeAlias = Callable[[Any, When], "tuple[str, Message] | Sequence[t
 GRACE_SECONDS = 5.0
 """How long calls under way may still take when the process ends."""
 READINESS_SECONDS = 0.25
+WHAT_TO_DO = (
+    "nothing is decided: put back the whole log; or `chapar restore` a backup; or, where the log is right, delete the"
+    " store, which is folded from it anew"
+)
+"""About a log that contradicts itself or its store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +254,7 @@ class OwnerProcess:
         """Tells health checks whether the host is ready, and the log what keeps it from being so."""
         shown: object = None
         while True:
-            told = [self.host.problem, *(health.problem for health in self.host.health())]
+            told = [self.host.problem, *map(_problem, self.host.health())]
             problems = Counter(problem for problem in told if problem)
             state = (self.host.ready, dict(problems))
             if state != shown:
@@ -266,6 +272,12 @@ class OwnerProcess:
             log.info("ready", address=str(self.address), metrics_address=str(self.metrics_address), **probed)
         else:
             self._log.info("not_ready", problems=problems)
+
+
+def _problem(health: PartitionHealth) -> str:
+    """What is wrong with a partition, and for an alarm what to do; empty when it is well."""
+    alarmed = health.phase == OwnerPhase.ALARMED.value
+    return f"{health.problem}; {WHAT_TO_DO}" if alarmed else health.problem
 
 
 @dataclass(frozen=True, slots=True)
