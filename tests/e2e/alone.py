@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 import pymongo
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from pymongo.database import Database
 
 from chapar_chassis.ports import open_journal
 from chapar_chassis.settings import CommonSettings
@@ -119,7 +120,7 @@ def held(uri: str, name: str) -> Held:
     digests = {}
     client: pymongo.MongoClient[dict[str, Any]]
     with pymongo.MongoClient(uri) as client:
-        database = client.get_database(name)
+        database: Database[dict[str, Any]] = client.get_database(name)
         for collection in sorted(database.list_collection_names()):
             rows = sorted(repr(sorted(row.items())) for row in database[collection].find())
             digests[collection] = hashlib.sha256("\n".join(rows).encode()).hexdigest()
