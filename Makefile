@@ -18,7 +18,7 @@ setup: ## make .venv ready, as requirements.lock pins it
 run: setup ## start the five services on one data folder (ctrl-c ends them)
 	@.venv/bin/chapar up
 
-run-real: setup ## the same on a real broker and a real database, with three processes of messaging and of payments
+run-real: setup ## the same on a real broker and a real database, with several processes a service
 	@$(PY) -m tools.run_real
 
 demo: setup ## play Chapar with a handful of people on a temporary folder

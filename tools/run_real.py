@@ -1,6 +1,6 @@
-"""The whole installation on a real broker and a real database, with several processes of some services.
+"""The whole installation on a real broker and a real database, with several processes a service.
 
-    python -m tools.run_real [--dir FOLDER] [--replicas messaging=3,payments=3]
+    python -m tools.run_real [--dir FOLDER] [--replicas gateway=2,messaging=3]
 
 Everything is kept in one folder: started again there, it goes on. Ctrl-C ends the services first, then the servers.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from tools.kafka_server import KafkaServer
 from tools.mongo_server import MongoServer
 
+REPLICAS = "gateway=2,identity=2,messaging=3,presence=2,payments=3"
 HERE = Path(__file__).resolve().parent.parent
 
 
@@ -36,7 +37,7 @@ def main() -> int:
     """Runs what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dir", type=Path, default=HERE / ".real", help="folder for all data; kept between runs")
-    parser.add_argument("--replicas", default="messaging=3,payments=3", help="processes a service")
+    parser.add_argument("--replicas", default=REPLICAS, help="processes a service")
     given = parser.parse_args()
     return run(given.dir.resolve(), given.replicas)
 

@@ -22,9 +22,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from chapar_client.up import REPLICATED
 from chapar_sourcing.fold import Verdict
-from tests.e2e.crowd import REPLICAS, Crowd, Disturbance, Fault, crowd, plan
+from tests.e2e.crowd import REPLICAS, REPLICATED, Crowd, Disturbance, Fault, crowd, plan
 from tests.e2e.disturbing import ACKNOWLEDGED_BETWEEN
 from tests.e2e.history import LookAtRoom, LookAtWallet, Outcome, Recorder
 from tests.e2e.law import Law

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chapar_client.demo import Stage, eventually
-from chapar_client.up import REPLICATED, service_of
+from chapar_client.up import service_of
 from chapar_sourcing.adapters.kafka import Cluster, KafkaMembers
 from chapar_sourcing.ports import Announcement
 from tests.e2e.disturbing import ACKNOWLEDGED_BETWEEN, STOP_S_MAX, STOP_S_MIN
@@ -22,6 +22,7 @@ from tests.e2e.load import Arena
 from tools.kafka_server import KafkaCluster
 from tools.mongo_server import MongoServer
 
+REPLICATED = ("messaging", "payments")
 REPLICAS: Mapping[str, int] = dict.fromkeys(REPLICATED, 3)
 SUCCEEDED_S_MAX = 60.0
 FENCED_S = 2.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from chapar_client.up import REPLICATED, service_of
-from tests.e2e.crowd import Fault, plan
+from chapar_client.up import service_of
+from tests.e2e.crowd import REPLICATED, Fault, plan
 
 AT_BROKERS = (Fault.KILL_BROKER, Fault.STOP_BROKER)
 PROCESSES = ["identity", "messaging", "messaging-2", "payments", "payments-2", "presence", "gateway"]

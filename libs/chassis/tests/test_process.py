@@ -82,7 +82,9 @@ async def test_the_log_says_when_partitions_begin_and_end_to_be_decided_there(en
     assert {"level": "info", "epoch": 1, "reason": "released"}.items() <= running.logged("partition_ends").items()
 
 
-async def test_a_services_own_peer_methods_and_background_work_run_beside_the_host(environ: dict[str, str]) -> None:
+async def test_a_services_own_peer_methods_run_beside_the_host_and_its_work_beside_each_partition(
+    environ: dict[str, str],
+) -> None:
     async with started(environ) as running:
         assert await running.client.send("/chapar.toy.peer.v1.BellService/Ring", b"ding") == b"ding4"
         stranger = Client(running.client.channel, "")
@@ -91,6 +93,8 @@ async def test_a_services_own_peer_methods_and_background_work_run_beside_the_ho
         assert outcome.reason == "REASON_TOKEN_MISSING"
         await running.end(signal.SIGTERM)
     assert {"event": "worked", "ready": True}.items() <= running.logged("worked").items()
+    for event in ("worked", "worked_no_more"):
+        assert sorted(line["partition"] for line in running.lines if line.get("event") == event) == [0, 1, 2, 3]
 
 
 async def test_public_events_and_beats_reach_other_processes(environ: dict[str, str]) -> None:

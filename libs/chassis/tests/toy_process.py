@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import grpc
@@ -20,10 +22,19 @@ def publish(event: Any, when: When) -> tuple[str, Any]:
     return "toy.events.v1", event
 
 
-async def work(context: ServiceContext, host: OwnerHost) -> None:
-    """Says that it was run once the host was ready."""
-    await host.wait_ready()
-    context.log.info("worked", ready=host.ready)
+def beside(context: ServiceContext, host: OwnerHost) -> Callable[[int], Coroutine[Any, Any, None]]:
+    """Work beside each partition."""
+
+    async def work(partition: int) -> None:
+        """Says that it was run once the host was ready, and when it was ended."""
+        await host.wait_ready()
+        context.log.info("worked", partition=partition, ready=host.ready)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            context.log.info("worked_no_more", partition=partition)
+
+    return work
 
 
 def bell(host: OwnerHost) -> grpc.GenericRpcHandler:
@@ -42,7 +53,7 @@ SERVICE = OwnerService(
     public_event=publish,
     beat_topics=["toy.beats.v1"],
     extra_servicers=lambda _context, host: [lambda server: server.add_generic_rpc_handlers((bell(host),))],
-    background=lambda context, host: [work(context, host)],
+    beside=beside,
 )
 
 if __name__ == "__main__":

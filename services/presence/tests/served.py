@@ -110,11 +110,17 @@ class World:
 class Running:
     """One running process and what peers ask of it."""
 
-    def __init__(self, host: OwnerHost, channel: grpc.aio.Channel) -> None:
+    def __init__(self, host: OwnerHost, channel: grpc.aio.Channel, task: asyncio.Task[None]) -> None:
         self.host = host
+        self._task = task
         self._leases = leases_grpc.LeaseServiceStub(channel)
         self._owner = peer_pb2_grpc.OwnerServiceStub(channel)
         self._metadata = ((PEER_TOKEN_KEY, PEER_TOKEN),)
+
+    async def crash(self) -> None:
+        """Ends as a killed process does: nothing is written any more."""
+        self._task.cancel()
+        await asyncio.wait((self._task,))
 
     async def renew(self, request: leases.RenewRequest, token: str = PEER_TOKEN) -> None:
         """One call of a gateway."""
@@ -186,8 +192,11 @@ def user_on(partition: int, number: int = 0) -> str:
 
 
 @contextlib.asynccontextmanager
-async def served(world: World, *, grace_ms: int, restart_lease_ms: int = 6_000) -> AsyncIterator[Running]:
-    """Runs presence on a world until the end of the block."""
+async def served(
+    world: World, *, grace_ms: int, restart_lease_ms: int = 6_000, members: MemoryDirectory | None = None,
+    address: str = "test",
+) -> AsyncIterator[Running]:  # fmt: skip
+    """Runs presence on a world until the end of the block: the only process, or one of the members."""
     clock = SystemClock()
     service = build_service()
     log = make_logger("presence", "error", io.StringIO())
@@ -209,11 +218,17 @@ async def served(world: World, *, grace_ms: int, restart_lease_ms: int = 6_000) 
 
     topics = {TOPIC: None, MESSAGING_TOPIC: None}
     host = OwnerHost(
-        HostConfig(service="presence", address="test", read_policy=service.read_policy, projection_linger_ms=5),
+        HostConfig(
+            service="presence",
+            address=address,
+            read_policy=service.read_policy,
+            projection_linger_ms=5,
+            beat_interval_ms=50,
+        ),
         HostPorts(
             journal=MemoryJournal(world.log),
             store=MemoryStore(world.tables),
-            members=MemoryMembers(MemoryDirectory()),
+            members=MemoryMembers(members or MemoryDirectory()),
             stream=MemoryStream(world.topics, topics=topics, partitions=PARTITIONS),
         ),
         HostRules(
@@ -225,9 +240,9 @@ async def served(world: World, *, grace_ms: int, restart_lease_ms: int = 6_000) 
         ),
     )
     boards: Boards = {}
-    announcer = Announcer(
+    host.beside = Announcer(
         boards, host, grace_ms=grace_ms, randomness=os.urandom, log=log, restart_lease_ms=restart_lease_ms
-    )
+    ).keep
     metrics = Metrics(CollectorRegistry())
     server = make_server(
         make_refusals("presence", api, metrics, log), PEER_TOKEN, metrics, tracing := Tracing("presence"), log
@@ -243,15 +258,12 @@ async def served(world: World, *, grace_ms: int, restart_lease_ms: int = 6_000) 
         development=False,
     )
     running = asyncio.create_task(host.run())
-    announcing = asyncio.create_task(announcer.run())
     await server.start()
     try:
         async with grpc.aio.insecure_channel(str(address)) as channel, asyncio.timeout(120):
             await host.wait_ready()
-            yield Running(host, channel)
+            yield Running(host, channel, running)
     finally:
-        announcing.cancel()
-        await asyncio.wait((announcing,))
         await server.grpc.stop(None)
         host.stop()
         await asyncio.wait((running,))

@@ -95,9 +95,8 @@ class OwnerService:
     """How the owner confirms itself before a read leaves: money appends."""
     extra_servicers: Callable[[ServiceContext, OwnerHost], Sequence[AddServicer]] = lambda _context, _host: ()
     """Peer servicers beside the chassis' own; they demand the peer token as all do."""
-    background: Callable[[ServiceContext, OwnerHost], Sequence[Coroutine[Any, Any, None]]] = lambda _context, _host: ()
-    """Work beside the host, each in a task of its own while the host runs; cancelled before the host stops. Must wait
-    by itself until the host is ready; an exception from it ends the process."""
+    beside: Callable[[ServiceContext, OwnerHost], Callable[[int], Coroutine[Any, Any, None]]] | None = None
+    """Work beside each partition, see `OwnerHost.beside`. Must wait by itself until the partition is owned."""
 
 
 def run_owner_service(service: OwnerService, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -167,11 +166,9 @@ class OwnerProcess:
     """One running owner service: `open`, then `run` once."""
 
     def __init__(
-        self, host: OwnerHost, server: RpcServer, background: Callable[[], Sequence[Coroutine[Any, Any, None]]],
-        address: Address, metrics_address: Address, parent_pid: int, log: Any,
-    ) -> None:  # fmt: skip
+        self, host: OwnerHost, server: RpcServer, address: Address, metrics_address: Address, parent_pid: int, log: Any
+    ) -> None:
         self.host = host
-        self._background = background
         self.address = address
         self.metrics_address = metrics_address
         self._server = server
@@ -221,8 +218,9 @@ class OwnerProcess:
         positions = PositionTokens(position_key, name, host.generation)
         served_by = ServedBy(host, context.sealer, positions, service.domain.event_type, telling.on_ahead)
         add_owner(server, api, served_by, service.extra_servicers(context, host), development=settings.development)
-        background = partial(service.background, context, host)
-        return cls(host, server, background, address, telling.metrics_address, settings.parent_pid, telling.log)
+        if service.beside is not None:
+            host.beside = service.beside(context, host)
+        return cls(host, server, address, telling.metrics_address, settings.parent_pid, telling.log)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Serves until `stopping` is set or the parent is gone.
@@ -236,7 +234,6 @@ class OwnerProcess:
             readiness = tasks.create_task(self._show_readiness(), name="readiness")
             parent = tasks.create_task(wait_parent_gone(self._parent_pid), name="parent")
             signalled = tasks.create_task(stopping.wait(), name="signal")
-            beside = [tasks.create_task(work, name=f"background-{n}") for n, work in enumerate(self._background())]
             try:
                 await asyncio.wait({host, parent, signalled}, return_when=asyncio.FIRST_COMPLETED)
                 self._log.info("stopping")
@@ -244,8 +241,6 @@ class OwnerProcess:
                 for task in (readiness, parent, signalled):
                     task.cancel()
                 await self._server.turn_away()
-                for task in beside:
-                    task.cancel()
                 self.host.stop()
                 await asyncio.wait({host})
                 await self._server.stop(GRACE_SECONDS)

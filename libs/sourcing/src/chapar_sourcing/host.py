@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar_sourcing.beats import Beats
@@ -92,6 +92,10 @@ class OwnerHost:
         self._ending: dict[int, OwnedPartition] = {}
         """Those that it gives up: nothing new is taken, what is under way goes on."""
         self._lives: dict[int, asyncio.Task[None]] = {}
+        self.beside: Callable[[int], Coroutine[Any, Any, None]] | None = None
+        """The service's own work beside each partition that this process answers for: begun when it is taken, cancelled
+        when it is given up or lost, begun anew when it is taken again. What it raises ends the process."""
+        self._beside: dict[int, asyncio.Task[None]] = {}
         self._beats = Beats(rules.topics, self._may_beat, ports.stream, self._clock, self._owner_clock)
         self._outdated = False
         """Whether a log was found that this binary is too old for: no other one is better."""
@@ -120,7 +124,7 @@ class OwnerHost:
                         await self._membership.drain()
                 except TimeoutError:
                     self._measures.count("drains_cut_short")
-                for task in [beats, *self._lives.values(), *background]:
+                for task in [beats, *self._beside.values(), *self._lives.values(), *background]:
                     task.cancel()
         finally:
             await self._close()
@@ -302,10 +306,14 @@ class OwnerHost:
         assert self._tasks is not None, "partitions are taken while the host runs"
         taken = self._partitions[partition] = self._made(partition)
         self._lives[partition] = self._tasks.create_task(self._live(taken), name=f"partition-{partition}")
+        if self.beside is not None:
+            work = self.beside(partition)
+            self._beside[partition] = self._tasks.create_task(work, name=f"beside-{partition}")
 
     def release(self, partition: int, *, owned: bool, has_heir: bool) -> None:
         """Answers for a partition no more, and ends it: in order, where it decides here."""
         self._ending[partition] = self._partitions.pop(partition)
+        self._end_beside(partition)
         self._ending[partition].stop(in_order=owned, has_heir=has_heir)
 
     def doubt(self, partition: int) -> None:
@@ -321,8 +329,14 @@ class OwnerHost:
             self._measures.count("partitions_lost")
         self._partitions.pop(number, None)
         self._ending.pop(number, None)
+        self._end_beside(number)
         del self._lives[number]
         self._membership.quit(number, deposed=deposed)
+
+    def _end_beside(self, partition: int) -> None:
+        work = self._beside.pop(partition, None)
+        if work is not None:
+            work.cancel()
 
     def _may_beat(self, topic: str) -> Sequence[int]:
         """Not those that are given up: their relays have ended, and their last blocks may not be published."""

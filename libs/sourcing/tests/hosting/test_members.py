@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -73,3 +73,39 @@ async def test_a_member_that_ends_in_order_hands_its_partitions_over() -> None:
             assert {row.successor for row in released} == {"other"}
             await other.write(book_at(1), "after")
             assert await other.texts(book_at(1)) == ["before", "after"]
+
+
+async def test_work_beside_a_partition_is_where_the_partition_is_and_begins_anew_with_each_life() -> None:
+    world, directory = World(), MemoryDirectory()
+    lives: dict[str, list[int]] = {"one": [], "other": []}
+    at: dict[str, set[int]] = {"one": set(), "other": set()}
+
+    def beside(name: str) -> Callable[[int], Coroutine[Any, Any, None]]:
+        async def work(partition: int) -> None:
+            lives[name].append(partition)
+            at[name].add(partition)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                at[name].discard(partition)
+
+        return work
+
+    async with member(world, directory, "one") as one:
+        one.host.beside = beside("one")
+        await one.ready()
+        assert at["one"] == ALL
+        async with member(world, directory, "other") as other:
+            other.host.beside = beside("other")
+            await eventually(lambda: other.host.ready)
+            await one.host.place(1, "other", reason="a move")
+            await eventually(lambda: owned(other) == {1})
+            assert (at["one"], at["other"]) == (ALL - {1}, {1})
+            await one.host.place(1, "one", reason="back")
+            await eventually(lambda: owned(one) == ALL)
+            assert (at["one"], at["other"]) == (ALL, set())
+            await one.end()
+            await eventually(lambda: owned(other) == ALL)
+            assert (at["one"], at["other"]) == (set(), ALL)
+    assert sorted(lives["one"]) == sorted([*ALL, 1])
+    assert at["other"] == set()

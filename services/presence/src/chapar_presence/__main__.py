@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import grpc
@@ -34,11 +34,10 @@ def build_service() -> OwnerService:
 
         return (add,)
 
-    def background(context: ServiceContext, host: Any) -> Sequence[Coroutine[Any, Any, None]]:
-        announcer = Announcer(
+    def beside(context: ServiceContext, host: Any) -> Callable[[int], Coroutine[Any, Any, None]]:
+        return Announcer(
             boards, host, grace_ms=context.settings.grace_ms, randomness=context.randomness, log=context.log
-        )
-        return (announcer.run(),)
+        ).keep
 
     return OwnerService(
         domain=PresenceDomain(),
@@ -50,7 +49,7 @@ def build_service() -> OwnerService:
         public_event=public_event,
         read_policy="heartbeat",
         extra_servicers=servicers,
-        background=background,
+        beside=beside,
     )
 
 

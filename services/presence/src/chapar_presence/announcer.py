@@ -1,7 +1,8 @@
-"""Has changes of leases journaled: one task a partition, while the process runs.
+"""Has changes of leases journaled: one task a partition, for as long as this process has it.
 
 It begins where the documents are: whoever they say is online gets time to be renewed. A partition takes leases only
-from then on. What cannot be journaled now is tried again until it is, or is no longer true.
+from then on, and until it is given up or lost: leases are renewed at its next owner, who begins in the same way. What
+cannot be journaled now is tried again until it is, or is no longer true.
 """
 
 from __future__ import annotations
@@ -42,9 +43,6 @@ class Host(Protocol):
     def partitions(self) -> int:
         """How many partitions there are."""
 
-    def owns(self, partition: int) -> bool:
-        """Whether this process is meant to own a partition."""
-
     async def submit(self, partition: int, request: Request) -> Outcome:
         """Has a command decided."""
 
@@ -61,11 +59,11 @@ class Board:
 
 
 Boards = dict[int, Board]
-"""By partition; a partition is missing until its documents were read."""
+"""Of the partitions that this process has; a partition is missing until its documents were read."""
 
 
 class Announcer:
-    """Keeps the boards of all partitions that this process owns."""
+    """Keeps the boards of partitions, each by a call of `keep` of its own."""
 
     def __init__(
         self, boards: Boards, host: Host, *, grace_ms: int, randomness: Callable[[int], bytes], log: Any,
@@ -78,22 +76,22 @@ class Announcer:
         self._log = log
         self._restart_lease_ms = restart_lease_ms
 
-    async def run(self) -> None:
-        """Runs until it is cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for partition in range(self._host.partitions):
-                tasks.create_task(self._keep(partition), name=f"presence-{partition}")
-
-    async def _keep(self, partition: int) -> None:
+    async def keep(self, partition: int) -> None:
+        """Takes leases of a partition and has their changes journaled, until it is cancelled."""
         board = Board(await self._recovered(partition))
         self._boards[partition] = board
-        while True:
-            board.bell.clear()
-            changes = board.leases.changes(self._host.now_ms)
-            if not changes:
-                await self._wait(board)
-            elif not await self._announce(partition, board, changes):
-                await asyncio.sleep(RETRY_MS / 1000)
+        try:
+            while True:
+                board.bell.clear()
+                changes = board.leases.changes(self._host.now_ms)
+                if not changes:
+                    await self._wait(board)
+                elif not await self._announce(partition, board, changes):
+                    await asyncio.sleep(RETRY_MS / 1000)
+        finally:
+            # Another life of the partition may have begun here already.
+            if self._boards.get(partition) is board:
+                del self._boards[partition]
 
     async def _recovered(self, partition: int) -> Leases:
         """Leases as the documents have them, once the partition is owned here and can be read."""

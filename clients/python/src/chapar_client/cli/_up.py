@@ -33,7 +33,11 @@ def up(
     listen: Annotated[str, typer.Option(help="Where clients call.")] = GATEWAY_DEFAULT,
     operator_listen: Annotated[str, typer.Option(help="Where operators call.")] = OPERATOR_DEFAULT,
     replicas: Annotated[
-        str, typer.Option(help="Processes a service, such as messaging=3,payments=3; with --kafka and --mongo.")
+        str,
+        typer.Option(
+            help="Processes a service, such as gateway=2,messaging=3,presence=2; all but gateways need --kafka and"
+            " --mongo."
+        ),
     ] = "",
     json: Json = False,
 ) -> None:
@@ -74,19 +78,22 @@ async def _supervised(
     async with Supervisor(installation, console.line, on_restart=console.restart) as supervisor:
         console.running = True
         hint = "" if listen == GATEWAY_DEFAULT else f" --gateway {supervisor.gateway_address}"
+        gateways = supervisor.gateway_addresses
+        listeners = "The gateway listens" if len(gateways) == 1 else "Gateways listen"
         output.show(
-            f"Ready. The gateway listens on {supervisor.gateway_address}, for operators on"
-            f" {supervisor.operator_address}.\nNext, in another terminal: chapar login 09121234567{hint}",
+            f"Ready. {listeners} on {', '.join(gateways)}, for operators on {supervisor.operator_address}.\n"
+            f"Next, in another terminal: chapar login 09121234567{hint}",
             style="bold green",
             event="up",
             gateway_address=supervisor.gateway_address,
+            gateway_addresses=list(gateways),
             operator_address=supervisor.operator_address,
             data_dir=str(installation.data_dir),
         )
         watching = asyncio.create_task(supervisor.failed(), name="failures")
         ending = asyncio.create_task(ended.wait(), name="end asked for")
         await asyncio.wait([watching, ending], return_when=asyncio.FIRST_COMPLETED)
-        output.note("Ending: the gateway first, then the others.")
+        output.note("Ending: gateways first, then the others.")
         ending.cancel()
         watching.cancel()
         await asyncio.wait([watching, ending])

@@ -90,11 +90,14 @@ class Stage:
         """The next code that is sent to a phone."""
         return await self._codes.next(phone)
 
-    async def person(self, name: str, *, phone: str = "", device: str = "phone", set_name: bool = True) -> Person:
-        """Somebody signs in, on a device of their own."""
+    async def person(
+        self, name: str, *, phone: str = "", device: str = "phone", set_name: bool = True, gateway: str = ""
+    ) -> Person:
+        """Somebody signs in, on a device of their own: at the gateway of that address, or each at the next one."""
         phone = phone or self.new_phone()
         folder = self.folder / "profiles" / f"{next(self._numbers)}"
-        person = Person(name, folder, self.up.gateway_address)
+        gateways = self.up.gateway_addresses
+        person = Person(name, folder, gateway or gateways[len(self._people) % len(gateways)])
         self._people.append(person)
         identity = person.client.identity
         started = await identity.start_sign_in(phone)

@@ -15,8 +15,6 @@ GATEWAY = "gateway"
 SERVICES = (*OWNERS, GATEWAY)
 """In the order in which they start; they end the other way round."""
 
-REPLICATED = ("messaging", "payments")
-"""Services that may have several processes."""
 REPLICAS_MAX = 16
 
 ANY_PORT = "127.0.0.1:0"
@@ -27,12 +25,12 @@ class ReplicasRefused(ChaparError):
 
 
 def replicas_of(text: str) -> dict[str, int]:
-    """How many processes each service has, of "messaging=3,payments=3". Raises `ReplicasRefused`."""
+    """How many processes each service has, of "gateway=2,messaging=3". Raises `ReplicasRefused`."""
     replicas: dict[str, int] = {}
     for part in filter(None, text.split(",")):
         service, _, count = part.partition("=")
-        if service not in REPLICATED or not count.isascii() or not count.isdigit():
-            raise ReplicasRefused(f"{part} is not one of {', '.join(f'{name}=COUNT' for name in REPLICATED)}")
+        if service not in SERVICES or not count.isascii() or not count.isdigit():
+            raise ReplicasRefused(f"{part} is not one of {', '.join(f'{name}=COUNT' for name in SERVICES)}")
         if not 1 <= int(count) <= REPLICAS_MAX:
             raise ReplicasRefused(f"{service} can have 1 to {REPLICAS_MAX} processes, not {count}")
         replicas[service] = int(count)
@@ -42,6 +40,11 @@ def replicas_of(text: str) -> dict[str, int]:
 def service_of(process: str) -> str:
     """The service that a process is one of: "messaging" of "messaging-2"."""
     return process.partition("-")[0]
+
+
+def is_gateway(process: str) -> bool:
+    """Whether a process is one of the gateways."""
+    return service_of(process) == GATEWAY
 
 
 def replicas(processes: Iterable[str]) -> Sequence[Sequence[str]]:
@@ -64,8 +67,9 @@ class Installation:
     mongo: str = ""
     """ "mongodb://host:port/" of a database; empty for SQLite stores and keys."""
     listen: str = ANY_PORT
-    """Where clients call."""
+    """Where clients call the first gateway; further ones listen on any port of the same host."""
     operator_listen: str = ANY_PORT
+    """Where operators call the first gateway."""
     partitions: int = 16
     """Of each journal; fixed when the folder is made."""
     replicas: Mapping[str, int] | None = None
@@ -84,8 +88,11 @@ class Installation:
         )
 
     def check_replicas(self) -> None:
-        """Raises `ReplicasRefused` where a service is to have several processes on files, which have one holder."""
-        several = sorted(service for service, count in (self.replicas or {}).items() if count > 1)
+        """Raises `ReplicasRefused` where an owner is to have several processes on files, which have one holder.
+
+        Gateways only read: any number of them can do so.
+        """
+        several = sorted(name for name, count in (self.replicas or {}).items() if count > 1 and name in OWNERS)
         if several and not (self.kafka and self.mongo):
             raise ReplicasRefused(
                 f"several processes of {' and '.join(several)} need --kafka and --mongo: SQLite files have one holder"
@@ -95,7 +102,9 @@ class Installation:
         """The command line of a service or of one of its sub-commands."""
         return [sys.executable, "-m", f"chapar_{service}", *arguments]
 
-    def environment(self, service: str, *, listen: str, metrics_listen: str = ANY_PORT) -> dict[str, str]:
+    def environment(
+        self, service: str, *, listen: str, metrics_listen: str = ANY_PORT, operator_listen: str = ANY_PORT
+    ) -> dict[str, str]:
         """The whole environment of a process: nothing of ours leaks in but what Python needs to start."""
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
             "PYTHONUNBUFFERED": "1",
@@ -112,7 +121,7 @@ class Installation:
             "CHAPAR_DEVELOPMENT": "1",
         }
         if service == GATEWAY:
-            environment["CHAPAR_OPERATOR_LISTEN"] = self.operator_listen
+            environment["CHAPAR_OPERATOR_LISTEN"] = operator_listen
         if service == "identity":
             environment["CHAPAR_CODE_DELIVERY"] = "console"
         return environment | dict(self.extra_environment or {})

@@ -2,9 +2,9 @@
 
 A process is called after its service; further ones of the same service are "messaging-2", "messaging-3" and so on.
 
-The supervisor decides nothing about data. Owners start first and together, the gateway joins them; the gateway ends
-first, so that nobody is promised anything that an ending owner cannot keep. Processes of one service end one after the
-other, services side by side.
+The supervisor decides nothing about data. Owners start first and together, gateways join them; gateways end first, so
+that nobody is promised anything that an ending owner cannot keep. Processes of one service end one after the other,
+services side by side.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from types import TracebackType
 
 from chapar_client.up._asking import databases, topics
 from chapar_client.up._child import Addresses, Child, LogLine, OnLine, ServiceFailed
-from chapar_client.up._installation import ANY_PORT, GATEWAY, Installation, replicas, service_of
+from chapar_client.up._installation import ANY_PORT, GATEWAY, Installation, is_gateway, replicas, service_of
 from chapar_client.up._lock import locked_folder
 from chapar_client.up._running import run_to_end
 
@@ -66,9 +66,9 @@ class Supervisor:
                 await topics(self.installation, "apply")
             if self.installation.mongo:
                 await databases(self.installation, "prepare")
-            owners = [process for process in self.installation.processes if process != GATEWAY]
-            await asyncio.gather(*(self._start(process) for process in owners))
-            await self._start(GATEWAY)
+            owners = [process for process in self.installation.processes if not is_gateway(process)]
+            await asyncio.gather(*map(self._start, owners))
+            await asyncio.gather(*map(self._start, filter(is_gateway, self.installation.processes)))
         except BaseException:
             await self.stop()
             raise
@@ -82,8 +82,13 @@ class Supervisor:
 
     @property
     def gateway_address(self) -> str:
-        """Where clients call."""
+        """Where clients call the first gateway."""
         return self.addresses[GATEWAY].address
+
+    @property
+    def gateway_addresses(self) -> Sequence[str]:
+        """Where clients call any of the gateways, the first one first."""
+        return [self.addresses[process].address for process in filter(is_gateway, self.installation.processes)]
 
     @property
     def operator_address(self) -> str:
@@ -116,14 +121,14 @@ class Supervisor:
             keeper.result()
 
     async def stop(self) -> None:
-        """Ends all, gateway first, within a bound."""
+        """Ends all, gateways first, within a bound."""
         for keeper in self._keepers.values():
             keeper.cancel()
         if self._keepers:
             await asyncio.wait(self._keepers.values())
         self._keepers.clear()
-        if GATEWAY in self._children:
-            await self._end(self._children.pop(GATEWAY), GATEWAY_END_S_MAX)
+        gateways = [self._children.pop(process) for process in [*filter(is_gateway, self._children)]]
+        await asyncio.gather(*(self._end(gateway, GATEWAY_END_S_MAX) for gateway in gateways))
         await asyncio.gather(*(self._end_in_turn(processes) for processes in replicas(self._children)))
         self._children.clear()
         self._held.close()
@@ -153,17 +158,13 @@ class Supervisor:
             raise ServiceFailed(f"the installation's secrets could not be made: {output.strip()}")
 
     async def _start(self, service: str) -> None:
-        known = self.addresses.get(service)
-        installation = self.installation
-        first = installation.listen if service == GATEWAY else ANY_PORT
-        if known is not None and known.operator_address:
-            installation = replace(installation, operator_listen=known.operator_address)
-        environment = installation.environment(
-            service_of(service),
-            listen=known.address if known else first,
-            metrics_listen=known.metrics_address if known and known.metrics_address else ANY_PORT,
-        )
-        child = await Child.start(service, installation.command(service_of(service)), environment, self._on_line)
+        at = self.addresses.get(service) or self._first_addresses(service)
+        environment = self.installation.environment(
+            service_of(service), listen=at.address, metrics_listen=at.metrics_address or ANY_PORT,
+            operator_listen=at.operator_address,
+        )  # fmt: skip
+        command = self.installation.command(service_of(service))
+        child = await Child.start(service, command, environment, self._on_line)
         self._children[service] = child
         watching = asyncio.create_task(child.ended(), name=f"end of {service}")
         try:
@@ -176,6 +177,15 @@ class Supervisor:
         async with self._changed:
             self._starts[service] += 1
             self._changed.notify_all()
+
+    def _first_addresses(self, process: str) -> Addresses:
+        """Where a process listens that was never started: clients and operators know where the first gateway does."""
+        installation = self.installation
+        if process == GATEWAY:
+            return Addresses(installation.listen, operator_address=installation.operator_listen)
+        if is_gateway(process):
+            return Addresses(_beside(installation.listen), operator_address=_beside(installation.operator_listen))
+        return Addresses(ANY_PORT)
 
     async def _keep(self, service: str) -> None:
         pause_s = RESTART_PAUSE_S_FIRST
@@ -192,7 +202,7 @@ class Supervisor:
             except ServiceFailed as error:
                 self._on_line(LogLine(service, f"(up) {error}"))
                 self._children[service].kill()
-                if service != GATEWAY:
+                if not is_gateway(service):
                     # Somebody may have taken its port meanwhile; owners are found wherever they listen.
                     self.addresses.pop(service, None)
 
@@ -205,3 +215,8 @@ class Supervisor:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(content, file)
         temporary.replace(path)
+
+
+def _beside(address: str) -> str:
+    """Any port of the same host."""
+    return f"{address.rpartition(':')[0]}:0"
