@@ -7,7 +7,7 @@ BROKERS ?= 1
 LANE ?= owner
 MINUTES ?= 60
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka test-mongo test-real test-kills soak-kills fencing chaos soak-chaos run-real check verify proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench ci
+.PHONY: help setup run demo test test-kafka test-mongo test-real test-kills soak-kills fencing chaos soak-chaos run-real check verify proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench bench-real ci
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,5 +93,8 @@ laws: setup ## play the laws over random histories at length (in `make test` the
 
 bench: setup ## figures: fold, owner in process, recovery, end to end
 	@$(PY) -m bench.run
+
+bench-real: setup ## what a message costs on a real broker and database: CPU time and bytes, with a profile
+	@$(PY) -m bench.real --profile
 
 ci: check verify test sim-ci demo test-kafka test-mongo test-kills fencing ## what CI runs

@@ -8,6 +8,8 @@ import sqlite3
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.simulation.soak_report import commit
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -33,6 +35,12 @@ def machine() -> dict[str, str]:
         "sqlite": sqlite3.sqlite_version,
         "system": platform.system(),
     }
+
+
+def conditions() -> dict[str, str]:
+    """The machine, the code, and how much else went on lately."""
+    load = " ".join(f"{average:.1f}" for average in os.getloadavg())
+    return {**machine(), "commit": commit(), "load averages over 1, 5, 15 minutes": load}
 
 
 def _cpuinfo() -> list[str]:
