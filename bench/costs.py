@@ -93,7 +93,8 @@ def show(conditions: Mapping[str, str], layouts: Sequence[Layout]) -> None:
 
 def _costs(layouts: Sequence[Layout]) -> Table:
     shown = Table(
-        "layout", "load", "a second", "p50, p99 ms", *GROUPS, "all", "with idle", "clients", "cores", "others' cores",
+        "layout", "load", "a second", "p50, p99 ms", "stored after s",
+        *GROUPS, "all", "with idle", "clients", "cores", "others' cores",
         title="CPU milliseconds a message",
     )  # fmt: skip
     for layout in layouts:
@@ -102,6 +103,7 @@ def _costs(layouts: Sequence[Layout]) -> Table:
             rate = f"{loaded.rate:.0f}" + ("" if cost.carried else " (not carried)")
             shown.add_row(
                 layout.name, cost.load, rate, f"{loaded.p50_ms:.0f}, {loaded.p99_ms:.0f}",
+                f"{cost.window_s - loaded.seconds:.0f}",
                 *(f"{by_group[name]:.2f}" for name in GROUPS), f"{sum(by_group.values()):.2f}",
                 f"{cost.gross_cpu_ms:.2f}", f"{cost.clients_cpu_ms:.2f}", f"{cost.cores_busy:.2f}",
                 f"{cost.others_cores:.2f}",
