@@ -1,7 +1,7 @@
 """Regenerates all that is generated and committed; passes when nothing changes.
 
-Generated are: the contracts, the locks' consistency with the projects' pins, the reference of reasons, samples of all
-that is stored.
+Generated are: the contracts, the locks' consistency with the projects' pins, the references of RPCs, reasons and
+metrics, samples of all that is stored.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools import golden, lock_check, proto, reference
+from tools import golden, lock_check, metrics_reference, proto, reference
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATED = ("libs/contracts/src", "docs/reference", "tests/contracts/golden")
@@ -32,6 +32,7 @@ def main() -> None:
     before = fingerprints()
     proto.main()
     reference.main()
+    metrics_reference.main()
     golden.main()
     after = fingerprints()
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))

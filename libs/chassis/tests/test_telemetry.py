@@ -1,6 +1,8 @@
+import asyncio
 import io
 import json
 import logging
+import time
 import urllib.request
 from typing import Any
 
@@ -17,6 +19,7 @@ from chapar_chassis.telemetry import (
     Tracing,
     current_trace_parent,
     make_logger,
+    watch_event_loop,
 )
 from chapar_chassis.tokens import AccessTokenSigner
 
@@ -114,14 +117,38 @@ def test_the_engines_measures_become_metrics_of_the_registry_given() -> None:
     registry, other = CollectorRegistry(), CollectorRegistry()
     metrics = Metrics(registry)
     Metrics(other)
-    metrics.count("blocks", 2, partition="1")
-    metrics.count("blocks", partition="1")
+    metrics.count("events_published", 2, topic="toy.events.v1")
+    metrics.count("events_published", topic="toy.events.v1")
     metrics.count("alarms")
-    metrics.gauge("lag_ms", 7.5, partition="1")
-    assert registry.get_sample_value("chapar_blocks_total", {"partition": "1"}) == 3
+    metrics.gauge("projection_lag_offsets", 7.5, partition="1")
+    metrics.observe("append_seconds", 0.004)
+    assert registry.get_sample_value("chapar_events_published_total", {"topic": "toy.events.v1"}) == 3
     assert registry.get_sample_value("chapar_alarms_total") == 1
-    assert registry.get_sample_value("chapar_lag_ms", {"partition": "1"}) == 7.5
-    assert other.get_sample_value("chapar_alarms_total") is None
+    assert registry.get_sample_value("chapar_projection_lag_offsets", {"partition": "1"}) == 7.5
+    assert registry.get_sample_value("chapar_append_seconds_bucket", {"le": "0.005"}) == 1
+    assert registry.get_sample_value("chapar_append_seconds_bucket", {"le": "0.0025"}) == 0
+    assert other.get_sample_value("chapar_alarms_total") == 0
+
+
+def test_a_measure_of_no_catalogue_is_refused() -> None:
+    metrics = Metrics(CollectorRegistry())
+    with pytest.raises(KeyError):
+        metrics.count("surprises")
+    with pytest.raises(ValueError, match="label"):
+        metrics.count("alarms", user="u1")
+
+
+async def test_a_loop_that_is_held_up_is_noticed() -> None:
+    registry = CollectorRegistry()
+    watching = asyncio.create_task(watch_event_loop(Metrics(registry)))
+    await asyncio.sleep(0)
+    time.sleep(0.6)  # noqa: ASYNC251 - what holds the loop up.
+    async with asyncio.timeout(20):
+        # The registry has no event to wait for.
+        while not registry.get_sample_value("chapar_event_loop_lag_seconds_count"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    watching.cancel()
+    assert registry.get_sample_value("chapar_event_loop_lag_seconds_bucket", {"le": "0.25"}) == 0
 
 
 def test_metrics_are_served_on_their_own_port_until_closed() -> None:

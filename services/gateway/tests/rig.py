@@ -26,6 +26,7 @@ from chapar_chassis.telemetry import Metrics, Tracing, make_logger, places_of
 from chapar_chassis.tls import ServerCertificate
 from chapar_chassis.tokens import AccessTokenSigner, AccessTokenVerifier
 from chapar_gateway.gateway import Gateway, Outside
+from chapar_gateway.measures import GATEWAY
 from chapar_gateway.operators import Operators
 from chapar_gateway.revocations import TOPIC
 from chapar_gateway.settings import GatewaySettings
@@ -232,7 +233,7 @@ def _gateway(rig: Rig, settings: GatewaySettings, certificate: ServerCertificate
             verifier=AccessTokenVerifier({rig.signer.key_id: rig.signer.public_key}),
             operators=Operators([operator, reader]),
             refusals=refusals,
-            metrics=Metrics(CollectorRegistry()),
+            metrics=Metrics(CollectorRegistry(), GATEWAY),
             tracing=Tracing("gateway"),
             log=make_logger("gateway", "info", rig.logs),
             certificate=certificate,

@@ -35,7 +35,7 @@ from chapar_chassis.restore_command import restore_backup
 from chapar_chassis.rpc_server import RpcServer
 from chapar_chassis.secrets import Secrets
 from chapar_chassis.settings import Address, CommonSettings, SettingsInvalid
-from chapar_chassis.telemetry import Metrics, MetricsServer, Tracing, make_logger
+from chapar_chassis.telemetry import Metrics, MetricsServer, Tracing, make_logger, watch_event_loop
 from chapar_chassis.tls import PeerCertificate
 from chapar_chassis.topics_command import run_topics
 from chapar_chassis.user_ids import UserIds
@@ -166,14 +166,14 @@ class OwnerProcess:
     """One running owner service: `open`, then `run` once."""
 
     def __init__(
-        self, host: OwnerHost, server: RpcServer, address: Address, metrics_address: Address, parent_pid: int, log: Any
+        self, host: OwnerHost, server: RpcServer, address: Address, telling: _Telling, parent_pid: int
     ) -> None:
         self.host = host
         self.address = address
-        self.metrics_address = metrics_address
+        self.metrics_address = telling.metrics_address
         self._server = server
         self._parent_pid = parent_pid
-        self._log = log
+        self._log, self._metrics = telling.log, telling.metrics
 
     @classmethod
     async def open(cls, service: OwnerService, settings: CommonSettings, closing: AsyncExitStack) -> OwnerProcess:
@@ -220,7 +220,7 @@ class OwnerProcess:
         add_owner(server, api, served_by, service.extra_servicers(context, host), development=settings.development)
         if service.beside is not None:
             host.beside = service.beside(context, host)
-        return cls(host, server, address, telling.metrics_address, settings.parent_pid, telling.log)
+        return cls(host, server, address, telling, settings.parent_pid)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Serves until `stopping` is set or the parent is gone.
@@ -232,13 +232,14 @@ class OwnerProcess:
             host = tasks.create_task(self.host.run(), name="host")
             await self._server.start()
             readiness = tasks.create_task(self._show_readiness(), name="readiness")
+            looping = tasks.create_task(watch_event_loop(self._metrics), name="event-loop")
             parent = tasks.create_task(wait_parent_gone(self._parent_pid), name="parent")
             signalled = tasks.create_task(stopping.wait(), name="signal")
             try:
                 await asyncio.wait({host, parent, signalled}, return_when=asyncio.FIRST_COMPLETED)
                 self._log.info("stopping")
             finally:
-                for task in (readiness, parent, signalled):
+                for task in (readiness, looping, parent, signalled):
                     task.cancel()
                 await self._server.turn_away()
                 self.host.stop()

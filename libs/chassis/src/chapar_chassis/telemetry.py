@@ -7,11 +7,12 @@ errors are logged by type and place, not by their text.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO, cast
@@ -25,6 +26,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from chapar_chassis.settings import Address
+from chapar_sourcing.measures import ENGINE, SECONDS, Kind, Measure, catalogue
 
 REDACTED = "[redacted]"
 _SECRET_NAMES = re.compile(
@@ -32,7 +34,6 @@ _SECRET_NAMES = re.compile(
 )
 _SECRET_VALUES = re.compile(r"v1\.[\w-]{16,}\.[\w-]{16,}|\+\d{8,15}\b|\bs[0-9a-f]{4}\.\S{16,}|\b[0-9a-f]{64}\b")
 _PROPAGATOR = TraceContextTextMapPropagator()
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,30 +145,61 @@ def current_trace_parent() -> str:
     return carrier.get("traceparent", "")
 
 
-class Metrics:
-    """A process's metrics, in a registry that was passed in. Also takes what the engine measures."""
+PREFIX = "chapar_"
+CHASSIS = catalogue(
+    Measure("rpc_seconds", Kind.HISTOGRAM, "Time to serve a call.", ("rpc", "code"), SECONDS),
+    Measure("rpc_running", Kind.GAUGE, "Calls being served.", ("rpc",)),
+    Measure("incidents", Kind.COUNTER, "Errors that nobody expected: each is a bug, and in the log."),
+    Measure("event_loop_lag_seconds", Kind.HISTOGRAM, "How late the event loop was to wake a sleeper.", (), SECONDS),
+)
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+
+class Metrics:
+    """A process's metrics, in a registry that was passed in: those of the chassis, and `more` of the catalogues.
+
+    Each measure is there from the start, where it has no labels: what has never happened reads as 0.
+    """
+
+    def __init__(self, registry: CollectorRegistry, more: Mapping[str, Measure] = ENGINE) -> None:
         self.registry = registry
-        self.rpc_seconds = Histogram(
-            "chapar_rpc_seconds", "Time to serve a call.", ["rpc", "code"], registry=registry, buckets=_SECONDS
-        )
-        self.rpc_running = Gauge("chapar_rpc_running", "Calls being served.", ["rpc"], registry=registry)
-        self.incidents = Counter("chapar_incidents", "Errors nobody expected.", registry=registry)
-        self._counters: dict[str, Counter] = {}
-        self._gauges: dict[str, Gauge] = {}
+        self._metrics: dict[str, Any] = {
+            name: _MAKE[measure.kind](measure, registry) for name, measure in {**CHASSIS, **more}.items()
+        }
+        self.rpc_seconds: Histogram = self._metrics["rpc_seconds"]
+        self.rpc_running: Gauge = self._metrics["rpc_running"]
+        self.incidents: Counter = self._metrics["incidents"]
 
     def count(self, name: str, amount: int = 1, **labels: str) -> None:
-        """Adds to a counter of the engine; a name always comes with the same labels."""
-        if name not in self._counters:
-            self._counters[name] = Counter(f"chapar_{name}", _words(name), _sorted(labels), registry=self.registry)
-        _child(self._counters[name], labels).inc(amount)
+        """Adds to a counter of a catalogue."""
+        _child(self._metrics[name], labels).inc(amount)
 
     def gauge(self, name: str, value: float, **labels: str) -> None:
-        """Sets a reading of the engine; a name always comes with the same labels."""
-        if name not in self._gauges:
-            self._gauges[name] = Gauge(f"chapar_{name}", _words(name), _sorted(labels), registry=self.registry)
-        _child(self._gauges[name], labels).set(value)
+        """Sets a reading of a catalogue."""
+        _child(self._metrics[name], labels).set(value)
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Adds one value to a histogram of a catalogue."""
+        _child(self._metrics[name], labels).observe(value)
+
+
+_MAKE: Mapping[Kind, Callable[[Measure, CollectorRegistry], Any]] = {
+    Kind.COUNTER: lambda m, registry: Counter(PREFIX + m.name, m.meaning, m.labels, registry=registry),
+    Kind.GAUGE: lambda m, registry: Gauge(PREFIX + m.name, m.meaning, m.labels, registry=registry),
+    Kind.HISTOGRAM: lambda m, registry: Histogram(
+        PREFIX + m.name, m.meaning, m.labels, registry=registry, buckets=m.buckets
+    ),
+}
+
+LOOP_SECONDS = 0.25
+
+
+async def watch_event_loop(metrics: Metrics) -> None:
+    """Measures for ever how late the event loop is: whatever holds it up holds up everything."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LOOP_SECONDS
+        await asyncio.sleep(LOOP_SECONDS)
+        metrics.observe("event_loop_lag_seconds", max(0.0, loop.time() - due))
 
 
 class MetricsServer:
@@ -182,14 +214,6 @@ class MetricsServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").capitalize() + "."
-
-
-def _sorted(labels: Mapping[str, str]) -> Sequence[str]:
-    return sorted(labels)
 
 
 def _child(metric: Any, labels: Mapping[str, str]) -> Any:

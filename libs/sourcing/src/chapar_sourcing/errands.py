@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from chapar_sourcing.ahead import Ahead
 from chapar_sourcing.clock import OwnerClock
 from chapar_sourcing.measures import Measures
@@ -36,6 +38,20 @@ KNOWN_RECORD_WAIT_MS = 1_000
 """How long a record that is known to exist may take to become readable before the read counts as failed."""
 
 
+class Stopwatch:
+    """Time since it was made, by the machine: for measures, which nothing is decided by."""
+
+    __slots__ = ("_began",)
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since."""
+        return time.perf_counter() - self._began
+
+
 class Errands:
     """Errands of one partition."""
 
@@ -53,6 +69,7 @@ class Errands:
     async def append(self, effect: Append) -> Input:
         """Appends; only a rejection is certain to have failed. The journal's time goes to the clock."""
         sent = self._clock.stamp()
+        took = Stopwatch()
         try:
             done = await self._journal.append(self._partition, effect.data, fresh_producer=effect.fresh_producer)
         except AppendRejected:
@@ -60,6 +77,7 @@ class Errands:
         except (AppendUnknown, Unavailable):
             self._measures.count("appends_unknown")
             return AppendFailed(effect.append_id, certain=False)
+        self._measures.observe("append_seconds", took.seconds)
         if done.time_ms is not None:
             self._clock.heard(done.time_ms, sent)
             self._measures.gauge("clock_off_ms", self._clock.off_ms, partition=str(self._partition))
@@ -79,15 +97,20 @@ class Errands:
         except Unavailable:
             return ReadFailed(effect.read_id)
         self.records_read += len(records)
+        self._measures.count("records_read", len(records))
         self._ahead.take(records)
         return RecordsRead(effect.read_id, records, at_end=not records)
 
     async def load(self, effect: Load) -> Input:
         """Loads documents."""
+        took = Stopwatch()
         try:
             documents = await self._ahead.load(effect.keys, at_least=effect.at_least)
         except (Unavailable, StoreBehind):
+            self._measures.count("loads_failed")
             return LoadFailed(effect.load_id)
+        self._measures.observe("load_seconds", took.seconds)
+        self._measures.count("documents_loaded", len(effect.keys))
         return DocumentsLoaded(effect.load_id, documents)
 
     async def load_timers(self, effect: LoadTimers) -> Input:

@@ -28,6 +28,7 @@ class Heartbeat:
         self._owner_clock = owner_clock
         self._measures = measures
         self._sent = float("-inf")
+        self._began = clock.monotonic()
         self._acknowledged = Pulse()
         self._fresh_until = clock.monotonic() + FRESH_MS / 1000
         """Until when nobody can have taken this process for gone; at the beginning it has only just joined."""
@@ -40,6 +41,11 @@ class Heartbeat:
     def is_fresh(self) -> bool:
         """Whether a beat was sent and acknowledged within the last second."""
         return (self._clock.monotonic() - self._sent) * 1000 <= FRESH_MS
+
+    @property
+    def age_seconds(self) -> float:
+        """Time since the last acknowledged beat was sent; before the first, since this was made."""
+        return self._clock.monotonic() - max(self._sent, self._began)
 
     async def wait_fresh(self) -> None:
         """Returns as soon as a fresh beat is acknowledged."""

@@ -26,6 +26,7 @@ from chapar_sourcing.partition import OwnedPartition
 from chapar_sourcing.ports import Announcement, Placement, Unavailable
 from chapar_sourcing.rebuild import Rebuilding, RebuildRefused, Rebuilt, Reports, Step, check_owned
 from chapar_sourcing.refusing import NOT_OWNER, EngineRefused
+from chapar_sourcing.reporting import Reporting
 from chapar_sourcing.schema import schema_of
 from chapar_sourcing.targets import HostTargets
 from chapar_sourcing.tenure import Transition
@@ -96,6 +97,7 @@ class OwnerHost:
         """The service's own work beside each partition that this process answers for: begun when it is taken, cancelled
         when it is given up or lost, begun anew when it is taken again. What it raises ends the process."""
         self._beside: dict[int, asyncio.Task[None]] = {}
+        self._reporting = Reporting(self._clock, self._owner_clock, self._heartbeat, self._measures)
         self._beats = Beats(rules.topics, self._may_beat, ports.stream, self._clock, self._owner_clock)
         self._outdated = False
         """Whether a log was found that this binary is too old for: no other one is better."""
@@ -355,6 +357,7 @@ class OwnerHost:
             for partition in self._all.values():
                 if partition.shell.needs_tick:
                     partition.shell.tick()
+            self._reporting.step([*self._all.values()], sum(member.alive for member in self.members))
 
     async def _close(self) -> None:
         for port in (self._ports.members, self._ports.stream, self._ports.store, self._ports.journal):

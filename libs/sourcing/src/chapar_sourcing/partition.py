@@ -100,7 +100,7 @@ class OwnedPartition:
             monotonic=clock.monotonic,
         )  # fmt: skip
         self._tail = Tail(blocks_max=recent.blocks_max)
-        self._followers = Followers(
+        self.followers = Followers(
             shell=self.shell, tail=self._tail, config=config, ports=ports, rules=rules, clock=clock,
             measures=measures, targets=targets, read=self.read_for_reaction,
         )  # fmt: skip
@@ -110,7 +110,7 @@ class OwnedPartition:
         self._projector = Projector(
             purger=purger,
             shell=self.shell, store=ports.store, measures=measures, linger_ms=config.projection_linger_ms,
-            documents_max=config.projection_documents_max, on_written=self._followers.written,
+            documents_max=config.projection_documents_max, on_written=self.followers.written,
             chance=random.Random(f"{config.address} {number}").random,  # noqa: S311 - spreads load, guards nothing.
         )  # fmt: skip
         self._membership = membership
@@ -137,7 +137,7 @@ class OwnedPartition:
             shell = tasks.create_task(self.shell.run(), name=f"owner-{number}")
             rows = tasks.create_task(self.rows.run(), name=f"rows-{number}")
             projector = tasks.create_task(self._projector.run(), name=f"projector-{number}")
-            followers = tasks.create_task(self._followers.run(), name=f"followers-{number}")
+            followers = tasks.create_task(self.followers.run(), name=f"followers-{number}")
             stopped = await self._asked_to_stop()
             if stopped and self._in_order:
                 try:
@@ -195,7 +195,7 @@ class OwnedPartition:
 
     def may_beat(self, topic: str) -> bool:
         """Whether it is true now that everything durable of a topic has been published."""
-        return self._followers.may_beat(topic)
+        return self.followers.may_beat(topic)
 
     def health(self) -> PartitionHealth:
         """How it is."""
@@ -209,6 +209,12 @@ class OwnedPartition:
             self.number, owner.phase.value, owner.epoch, owner.fold.valid_offset, owner.confirmed_checkpoint, problem
         )
 
+    def projection_lag(self, now_ms: int) -> tuple[int, float]:
+        """Offsets that the store lacks, and how many seconds old what it has is, where it lacks any."""
+        offsets = self._projector.lag
+        stored_ms = self.shell.owner.confirmed_time_ms
+        return offsets, max(0.0, (now_ms - stored_ms) / 1000) if offsets > 0 and stored_ms else 0.0
+
     # ---- what the owner tells
 
     def _started(self, checkpoint: Checkpoint | None) -> None:
@@ -217,6 +223,9 @@ class OwnedPartition:
     def _applied(self, applied: Applied) -> None:
         block = ValidBlock(applied.offset, applied.block, applied.hash)
         self._tail.push(block)
+        if applied.live:
+            self._measures.observe("block_entries", len(applied.block.entries))
+            self._measures.count("entries_written", len(applied.block.entries))
         watch = self._rules.watch
         if watch is None or not applied.live:
             return
@@ -228,6 +237,7 @@ class OwnedPartition:
 
     def _phase_changed(self, changed: PhaseChanged) -> None:
         self._tenure.enter(changed)
+        self._measures.count("owner_phases", phase=changed.phase.value)
         if changed.phase in (OwnerPhase.OWNING, OwnerPhase.DEPOSED, OwnerPhase.ALARMED):
             self.watches.begin(changed.epoch, NOT_OWNER)
         if changed.phase is OwnerPhase.OWNING:
@@ -327,6 +337,7 @@ class OwnedPartition:
         deadline_ms = self._deadline_ms()
         await self.shell.wait_owning(deadline_ms)
         await self.rows.advance([Row(a.key, a.row, dict(a.fields)) for a in advances])
+        self._measures.count("rows_merged", len(advances))
         if not await self.shell.confirm(deadline_ms):
             raise EngineRefused(NOT_OWNER)
         for advance in advances:

@@ -88,9 +88,7 @@ class Projector:
             backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
         self._on_written(batch.documents)
         await self._shell.tell(CheckpointConfirmed(batch.checkpoint.fold.offset))
-        partition = str(self._shell.partition)
         self._measures.count("documents_projected", len(batch.documents))
-        self._measures.gauge("projection_lag_offsets", self.lag, partition=partition)
         if self._shell.owning and not self._finishing.is_set():
             await self._purger.step(self._shell.owner.confirmed_time_ms)
         return True

@@ -97,6 +97,16 @@ class Reactor:
         self._lanes: dict[int, Lane] = {}
         self._moved = Pulse()
 
+    @property
+    def items(self) -> int:
+        """Commands and advances under way."""
+        return self._items
+
+    def age_seconds(self, now_ms: int) -> float:
+        """Since when the oldest event that is under way has been in its log; 0 when none is."""
+        source = self._order[0].arrival.source if self._order else None
+        return 0.0 if source is None else max(0.0, (now_ms - source.time_ms) / 1000)
+
     async def run(self) -> None:
         """Reacts from the cursors on, until cancelled. Raises `LogDamaged`, `Unavailable`, `ChainBroken`."""
         cursors = dict(await self._store.read_cursors(self._partition))

@@ -51,6 +51,11 @@ class Relay:
         """Whether every public event that is known to be durable is in the stream."""
         return not self._publishing and self._reader is not None and self._reader.caught_up
 
+    @property
+    def lag(self) -> int:
+        """Records that are known to be valid and were not handed out to be published; 0 before it runs."""
+        return 0 if self._reader is None else self._reader.lag
+
     async def run(self) -> None:
         """Publishes from the cursor on, until cancelled. Raises `LogDamaged` and `Unavailable`."""
         self._publishing = True

@@ -382,6 +382,8 @@ class OwnerShell:
                 case TimerFailed():
                     self._timer_failed(effect)
                 case Replied():
+                    if effect.outcome.replayed:
+                        self._measures.count("answers_repeated")
                     self._replies.tell(effect.ticket, effect)
                 case Confirmed():
                     self._confirms.tell(effect.ticket, effect.valid)

@@ -132,6 +132,11 @@ class BlockReader:
         """Whether nothing valid is known that was not handed out."""
         return self._unchecked is None and self._state.offset >= self._tail.top
 
+    @property
+    def lag(self) -> int:
+        """Offsets between the newest block and what was handed out."""
+        return max(0, self._tail.top - self._state.offset)
+
     async def open(self) -> None:
         """Checks the cursor against the log. Raises `LogDamaged` and `Unavailable`."""
         if self._unchecked is not None:

@@ -110,6 +110,11 @@ class Watches:
         """No key that was forgotten had a frame above this: new ones begin above it, so no old cursor fits them."""
         self._watchers = 0
 
+    @property
+    def open(self) -> int:
+        """How many are being read."""
+        return self._watchers
+
     def begin(self, epoch: int, reason: str) -> None:
         """Ends every watch of the epoch before, for this reason, and starts a new one."""
         for subject in self._subjects.values():

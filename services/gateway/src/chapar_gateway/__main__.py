@@ -22,6 +22,7 @@ from chapar_chassis.telemetry import Metrics, MetricsServer, Tracing, make_logge
 from chapar_chassis.tls import PeerCertificate, ServerCertificate
 from chapar_chassis.tokens import AccessTokenVerifier
 from chapar_gateway.gateway import Gateway, Outside
+from chapar_gateway.measures import GATEWAY
 from chapar_gateway.operators import Operators
 from chapar_gateway.settings import GatewaySettings
 
@@ -60,7 +61,7 @@ async def _open(settings: GatewaySettings, closing: AsyncExitStack) -> tuple[Out
     operators, peer_token = Operators(secrets.operators().values()), secrets.peer_token()
     certificate, shown = PeerCertificate.of(NAME, settings), _shown_to_clients(settings)
     log = make_logger(NAME, settings.log_level)
-    metrics, tracing = Metrics(CollectorRegistry()), Tracing(NAME)
+    metrics, tracing = Metrics(CollectorRegistry(), GATEWAY), Tracing(NAME)
     closing.callback(tracing.close)
     metrics_server = MetricsServer(metrics.registry, settings.metrics_listen)
     closing.callback(metrics_server.close)

@@ -14,7 +14,7 @@ from chapar_chassis.interceptors import GuardInterceptor
 from chapar_chassis.refusals import Refusals
 from chapar_chassis.rpc_server import RpcServer
 from chapar_chassis.settings import Address
-from chapar_chassis.telemetry import Metrics, Tracing
+from chapar_chassis.telemetry import Metrics, Tracing, watch_event_loop
 from chapar_chassis.tls import ServerCertificate
 from chapar_chassis.tokens import AccessTokenVerifier
 from chapar_gateway.admission import Admission
@@ -32,6 +32,8 @@ from chapar_gateway.subscriptions import Subscriptions
 from chapar_gateway.table import OPERATOR_LISTENER, PUBLIC_LISTENER, listener_table
 from chapar_sourcing.clock import Clock, SystemClock
 from chapar_sourcing.ports import Stream
+
+REPORT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,8 @@ class Gateway:
             background = [
                 tasks.create_task(self._revocations.run(), name="revocations"),
                 tasks.create_task(self._leases.run(), name="leases"),
+                tasks.create_task(self._report(), name="report"),
+                tasks.create_task(watch_event_loop(self._outside.metrics), name="event-loop"),
                 tasks.create_task(self._become_ready(on_ready), name="ready"),
             ]
             await stopping.wait()
@@ -112,6 +116,15 @@ class Gateway:
         await self._public.set_ready(True)
         await self._operator.set_ready(True)
         on_ready()
+
+    async def _report(self) -> None:
+        """Tells how it is doing, for ever."""
+        gauge = self._outside.metrics.gauge
+        while True:
+            gauge("calls_in_flight", self._admission.calls)
+            gauge("sessions_revoked", self._revocations.count)
+            gauge("revocations_age_seconds", self._revocations.age_ms_max / 1000)
+            await asyncio.sleep(REPORT_S)
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(

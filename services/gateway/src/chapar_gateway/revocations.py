@@ -73,7 +73,19 @@ class Revocations:
 
     def age_ms(self, user_id: str) -> int:
         """How old the tail of the user's partition is: the greater of what both clocks say."""
-        tail = self._tails.get(partition_of(user_id, self._partitions))
+        return self._age_ms(self._tails.get(partition_of(user_id, self._partitions)))
+
+    @property
+    def age_ms_max(self) -> int:
+        """How old the oldest tail is."""
+        return max((self._age_ms(self._tails.get(partition)) for partition in range(self._partitions)), default=0)
+
+    @property
+    def count(self) -> int:
+        """How many sessions are known to have been ended."""
+        return len(self._revoked)
+
+    def _age_ms(self, tail: _Tail | None) -> int:
         if tail is None or not tail.heard:
             return STALE_MS_MAX + 1
         return max(0, self._clock.now_ms() - tail.source_time_ms, milliseconds(self._clock) - tail.arrived_ms)
