@@ -55,7 +55,9 @@ def installation(cluster: KafkaCluster, folder: Path, *, kafka_replicas: int) ->
 async def started(installation: Installation, service: str) -> tuple[int, str]:
     """How a process ends that is started on these topics, and what it says."""
     environment = installation.environment(service, listen="127.0.0.1:0")
-    made = await run_to_end([sys.executable, "-m", "chapar_chassis.secrets", str(installation.data_dir)], environment)
+    made = await run_to_end(
+        [sys.executable, "-m", "chapar_chassis.installing", str(installation.data_dir)], environment
+    )
     assert made[0] == 0, made
     return await run_to_end(installation.command(service), environment)
 

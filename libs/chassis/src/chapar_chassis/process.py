@@ -26,6 +26,7 @@ from chapar_chassis.backup_command import write_backup
 from chapar_chassis.command_line import Command, run_command
 from chapar_chassis.digest_command import print_digests
 from chapar_chassis.forwarder import GrpcForwarder, PeerTargets
+from chapar_chassis.holdings import print_holdings
 from chapar_chassis.owner_server import AddServicer, add_owner, callers_allowed, make_refusals, make_server
 from chapar_chassis.parent import end_with_parent, wait_parent_gone
 from chapar_chassis.ports import PublishedTopic, open_owner_ports, published_topics
@@ -104,8 +105,8 @@ def run_owner_service(service: OwnerService, arguments: Sequence[str], environ: 
 
     No arguments: serve. `digest`: refold the journal from zero, compare with the store, print JSON a partition.
     `archive FOLDER`: continue the archive of the journal. `backup FOLDER`, `restore FOLDER`: the service's part of
-    `chapar backup` and `chapar restore`. `topics apply`, `topics check`: its topics on Kafka.
-    `database prepare`, `database check`: its database on MongoDB.
+    `chapar backup` and `chapar restore`; `holdings`: what there is of the service. `topics apply`, `topics check`: its
+    topics on Kafka. `database prepare`, `database check`: its database on MongoDB.
     """
     commands: Mapping[str, Command] = {
         "": partial(_serve, service, environ),
@@ -113,6 +114,7 @@ def run_owner_service(service: OwnerService, arguments: Sequence[str], environ: 
         "archive FOLDER": partial(_archive, service, environ),
         "backup FOLDER": partial(_backup, service, environ),
         "restore FOLDER": partial(_restore, service, environ),
+        "holdings": partial(_holdings, service, environ),
         "topics ACTION": partial(_topics, service, environ),
         "database ACTION": partial(_database, service, environ),
     }
@@ -135,7 +137,13 @@ async def _backup(service: OwnerService, environ: Mapping[str, str], folder: str
 
 async def _restore(service: OwnerService, environ: Mapping[str, str], folder: str) -> int:
     settings = service.settings.from_environ(environ)
-    return await restore_backup(service.domain.service, settings, Path(folder), sys.stdout)
+    topics = published_topics(service.domain.service, service.beat_topics)
+    return await restore_backup(service.domain.service, settings, topics, Path(folder), sys.stdout)
+
+
+async def _holdings(service: OwnerService, environ: Mapping[str, str]) -> int:
+    topics = published_topics(service.domain.service, service.beat_topics)
+    return await print_holdings(service.domain.service, service.settings.from_environ(environ), topics, sys.stdout)
 
 
 async def _topics(service: OwnerService, environ: Mapping[str, str], action: str) -> int:

@@ -11,13 +11,14 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
 from chapar_chassis.backup_command import secret_prints
-from chapar_chassis.ports import RESTORING, open_journal, open_key_reader, open_keys, open_store
+from chapar_chassis.holdings import everything_of
+from chapar_chassis.ports import RESTORING, PublishedTopic, open_journal, open_keys
 from chapar_chassis.secrets import Secrets
 from chapar_chassis.settings import CommonSettings
 from chapar_sourcing.archive import Archive
@@ -30,13 +31,17 @@ from chapar_sourcing.restoring import TargetNotEmpty, restore_partition
 
 MANIFEST = "backup.json"
 KEYS_AT_ONCE = 200
+PARTITIONS_AT_ONCE = 16
+"""Each of them appends one record after the other."""
 
 
 class BackupRefused(RuntimeError):
     """There is no backup, or it is not one that can be restored here. The text is for the operator."""
 
 
-async def restore_backup(service: str, settings: CommonSettings, folder: Path, output: TextIO) -> int:
+async def restore_backup(
+    service: str, settings: CommonSettings, published: Sequence[PublishedTopic], folder: Path, output: TextIO
+) -> int:
     """Writes keys and journal and reads the journal back; prints a JSON object a partition. 0 once all is durable.
 
     Raises `BackupRefused`, `TargetNotEmpty`, `KeyCopyRefused`, `SegmentRefused`, `LogDamaged`, `Unavailable`.
@@ -45,14 +50,14 @@ async def restore_backup(service: str, settings: CommonSettings, folder: Path, o
     secrets = Secrets(settings.secrets_dir)
     _check_secrets(service, told, secrets)
     count = _check_keys(folder, service, secrets)
+    if sorted(row["partition"] for row in told["partitions"]) != [*range(settings.partitions)]:
+        raise BackupRefused(f"the backup is not one of {settings.partitions} partitions, each of them once")
+    await _begin(service, settings, published, folder)
     async with AsyncExitStack() as closing:
         journal = await open_journal(settings, service)
         closing.push_async_callback(journal.close)
         keys = await open_keys(settings, service)
         closing.push_async_callback(keys.close)
-        if sorted(row["partition"] for row in told["partitions"]) != [*range(journal.partitions)]:
-            raise BackupRefused(f"the backup is not one of {journal.partitions} partitions, each of them once")
-        await _begin(service, settings, folder, journal)
         await _restore_keys(keys, read_key_copy(folder / service / NAME, service))
         archive = Archive(
             folder / service,
@@ -60,8 +65,15 @@ async def restore_backup(service: str, settings: CommonSettings, folder: Path, o
             generation=told["generation"],
             partitions=journal.partitions,
         )
-        for row in told["partitions"]:
-            print(json.dumps(await _restore(archive, journal, row)), file=output, flush=True)
+        turns = asyncio.Semaphore(PARTITIONS_AT_ONCE)
+
+        async def restore(row: Mapping[str, Any]) -> None:
+            async with turns:
+                print(json.dumps(await _restore(archive, journal, row)), file=output, flush=True)
+
+        async with asyncio.TaskGroup() as tasks:
+            for row in told["partitions"]:
+                tasks.create_task(restore(row), name=f"restore partition {row['partition']}")
     print(json.dumps({"keys": count}), file=output, flush=True)
     return 0
 
@@ -98,7 +110,9 @@ def _check_keys(folder: Path, service: str, secrets: Secrets) -> int:
     return count
 
 
-async def _begin(service: str, settings: CommonSettings, folder: Path, journal: Journal) -> None:
+async def _begin(
+    service: str, settings: CommonSettings, published: Sequence[PublishedTopic], folder: Path
+) -> None:  # fmt: skip
     """Notes that this backup, known by its manifest, is being restored here, unless that is noted. Raises
     `TargetNotEmpty`, `BackupRefused`."""
     note = settings.data_dir / RESTORING / service
@@ -109,32 +123,10 @@ async def _begin(service: str, settings: CommonSettings, folder: Path, journal: 
         if note.read_text("ascii") != print_of_manifest:
             raise TargetNotEmpty(f"another backup of {service}, or an older one, is being restored here")
         return
-    for partition in range(journal.partitions):
-        if await journal.end_offset(partition):
-            raise TargetNotEmpty(f"{service} has a journal already: restore into an empty installation")
-    reader = await open_key_reader(settings, service)
-    try:
-        async for _ in reader.rows():
-            raise TargetNotEmpty(f"{service} has keys already: restore into an empty installation")
-    finally:
-        await reader.close()
-    await _check_no_store(service, settings, journal.partitions)
+    if there := await everything_of(service, settings, published):
+        raise TargetNotEmpty(f"{service} has {', '.join(there)} already: restore into an empty installation")
     with durable_file(note) as file:
         file.write(print_of_manifest.encode("ascii"))
-
-
-async def _check_no_store(service: str, settings: CommonSettings, partitions: int) -> None:
-    if not settings.mongo_uri and not (settings.data_dir / service / "store.db").exists():
-        return
-    store = await open_store(settings, service)
-    try:
-        for partition in range(partitions):
-            if await store.read_checkpoint(partition) or await store.documents(
-                partition, at_least=-1, after=None, limit=1
-            ):
-                raise TargetNotEmpty(f"{service} has a store already: restore into an empty installation")
-    finally:
-        await store.close()
 
 
 async def _restore_keys(keys: KeyStore, rows: Iterable[KeyRow]) -> None:

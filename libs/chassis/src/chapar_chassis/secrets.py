@@ -10,15 +10,16 @@ import hashlib
 import json
 import os
 import secrets as random_source
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from chapar_chassis.tokens import AccessTokenSigner
 
 _T = TypeVar("_T")
+DataOf: TypeAlias = Callable[[Path, str], Sequence[str]]
+"""(data folder, service) -> names of what there is."""
 
 KEY_BYTES = 32
 PASSWORD_MIN = 12
@@ -27,7 +28,7 @@ OWNERS = ("identity", "messaging", "presence", "payments")
 SERVICES = (*OWNERS, "gateway")
 SHARED = {"peer.token": SERVICES, "position.key": SERVICES, "user_ids.key": SERVICES}
 """Secrets that several services hold the same copy of."""
-OWN = {
+OWN: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(OWNERS, ("master.key",)),
     "identity": ("master.key", "phone.key", "codes.key", "refresh.key", "access_token.key"),
 }
@@ -123,49 +124,57 @@ class Secrets:
         return text
 
 
-def create_installation(data_dir: Path) -> None:
+def files_of(data_dir: Path, service: str) -> Sequence[str]:
+    """The files of a service that hold what its secrets belong to."""
+    paths = [data_dir / service / name for name in ("journal.db", "keys.db")]
+    return [str(path) for path in paths if path.exists()]
+
+
+def create_installation(data_dir: Path, data_of: DataOf = files_of) -> None:
     """Makes all secrets of an installation that are not there yet; what exists is kept.
+
+    `data_of` names what there is of a service that its secrets belong to; asked only where one is missing.
 
     Raises `SecretsInvalid` when copies of a shared secret differ, or when a secret is gone that existing data needs.
     """
     root = data_dir / "secrets"
+    for service in OWNERS:
+        _refuse_beside_data(root, service, data_of)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     for directory in (root, *(root / service for service in SERVICES)):
         directory.mkdir(mode=0o700, exist_ok=True)
         directory.chmod(0o700)
     for name, services in SHARED.items():
-        _create_shared(data_dir, name, services)
+        _create_shared(root, name, services)
     for service, names in OWN.items():
         for name in names:
-            _create_own(data_dir, service, name)
+            _write_once(root / service / name, random_source.token_hex(KEY_BYTES))
     _create_access_token_keys(root)
     _create_operator(root)
 
 
-def _create_shared(data_dir: Path, name: str, services: tuple[str, ...]) -> None:
-    root = data_dir / "secrets"
+def _refuse_beside_data(root: Path, service: str, data_of: DataOf) -> None:
+    """Looks before anything is made."""
+    shared = {name: services for name, services in SHARED.items() if service in services}
+    lost = [
+        name
+        for name in (*shared, *OWN[service])
+        if name in IRREPLACEABLE and not any((root / holder / name).exists() for holder in shared.get(name, (service,)))
+    ]
+    if lost and (data := data_of(root.parent, service)):
+        raise SecretsInvalid(
+            f"{root / service / lost[0]} is missing, and the data of {service} needs it ({', '.join(data)}): put the"
+            " secrets back from where they are kept"
+        )
+
+
+def _create_shared(root: Path, name: str, services: tuple[str, ...]) -> None:
     found = {Secrets(root / service).key(name) for service in services if (root / service / name).exists()}
     if len(found) > 1:
         raise SecretsInvalid(f"services hold different copies of {name} under {root}")
-    if not found:
-        for service in services:
-            _refuse_beside_data(data_dir, service, name)
     value = found.pop() if found else random_source.token_bytes(KEY_BYTES)
     for service in services:
         _write_once(root / service / name, value.hex())
-
-
-def _create_own(data_dir: Path, service: str, name: str) -> None:
-    path = data_dir / "secrets" / service / name
-    if not path.exists():
-        _refuse_beside_data(data_dir, service, name)
-        _write_once(path, random_source.token_hex(KEY_BYTES))
-
-
-def _refuse_beside_data(data_dir: Path, service: str, name: str) -> None:
-    has_data = any((data_dir / service / file).exists() for file in ("journal.db", "keys.db"))
-    if has_data and name in IRREPLACEABLE:
-        raise SecretsInvalid(f"{data_dir / 'secrets' / service / name} is missing, and the data of {service} needs it")
 
 
 def _create_access_token_keys(root: Path) -> None:
@@ -205,20 +214,3 @@ def _write_once(path: Path, text: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def main(arguments: Sequence[str]) -> int:
-    """`python -m chapar_chassis.secrets DATA_DIR`: makes what is missing; for `chapar up`."""
-    if len(arguments) != 1:
-        print("usage: python -m chapar_chassis.secrets DATA_DIR", file=sys.stderr)
-        return 2
-    try:
-        create_installation(Path(arguments[0]).absolute())
-    except (SecretsInvalid, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

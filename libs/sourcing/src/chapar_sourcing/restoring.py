@@ -8,17 +8,15 @@ rest is ever taken for one of the new history.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.fold import ZERO_HASH, FoldState, LogDamaged, Verdict, fold
-from chapar_sourcing.ports import Appended, AppendRejected, AppendUnknown, Journal, JournalRecord, Unavailable
+from chapar_sourcing.ports import AppendRejected, AppendUnknown, Journal, JournalRecord, Unavailable
 
 EPOCHS_SKIPPED = 1 << 20
 """More claims than the lost end of a log can hold."""
 GAP_RECORDS_MAX = 1_000_000
-APPENDS_AT_ONCE = 200
 PAGE_RECORDS = 500
 
 STAND_IN = journal.Record(
@@ -45,16 +43,12 @@ async def restore_partition(
     if there is None:
         return await _read_back(journal_, partition, end)
     place, left = there
-    batch: list[JournalRecord] = []
     for record in left:
-        batch.append(record)
-        if len(batch) == APPENDS_AT_ONCE:
-            place = await _append(journal_, partition, place, batch, each)
-            batch = []
-    place = await _append(journal_, partition, place, batch, each)
+        await _append(journal_, partition, record, each)
+        place = record.offset + 1
     if place != end.offset + 1:
         raise LogDamaged(f"the archive of partition {partition} ends at {place - 1}, not at {end.offset}")
-    await _append(journal_, partition, place, [JournalRecord(place, last_claim(end, writer))], each)
+    await _append(journal_, partition, JournalRecord(place, last_claim(end, writer)), each)
     return await _read_back(journal_, partition, end)
 
 
@@ -114,22 +108,18 @@ def _other(partition: int, offset: int) -> TargetNotEmpty:
     )
 
 
-async def _append(
-    journal_: Journal, partition: int, place: int, batch: Sequence[JournalRecord], each: Callable[[int], None]
-) -> int:
-    """Appends the batch, in order; the next offset."""
+async def _append(journal_: Journal, partition: int, record: JournalRecord, each: Callable[[int], None]) -> None:
+    """Appends one record, and nothing after it before it is known to be where it belongs."""
     try:
-        done: list[Appended] = await asyncio.gather(*(journal_.append(partition, record.data) for record in batch))
+        appended = await journal_.append(partition, record.data)
     except (AppendRejected, AppendUnknown) as error:
-        raise Unavailable(f"partition {partition} cannot be written after {place - 1}: {error}") from error
-    for record, appended in zip(batch, done, strict=True):
-        if appended.offset is not None and appended.offset != record.offset:
-            raise LogDamaged(
-                f"partition {partition}: record {record.offset} came to stand at {appended.offset}; somebody else"
-                " writes, or what was here was deleted: restore into an installation that is empty and new"
-            )
-        each(len(record.data))
-    return place + len(batch)
+        raise Unavailable(f"partition {partition} cannot be written at {record.offset}: {error}") from error
+    if appended.offset is not None and appended.offset != record.offset:
+        raise LogDamaged(
+            f"partition {partition}: record {record.offset} came to stand at {appended.offset}; somebody else"
+            " writes, or what was here was deleted: restore into an installation that is empty and new"
+        )
+    each(len(record.data))
 
 
 async def _read_back(journal_: Journal, partition: int, end: FoldState) -> FoldState:

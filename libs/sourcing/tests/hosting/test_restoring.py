@@ -20,7 +20,6 @@ from chapar_sourcing.key_copy import read_key_copy, write_key_copy
 from chapar_sourcing.ports import AppendUnknown, Journal, JournalRecord, KeyRow, Unavailable
 from chapar_sourcing.requests import derived_request_id
 from chapar_sourcing.restoring import (
-    APPENDS_AT_ONCE,
     EPOCHS_SKIPPED,
     GAP_RECORDS_MAX,
     STAND_IN,
@@ -75,7 +74,7 @@ class Interrupted:
             raise AppendUnknown("cut off")
 
 
-@pytest.mark.parametrize("after", [0, 1, 5, APPENDS_AT_ONCE])
+@pytest.mark.parametrize("after", [0, 1, 5, 200])
 async def test_an_interrupted_restore_goes_on_where_it_was(tmp_path: Path, after: int) -> None:
     source, archive = await archived(tmp_path)
     log = MemoryLog(partitions=PARTITIONS)

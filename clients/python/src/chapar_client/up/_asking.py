@@ -31,6 +31,11 @@ async def databases(installation: Installation, action: DatabaseAction) -> Seque
     return await _asked(installation, "database", action)
 
 
+async def holdings(installation: Installation) -> Sequence[str]:
+    """Names of all that there is of any service. Raises `ServiceFailed`."""
+    return [name for row in await _asked(installation, "holdings") for name in row["holdings"]]
+
+
 async def _asked(installation: Installation, *arguments: str) -> Sequence[Mapping[str, Any]]:
     ended = await asyncio.gather(*(_run(installation, service, arguments) for service in OWNERS))
     refusals = [said for status, said in ended if status != 0]

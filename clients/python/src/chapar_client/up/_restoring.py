@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from chapar_client.up._asking import databases, topics
+from chapar_client.up._asking import databases, holdings, topics
 from chapar_client.up._backing_up import BACKED_UP
 from chapar_client.up._child import ServiceFailed
-from chapar_client.up._installation import ANY_PORT, OWNERS, SERVICES, Installation
+from chapar_client.up._installation import ANY_PORT, SERVICES, Installation
 from chapar_client.up._lock import locked_folder
 from chapar_client.up._manifest import read_manifest
 from chapar_client.up._running import run_to_end
@@ -39,8 +39,8 @@ async def restore(
     installation = replace(installation, partitions=manifest["partitions"])
     if not (data / "secrets" / BACKED_UP[0] / "master.key").is_file():
         raise ServiceFailed(f"put the secrets of the installation that was backed up into {data / 'secrets'} first")
-    if not (data / RESTORING).exists() and (found := [s for s in OWNERS if (data / s / "journal.db").exists()]):
-        raise ServiceFailed(f"{data} holds a journal of {', '.join(found)} already: restore into an empty installation")
+    if not (data / RESTORING).exists() and (there := await holdings(installation)):
+        raise ServiceFailed(f"there is {', '.join(there)} already: restore into an empty installation")
     with locked_folder(data):
         (data / RESTORING).mkdir(mode=0o700, exist_ok=True)
         if installation.kafka:

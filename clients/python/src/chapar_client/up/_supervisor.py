@@ -22,7 +22,7 @@ from types import TracebackType
 
 from chapar_client.up._asking import databases, topics
 from chapar_client.up._child import Addresses, Child, LogLine, OnLine, ServiceFailed
-from chapar_client.up._installation import ANY_PORT, GATEWAY, Installation, is_gateway, replicas, service_of
+from chapar_client.up._installation import ANY_PORT, GATEWAY, OWNERS, Installation, is_gateway, replicas, service_of
 from chapar_client.up._lock import locked_folder
 from chapar_client.up._running import run_to_end
 
@@ -152,8 +152,9 @@ class Supervisor:
 
     async def _create_secrets(self) -> None:
         data_dir = self.installation.data_dir
-        command = [sys.executable, "-m", "chapar_chassis.secrets", str(data_dir)]
-        status, output = await run_to_end(command, dict(os.environ))
+        command = [sys.executable, "-m", "chapar_chassis.installing", str(data_dir)]
+        environment = self.installation.environment(OWNERS[0], listen=ANY_PORT)
+        status, output = await run_to_end(command, environment)
         if status != 0:
             raise ServiceFailed(f"the installation's secrets could not be made: {output.strip()}")
 

@@ -13,11 +13,13 @@ from chapar_sourcing.adapters.kafka._layouts import (
     TopicLayout,
     TopicRefused,
     journal_layout,
+    journal_topic,
     members_layouts,
+    owners_topic,
 )
 from chapar_sourcing.adapters.kafka._members import KafkaMembers
 from chapar_sourcing.adapters.kafka._stream import KafkaStream
-from chapar_sourcing.adapters.kafka._topics import TopicChange, apply_topics, check_topics
+from chapar_sourcing.adapters.kafka._topics import TopicChange, apply_topics, check_topics, topics_with_records
 
 __all__ = [
     "Cluster",
@@ -32,5 +34,8 @@ __all__ = [
     "apply_topics",
     "check_topics",
     "journal_layout",
+    "journal_topic",
     "members_layouts",
+    "owners_topic",
+    "topics_with_records",
 ]

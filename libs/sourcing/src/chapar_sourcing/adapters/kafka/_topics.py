@@ -86,6 +86,26 @@ async def check_topics(cluster: Cluster, layouts: Sequence[TopicLayout], durabil
         )
 
 
+async def topics_with_records(cluster: Cluster, topics: Sequence[str]) -> Sequence[str]:
+    """Those of the topics that were ever written to; one that is not there never was. Raises `TopicRefused` for what we
+    may not look at, `Unavailable`."""
+    async with _administering(cluster, "topics cannot be looked at") as admin:
+        described = {topic: await _describe(admin, topic) for topic in topics}
+    link = await Link.open(cluster)
+    try:
+        return [topic for topic, found in described.items() if found and await _was_written(link, topic)]
+    finally:
+        await link.close()
+
+
+async def _was_written(link: Link, topic: str) -> bool:
+    count = await link.partitions_of(topic)
+    if count is None:
+        raise Unavailable(f"{topic} has no leader")
+    ends = await asyncio.gather(*(link.confirmed_end(TopicPartition(topic, partition)) for partition in range(count)))
+    return any(ends)
+
+
 async def check_partitions(link: Link, topic: str, partitions: int) -> None:
     """Raises `TopicRefused` when a topic is missing or has other partitions, `Unavailable`."""
     found = await link.partitions_of(topic)

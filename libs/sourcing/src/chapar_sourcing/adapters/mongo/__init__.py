@@ -7,8 +7,17 @@ document, `_documents` and `_rows` what editions hold.
 """
 
 from chapar_sourcing.adapters.mongo._keys import MongoKeyStore
-from chapar_sourcing.adapters.mongo._layout import check, prepare
+from chapar_sourcing.adapters.mongo._layout import check, collections_with_documents, prepare
 from chapar_sourcing.adapters.mongo._link import Credentials, Database, DatabaseRefused
 from chapar_sourcing.adapters.mongo._store import MongoStore
 
-__all__ = ["Credentials", "Database", "DatabaseRefused", "MongoKeyStore", "MongoStore", "check", "prepare"]
+__all__ = [
+    "Credentials",
+    "Database",
+    "DatabaseRefused",
+    "MongoKeyStore",
+    "MongoStore",
+    "check",
+    "collections_with_documents",
+    "prepare",
+]

@@ -73,13 +73,22 @@ class MongoKeyStore:
         return sum(row.period < period_below for row in before)
 
     async def rows(self) -> AsyncIterator[KeyRow]:
-        """All keys by subject and period: each that is there from the first moment of reading to the last."""
-        after = ""
-        while page := await self._link.find(KEYS, {"_id": {"$gt": after}}, order=["_id"], limit=PAGE_SUBJECTS):
-            for found in page:
-                for row in sorted(_rows(found), key=lambda row: row.period):
-                    yield row
-            after = page[-1]["_id"]
+        """All keys by subject and period: each that is there from the first moment of reading to the last.
+
+        A primary that was deposed and does not know it would leave out keys that are newer than it knows. The first
+        read makes sure that it is the primary, and those after it, of the same session, see at least what it saw,
+        whoever answers.
+        """
+        async with self._link.session() as session:
+            await self._link.find_one(KEYS, {}, newest=True, session=session)
+            after = ""
+            while page := await self._link.find(
+                KEYS, {"_id": {"$gt": after}}, order=["_id"], limit=PAGE_SUBJECTS, session=session
+            ):
+                for found in page:
+                    for row in sorted(_rows(found), key=lambda row: row.period):
+                        yield row
+                after = page[-1]["_id"]
 
     async def close(self) -> None:
         """Ends all connections."""

@@ -16,7 +16,7 @@ is one comparison beside `_id`, which every server answers by that index alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from chapar_sourcing.adapters.mongo._link import Database, DatabaseRefused, Index, Link, Upsert
 from chapar_sourcing.domain import Key
@@ -52,6 +52,19 @@ async def prepare(database: Database, *, service: str = "") -> None:
         await _check_version(link, database.name, service)
         for collection, index in {**STORE_INDEXES, **KEY_INDEXES}.items():
             await link.create_index(collection, index)
+    finally:
+        await link.close()
+
+
+async def collections_with_documents(database: Database) -> Sequence[str]:
+    """Which of a service's collections hold anything; those of a database that is not there do not.
+
+    Raises `DatabaseRefused` where we are not let in, `Unavailable`.
+    """
+    link = await Link.open(database)
+    try:
+        names = (KEYS, PARTITIONS, DOCUMENTS, ROWS, CURSORS)
+        return [name for name in names if await link.find_one(name, {}, newest=True) is not None]
     finally:
         await link.close()
 
