@@ -1,6 +1,6 @@
 """Regenerates all that is generated and committed; passes when nothing changes.
 
-Generated are: the contracts, the locks' consistency with the projects' pins, the references of RPCs, reasons and
+Generated are: the contracts, the locks' consistency with the projects' pins, the references of RPCs, reasons,
 metrics, samples of all that is stored.
 """
 
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools import golden, lock_check, metrics_reference, proto, reference
+from tools import access_reference, golden, lock_check, metrics_reference, proto, reference
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATED = ("libs/contracts/src", "docs/reference", "tests/contracts/golden")
@@ -33,6 +33,7 @@ def main() -> None:
     proto.main()
     reference.main()
     metrics_reference.main()
+    access_reference.main()
     golden.main()
     after = fingerprints()
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
