@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.table import Table
 
 from bench.loading import Loaded
+from bench.report import console_of, tell_conditions
 from bench.sampled import Profile
 from bench.site import BROKER, DATABASE
 from chapar_client.up import service_of
@@ -79,10 +79,10 @@ def groups(cpu: Mapping[str, float]) -> Mapping[str, float]:
     return found
 
 
-def show(conditions: Mapping[str, str], layouts: Sequence[Layout]) -> None:
+def show(conditions: dict[str, str], layouts: Sequence[Layout]) -> None:
     """Prints all tables."""
-    console = Console() if Console().is_terminal else Console(width=WIDTH)
-    console.print(", ".join(f"{name} {value}" for name, value in conditions.items()), highlight=False)
+    console = console_of(WIDTH)
+    tell_conditions(console, conditions)
     console.print(_costs(layouts))
     console.print(_idle(layouts))
     for layout in layouts:

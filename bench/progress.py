@@ -34,6 +34,10 @@ class Bars:
     ) -> None:
         self._progress.stop()
 
+    def note(self, what: str) -> None:
+        """One line about what was just done."""
+        self._console.print(f"bench: {what}", highlight=False)
+
     @contextmanager
     def step(self, what: str, total: int | None = None) -> Iterator[Advance]:
         """One step of `total` parts; None: nobody knows how many."""

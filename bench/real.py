@@ -21,15 +21,14 @@ from pathlib import Path
 
 from bench.costs import Bytes, Cost, Layout, show
 from bench.cpu import Clock, Used
-from bench.figures import conditions
 from bench.loading import Loader, loader, signed_in
 from bench.progress import Bars
+from bench.report import kept
 from bench.sampled import Profile, profile
 from bench.site import Site, site
 from bench.weight import grown, store_bytes, topic_bytes
 from chapar_client.up import service_of
 
-OUT = Path(__file__).resolve().parent / "out"
 PEOPLE = 32
 AT_ONCE = 64
 WARM_UP_S = 15
@@ -163,13 +162,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     given = parser.parse_args()
     layouts = asyncio.run(measure_all(given))
-    result = {"conditions": conditions(), "layouts": [asdict(layout) for layout in layouts]}
-    OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "real.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    result = kept("real", {"layouts": [asdict(layout) for layout in layouts]})
     if given.json:
         print(json.dumps(result, ensure_ascii=False))
     else:
-        show(conditions(), layouts)
+        show(result["conditions"], layouts)
 
 
 if __name__ == "__main__":

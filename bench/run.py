@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
 
 from bench.end_to_end import end_to_end_figures
 from bench.engine import owner_figures
-from bench.figures import Figure, as_rows, machine
+from bench.figures import Figure
 from bench.progress import Bars
 from bench.recovery import recovery_figures
+from bench.report import tell
 
-OUT = Path(__file__).resolve().parent / "out"
-WIDTH = 170
-"""Of a table that goes to a file."""
 SECTIONS = {"engine": owner_figures, "recovery": recovery_figures, "end-to-end": end_to_end_figures}
 
 
@@ -32,14 +25,6 @@ async def measure(section: str) -> list[Figure]:
     return figures
 
 
-def table(figures: list[Figure]) -> Table:
-    """The figures for people."""
-    shown = Table("section", "what", "figure", "unit", "how")
-    for figure in figures:
-        shown.add_row(figure.section, figure.name, f"{figure.value:,.1f}", figure.unit, figure.how)
-    return shown
-
-
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description="Figures of Chapar on this machine.")
@@ -47,15 +32,7 @@ def main() -> None:
     parser.add_argument("--section", choices=("all", *SECTIONS), default="all")
     given = parser.parse_args()
     figures = asyncio.run(measure(given.section))
-    result = {"machine": machine(), "figures": as_rows(figures)}
-    OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / f"{given.section}.json").write_text(json.dumps(result, indent=2) + "\n")
-    if given.json:
-        print(json.dumps(result))
-        return
-    console = Console() if Console().is_terminal else Console(width=WIDTH)
-    console.print(", ".join(f"{name} {value}" for name, value in machine().items()), highlight=False)
-    console.print(table(figures))
+    tell(given.section, figures, as_json=given.json)
 
 
 if __name__ == "__main__":
