@@ -7,10 +7,10 @@ BROKERS ?= 1
 LANE ?= owner
 MINUTES ?= 60
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka test-mongo test-real test-kills soak-kills fencing chaos soak-chaos run-real check verify proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench bench-real ci
+.PHONY: help setup run demo test test-kafka test-mongo test-real test-kills soak-kills fencing chaos soak-chaos run-real check verify proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench bench-real bench-handover bench-cold ci
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## make .venv ready, as requirements.lock pins it
 	@python3 tools/setup.py
@@ -96,5 +96,11 @@ bench: setup ## figures: fold, owner in process, recovery, end to end
 
 bench-real: setup ## what a message costs on a real broker and database: CPU time and bytes, with a profile
 	@$(PY) -m bench.real --profile
+
+bench-handover: setup ## how long clients wait when processes are killed, asked to end, or restarted one after the other
+	@$(PY) -m bench.handover
+
+bench-cold: setup ## how long payments take to start on a log of a million events, with and without their store
+	@$(PY) -m bench.cold
 
 ci: check verify test sim-ci demo test-kafka test-mongo test-kills fencing ## what CI runs

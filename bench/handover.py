@@ -121,7 +121,7 @@ async def measure(given: argparse.Namespace, bars: Bars) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="chapar-bench-") as scratch:
         async with site(Path(scratch), replicas) as running:
             with bars.step("people sign in", running.stage.up.installation.partitions) as advance:
-                wanting = await probes(running, advance)
+                wanting = await probes(running.stage, advance)
             handovers = Handovers(running, wanting, bars.note)
             figures = []
             async with wanting.running(PAUSE_S):

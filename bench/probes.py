@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bench.progress import Advance
-from bench.site import Site
-from chapar_client.demo import Person
+from chapar_client.demo import Person, Stage
 from chapar_client.sdk import ChaparError
 from chapar_sourcing.partitions import partition_of
 
@@ -104,16 +103,16 @@ async def _work(probe: Probe, ending: asyncio.Event) -> None:
         await asyncio.sleep(probe.pause_s)
 
 
-async def probes(site: Site, advance: Advance) -> Probes:
+async def probes(stage: Stage, advance: Advance) -> Probes:
     """People sign in until each partition has one; each has money and somebody to write to."""
-    count = site.stage.up.installation.partitions
+    count = stage.up.installation.partitions
     wallets: dict[int, Person] = {}
     rooms: dict[int, tuple[Person, str]] = {}
     people: list[Person] = []
     while len(wallets) < count or len(rooms) < count:
         if len(people) > SEARCHED_MAX:
             raise RuntimeError("people do not spread over all partitions")
-        new = await asyncio.gather(*(site.stage.person(f"p{n}", set_name=False) for n in range(SIGN_IN_AT_ONCE)))
+        new = await asyncio.gather(*(stage.person(f"p{n}", set_name=False) for n in range(SIGN_IN_AT_ONCE)))
         for person in new:
             advance(partition_of(person.user_id, count) not in wallets)
             wallets.setdefault(partition_of(person.user_id, count), person)
@@ -124,7 +123,7 @@ async def probes(site: Site, advance: Advance) -> Probes:
     payees = [*list(wallets.values())[1:], next(iter(wallets.values()))]
     found = []
     for (partition, payer), payee in zip(wallets.items(), payees, strict=True):
-        await site.stage.cash_in(payer, CASH_IN_RIALS)
+        await stage.cash_in(payer, CASH_IN_RIALS)
         transfer = partial(payer.client.payments.transfer, payee.user_id, 1, timeout_s=DEADLINE_S)
         found.append(Probe("payments", partition, transfer))
     for partition, (person, room) in rooms.items():

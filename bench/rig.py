@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -84,9 +84,10 @@ async def owning(folder: Path) -> AsyncIterator[OwnerHost]:
 
 
 async def book(
-    host: OwnerHost, commands: Sequence[payments.Command], advance: Advance, *, at_once: int = AT_ONCE
-) -> tuple[float, list[float]]:
-    """Submits commands, `at_once` in flight; returns seconds in all and of each.
+    host: OwnerHost, commands: Iterable[payments.Command], advance: Advance, *, at_once: int = AT_ONCE,
+    partition_of: Callable[[payments.Command], int] = lambda _: 0,
+) -> tuple[float, list[float]]:  # fmt: skip
+    """Submits commands to their partitions, `at_once` in flight; returns seconds in all and of each.
 
     Beyond the bounded backlog of the projector the owner refuses, and the command is tried again: so the figure is
     what log and store sustain together.
@@ -98,7 +99,7 @@ async def book(
         for command in waiting:
             start = time.perf_counter()
             made = request(command)
-            while (outcome := await host.submit(0, made)).reason == "REASON_OVERLOADED":
+            while (outcome := await host.submit(partition_of(command), made)).reason == "REASON_OVERLOADED":
                 await asyncio.sleep(0.02)
             latencies.append(time.perf_counter() - start)
             advance()
