@@ -25,7 +25,7 @@ from typing import Self
 from tools.certificates import make_certificate
 from tools.kafka_jars import HERE, jars
 from tools.kafka_nodes import Nodes
-from tools.server_process import ServerFailed, ServerProcess, answers
+from tools.server_process import ServerFailed, ServerProcess, answers, free_ports
 
 READY = "Kafka Server started"
 START_DEADLINE_S = 120.0
@@ -44,24 +44,32 @@ class KafkaServer:
 
     With `users` (name -> password) it talks TLS only, to those users, and denies them everything that no rule allows;
     the user "admin" may do everything. Clients believe it by the certificate in `ca`.
-    Alone it needs no `nodes`; otherwise it is the one with this number.
+    Alone it needs no `nodes`; otherwise it is the one with this number. With `advertised` clients are told to call
+    that port, behind which somebody passes on what comes; other brokers call it directly.
     """
 
     def __init__(
         self, folder: Path, *, port: int | None = None, users: Mapping[str, str] | None = None,
-        nodes: Nodes | None = None, number: int = 1,
+        nodes: Nodes | None = None, number: int = 1, advertised: int | None = None,
     ) -> None:  # fmt: skip
         self._folder = folder
         self._users = dict(users or {})
         self._nodes = nodes or Nodes.new(port)
         self._number = number
         self._node = self._nodes.nodes[number - 1]
+        self._advertised = advertised or self._node.port
+        (self._peer_port,) = free_ports(None)
         self._process = ServerProcess(f"broker {number}", folder / "broker.log")
 
     @property
     def bootstrap(self) -> str:
         """ "host:port" for clients."""
-        return f"127.0.0.1:{self._node.port}"
+        return f"127.0.0.1:{self._advertised}"
+
+    @property
+    def port(self) -> int:
+        """Where it listens on 127.0.0.1, whatever clients are told."""
+        return self._node.port
 
     @property
     def ca(self) -> Path:
@@ -74,9 +82,19 @@ class KafkaServer:
         return self._process.pid
 
     @property
+    def said(self) -> str:
+        """What it has written since it was last started."""
+        return self._process.said
+
+    @property
     def runs(self) -> bool:
         """Whether it was started and not ended by us."""
         return self._process.runs
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process.ended
 
     def start(self) -> Self:
         """Formats the folder if it is new, starts the broker and returns once it serves."""
@@ -133,10 +151,7 @@ class KafkaServer:
         settings = {
             "process.roles": "broker,controller",
             "node.id": str(self._number),
-            "listeners": f"{protocol}://{self.bootstrap},CONTROLLER://127.0.0.1:{self._node.controller_port}",
-            "advertised.listeners": f"{protocol}://{self.bootstrap}",
-            "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": f"{protocol}:{protocol},CONTROLLER:PLAINTEXT",
+            **self._listeners(protocol),
             "controller.quorum.bootstrap.servers": self._nodes.controllers,
             "log.dirs": str(self._folder / "data"),
             "auto.create.topics.enable": "false",
@@ -152,6 +167,22 @@ class KafkaServer:
             **{f"{topic}.min.isr": "1" for topic in single[1:]},
         }
         self._properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+
+    def _listeners(self, protocol: str) -> dict[str, str]:
+        own = f"{protocol}://127.0.0.1:{self.port}"
+        controller = f"CONTROLLER://127.0.0.1:{self._node.controller_port}"
+        protocols = f"{protocol}:{protocol},CONTROLLER:PLAINTEXT"
+        told = f"{protocol}://{self.bootstrap}"
+        listeners = {"controller.listener.names": "CONTROLLER"}
+        if self._advertised != self.port:
+            between = f"BROKERS://127.0.0.1:{self._peer_port}"
+            own, told, protocols = f"{own},{between}", f"{told},{between}", f"{protocols},BROKERS:PLAINTEXT"
+            listeners["inter.broker.listener.name"] = "BROKERS"
+        return listeners | {
+            "listeners": f"{own},{controller}",
+            "advertised.listeners": told,
+            "listener.security.protocol.map": protocols,
+        }
 
     def _secured(self) -> dict[str, str]:
         login = "org.apache.kafka.common.security.scram.ScramLoginModule"
@@ -195,17 +226,24 @@ class KafkaCluster:
     """Several brokers, numbered from 1, each with a folder of its own in `folder`.
 
     More than half of them must run: they elect who controls. Their addresses stay the same as long as the folder is
-    there.
+    there. With `advertised` (number -> port) clients are told to call these ports.
     """
 
-    def __init__(self, folder: Path, brokers: int = 3) -> None:
-        nodes = Nodes.kept(folder / "nodes.json", brokers)
-        self._brokers = {n: KafkaServer(folder / f"{n}", nodes=nodes, number=n) for n in range(1, brokers + 1)}
+    def __init__(self, folder: Path, brokers: int = 3, *, advertised: Mapping[int, int] | None = None) -> None:
+        nodes, told = Nodes.kept(folder / "nodes.json", brokers), advertised or {}
+        self._brokers = {
+            n: KafkaServer(folder / f"{n}", nodes=nodes, number=n, advertised=told.get(n))
+            for n in range(1, brokers + 1)
+        }
 
     @property
     def bootstrap(self) -> str:
         """ "host:port,host:port" for clients."""
         return ",".join(broker.bootstrap for broker in self._brokers.values())
+
+    def broker(self, number: int) -> KafkaServer:
+        """One of them."""
+        return self._brokers[number]
 
     @property
     def pids(self) -> Sequence[int]:
@@ -231,22 +269,6 @@ class KafkaCluster:
                 broker.stop()
             else:
                 broker.kill9()
-
-    def kill9(self, number: int) -> None:
-        """Ends a broker at once, as a crash does."""
-        self._brokers[number].kill9()
-
-    def pause(self, number: int) -> None:
-        """Stops a broker where it is."""
-        self._brokers[number].pause()
-
-    def resume(self, number: int) -> None:
-        """Lets it go on."""
-        self._brokers[number].resume()
-
-    def restart(self, number: int) -> None:
-        """Starts a broker again on its folder and address; returns once it serves."""
-        self._brokers[number].restart()
 
     def __enter__(self) -> Self:
         return self.start()

@@ -56,7 +56,12 @@ class MongoServer:
     @property
     def uri(self) -> str:
         """For clients, without a user."""
-        return f"mongodb://{self.address}/?directConnection=true"
+        return mongo_uri(self._port)
+
+    @property
+    def port(self) -> int:
+        """Where it listens on 127.0.0.1."""
+        return self._port
 
     @property
     def ca(self) -> Path:
@@ -139,6 +144,11 @@ class MongoServer:
 
     def _client(self, **options: Any) -> pymongo.MongoClient[dict[str, Any]]:
         return pymongo.MongoClient(self.uri, serverSelectionTimeoutMS=1_000, **options)
+
+
+def mongo_uri(port: int) -> str:
+    """For clients of a server on 127.0.0.1, without a user."""
+    return f"mongodb://127.0.0.1:{port}/?directConnection=true"
 
 
 def environment() -> Path:

@@ -39,6 +39,11 @@ class Passed:
     held: int = 0
     """Pieces of answers that were held back."""
 
+    @property
+    def met(self) -> int:
+        """How often something was done to what passed."""
+        return self.torn + self.late + self.held
+
 
 @dataclass(eq=False, slots=True)
 class _Connection:
@@ -175,7 +180,7 @@ class TcpProxy:
                 writer.write(piece)
                 await writer.drain()
             writer.write_eof()
-        except ConnectionError:
+        except OSError:  # whoever was at one end of it has gone
             connection.abort()
 
     def _cut(self, connection: _Connection) -> None:

@@ -19,12 +19,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from chapar_sourcing.fold import Verdict
-from tests.e2e.crowd import REPLICAS, REPLICATED, Crowd, Disturbance, Fault, crowd, plan
+from tests.e2e.crowd import REPLICAS, Crowd, crowd
 from tests.e2e.disturbing import ACKNOWLEDGED_BETWEEN
+from tests.e2e.faults import REPLICATED, Disturbance, Fault, plan
 from tests.e2e.history import LookAtRoom, LookAtWallet, Outcome, Recorder
 from tests.e2e.law import Law
 from tests.e2e.load import CASH_IN_RIALS, PEOPLE, Arena
@@ -32,6 +33,7 @@ from tests.e2e.rest import problems_at_rest
 from tests.e2e.soak_kills import COUNTED
 from tests.simulation.closure import folders_hash
 from tests.simulation.soak_report import commit
+from tools.small_disk import mount_alone
 
 KINDS = {fault.name.lower().replace("_", "-"): fault for fault in Fault}
 
@@ -59,6 +61,8 @@ class Run:
     problems: list[str]
     brokers: int = 1
     """Each with a copy of every topic, all but one of them in sync."""
+    network: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What passed between services and each server, and between people and gateway, and what was done to it."""
 
 
 async def run(seed: int, count: int, kinds: list[Fault], folder: Path, brokers: int) -> Run:
@@ -84,6 +88,7 @@ async def run(seed: int, count: int, kinds: list[Fault], folder: Path, brokers: 
         counts[False, Outcome.OK], counts[True, Outcome.OK],
         counts[False, Outcome.UNKNOWN], counts[False, Outcome.REFUSED] + counts[True, Outcome.REFUSED],
         void, round(time.monotonic() - began_s), problems, brokers,
+        {name: asdict(passed) for name, passed in playing.network.passed.items()},
     )  # fmt: skip
 
 
@@ -98,7 +103,7 @@ async def _disturbed(playing: Crowd, arena: Arena, seed: int, planned: list[Dist
         for number, disturbance in enumerate(planned, 1):
             took_s = await playing.disturb(arena, disturbance)
             done[disturbance.fault.value] += 1
-            told = f"seed {seed}  {number:>3}/{len(planned)}  {disturbance!s:<32}  {took_s:>5.1f} s"
+            told = f"seed {seed}  {number:>3}/{len(planned)}  {disturbance!s:<38}  {took_s:>5.1f} s"
             print(f"{told}  {recorder.acknowledged:>6} acknowledged", flush=True)
     return done
 
@@ -160,6 +165,7 @@ def main() -> int:
     parser.add_argument("--report", type=Path)
     parser.add_argument("--dir", type=Path, help="an empty folder for all that the rounds leave; one that goes else")
     given = parser.parse_args()
+    mount_alone()
     report: Path | None = given.report
     runs = [Run(**one) for one in json.loads(report.read_text("utf-8"))] if report and report.exists() else []
     runs = [one for one in runs if one.code == folders_hash(*COUNTED)]

@@ -3,84 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
 
 from chapar_client.demo import Stage, eventually
-from chapar_client.up import service_of
+from chapar_client.up import Installation, is_gateway, service_of
 from chapar_sourcing.adapters.kafka import Cluster, KafkaMembers
 from chapar_sourcing.ports import Announcement
-from tests.e2e.disturbing import ACKNOWLEDGED_BETWEEN, STOP_S_MAX, STOP_S_MIN
+from tests.e2e.disturbing import ACKNOWLEDGED_BETWEEN
+from tests.e2e.faults import AT_DATABASE, CUTS, DELAYS, REPLICATED, Disturbance, Fault
 from tests.e2e.load import Arena
-from tools.kafka_server import KafkaCluster
-from tools.mongo_server import MongoServer
+from tools.kafka_server import KafkaCluster, KafkaServer
+from tools.mongo_server import MongoServer, mongo_uri
+from tools.small_disk import SmallDisk
+from tools.tcp_proxy import LOOPBACK, Passed, TcpProxy
 
-REPLICATED = ("messaging", "payments")
 REPLICAS: Mapping[str, int] = dict.fromkeys(REPLICATED, 3)
 SUCCEEDED_S_MAX = 60.0
 FENCED_S = 2.0
 """How long a process stays stopped after others own everything that it owned."""
-
-
-class Fault(Enum):
-    """What is done to a process, to a broker or to the database."""
-
-    KILL = "kill -9"
-    STOP = "stop, continue"
-    FENCE = "stop until succeeded"
-    END = "asked to end"
-    KILL_BROKER = "broker kill -9"
-    STOP_BROKER = "broker stop, continue"
-    KILL_DATABASE = "database kill -9"
-    STOP_DATABASE = "database stop, continue"
-
-
-class Disturbance(NamedTuple):
-    """One of them: which, to what process (empty for the servers; a service for fencing), how long a stop takes, and
-    the number of the broker that it is done to (0: to none)."""
-
-    fault: Fault
-    process: str = ""
-    stop_s: float = 0.0
-    broker: int = 0
-
-    def __str__(self) -> str:
-        at = self.process or (f"number {self.broker}" if self.broker else "")
-        return " ".join(filter(None, (self.fault.value, at, f"{self.stop_s:.1f} s" if self.stop_s else "")))
-
-
-def plan(
-    faults: Collection[Fault], count: int, processes: Collection[str], seed: int, *, brokers: int = 1
-) -> Iterator[Disturbance]:
-    """The same for the same seed: each kind as often as the others, in any order, at any process or any of so many
-    brokers that it is for."""
-    chance, which = random.Random(seed), random.Random(f"broker {seed}")
-    kinds = [*faults] * -(-count // len(faults))
-    chance.shuffle(kinds)
-    for fault in kinds[:count]:
-        stop_s = STOP_S_MIN * (STOP_S_MAX / STOP_S_MIN) ** chance.random()
-        match fault:
-            case Fault.FENCE:
-                yield Disturbance(fault, chance.choice(REPLICATED))
-            case Fault.STOP:
-                yield Disturbance(fault, chance.choice([*processes]), stop_s)
-            case Fault.KILL | Fault.END:
-                yield Disturbance(fault, chance.choice([*processes]))
-            case Fault.KILL_BROKER:
-                yield Disturbance(fault, broker=which.randint(1, brokers))
-            case Fault.STOP_BROKER:
-                yield Disturbance(fault, stop_s=stop_s, broker=which.randint(1, brokers))
-            case Fault.STOP_DATABASE:
-                yield Disturbance(fault, stop_s=stop_s)
-            case _:
-                yield Disturbance(fault)
+DISK_MIB = 128
+FULL_S_MAX = 60.0
+NO_SPACE = "No space left on device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +39,8 @@ class Crowd:
     brokers: KafkaCluster
     database: MongoServer
     members: KafkaMembers
+    network: Network
+    disks: Mapping[int, SmallDisk]
 
     async def owned(self, process: str) -> Mapping[int, Announcement]:
         """What a process says it owns."""
@@ -125,37 +75,64 @@ class Crowd:
     async def disturb(self, arena: Arena, disturbance: Disturbance) -> float:
         """Does it under load, and returns once the services have answered again; the seconds until then."""
         began_s = time.monotonic()
-        process, stop_s, broker = disturbance.process, disturbance.stop_s, disturbance.broker
+        process, lasts_s = disturbance.process, disturbance.lasts_s
         match disturbance.fault:
             case Fault.KILL:
                 arena.recorder.crash(service_of(process))
                 await self.stage.up.kill_and_wait(process)
             case Fault.STOP:
-                await self._stopped(process, lambda: asyncio.sleep(stop_s))
+                await self._stopped(process, lambda: asyncio.sleep(lasts_s))
             case Fault.FENCE:
                 await self._fenced(process)
             case Fault.END:
                 await self._ended(process)
-            case Fault.KILL_BROKER:
-                await asyncio.to_thread(self.brokers.kill9, broker)
-                await asyncio.to_thread(self.brokers.restart, broker)
-            case Fault.KILL_DATABASE:
-                await asyncio.to_thread(self.database.kill9)
-                await asyncio.to_thread(self.database.restart)
-            case Fault.STOP_BROKER:
-                await asyncio.to_thread(self.brokers.pause, broker)
+            case Fault.FILL_BROKER:
+                await self._filled(disturbance.broker)
+            case Fault.KILL_BROKER | Fault.KILL_DATABASE:
+                server = self._server(disturbance)
+                await asyncio.to_thread(server.kill9)
+                await asyncio.to_thread(server.restart)
+            case Fault.STOP_BROKER | Fault.STOP_DATABASE:
+                server = self._server(disturbance)
+                await asyncio.to_thread(server.pause)
                 try:
-                    await asyncio.sleep(stop_s)
+                    await asyncio.sleep(lasts_s)
                 finally:
-                    self.brokers.resume(broker)
-            case Fault.STOP_DATABASE:
-                await asyncio.to_thread(self.database.pause)
-                try:
-                    await asyncio.sleep(stop_s)
-                finally:
-                    self.database.resume()
+                    server.resume()
+            case _:
+                await self._impeded(disturbance)
         await arena.more(ACKNOWLEDGED_BETWEEN)
         return time.monotonic() - began_s
+
+    def _server(self, disturbance: Disturbance) -> KafkaServer | MongoServer:
+        return self.brokers.broker(disturbance.broker) if disturbance.broker else self.database
+
+    async def _impeded(self, disturbance: Disturbance) -> None:
+        """Something happens to the connections; each time it must meet some."""
+        proxy, fault = self.network.proxy(disturbance), disturbance.fault
+        before = proxy.passed.met
+        if fault in CUTS:
+            await proxy.cut(reset=disturbance.reset)
+        elif fault in DELAYS:
+            async with proxy.delaying(disturbance.delay_s):
+                await asyncio.sleep(disturbance.lasts_s)
+        else:
+            async with proxy.holding_answers():
+                await asyncio.sleep(disturbance.lasts_s)
+        if proxy.passed.met == before:
+            raise AssertionError(f"{disturbance}: nothing passed meanwhile, it never happened")
+
+    async def _filled(self, number: int) -> None:
+        """A broker finds no space, says so and ends by itself; there is space again, and it is started again."""
+        disk, broker = self.disks[number], self.brokers.broker(number)
+        await asyncio.to_thread(disk.fill)
+        try:
+            await eventually(lambda: _is(broker.ended), f"broker {number} has given up", timeout_s=FULL_S_MAX)
+        finally:
+            disk.empty()
+        if NO_SPACE not in broker.said:
+            raise AssertionError(f"broker {number} ended for another reason: {broker.said[-2000:]}")
+        await asyncio.to_thread(broker.restart)
 
     async def _stopped(self, process: str, wait: Callable[[], Awaitable[None]]) -> None:
         up = self.stage.up
@@ -191,22 +168,70 @@ class Crowd:
         await eventually(is_back, f"{process} is back", timeout_s=SUCCEEDED_S_MAX)
 
 
+async def _is(value: bool) -> bool:
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What lies between services and servers, and between people and the gateways."""
+
+    brokers: Mapping[int, TcpProxy]
+    database: TcpProxy
+    gateways: Mapping[str, TcpProxy]
+
+    @classmethod
+    async def open(cls, brokers: int, gateways: Collection[str], closing: AsyncExitStack) -> Network:
+        """It leads nowhere as yet."""
+
+        async def proxy() -> TcpProxy:
+            return await closing.enter_async_context(TcpProxy())
+
+        return cls(
+            {number: await proxy() for number in range(1, brokers + 1)},
+            await proxy(),
+            {name: await proxy() for name in gateways},
+        )
+
+    def proxy(self, disturbance: Disturbance) -> TcpProxy:
+        """Whose connections it is about."""
+        if disturbance.broker:
+            return self.brokers[disturbance.broker]
+        return self.database if disturbance.fault in AT_DATABASE else self.gateways[disturbance.process]
+
+    @property
+    def passed(self) -> Mapping[str, Passed]:
+        """What each has done so far."""
+        brokers = {f"broker {number}": proxy for number, proxy in self.brokers.items()}
+        return {name: proxy.passed for name, proxy in {**brokers, "database": self.database, **self.gateways}.items()}
+
+
 @asynccontextmanager
 async def crowd(folder: Path, *, brokers: int = 1) -> AsyncIterator[Crowd]:
     """All of it, with a log of the services in the folder: each line behind the name of the process that printed it.
-    Each broker has a copy of every topic."""
-    with (
-        (folder / "services.log").open("w", encoding="utf-8") as log,
-        KafkaCluster(folder / "kafka", brokers) as cluster,
-        MongoServer(folder / "mongo") as database,
-    ):
+    Each broker has a copy of every topic, on a small disk of its own (`mount_alone` comes first)."""
+    async with AsyncExitStack() as closing:
+        log = closing.enter_context((folder / "services.log").open("w", encoding="utf-8"))
+        gateways = [name for name in Installation(folder, replicas=REPLICAS).processes if is_gateway(name)]
+        network = await Network.open(brokers, gateways, closing)
+        disks = {
+            number: closing.enter_context(SmallDisk(folder / "kafka" / f"{number}" / "data", mib=DISK_MIB))
+            for number in network.brokers
+        }
+        advertised = {number: proxy.port for number, proxy in network.brokers.items()}
+        cluster = closing.enter_context(KafkaCluster(folder / "kafka", brokers, advertised=advertised))
+        for number, proxy in network.brokers.items():
+            proxy.leads_to(cluster.broker(number).port)
+        database = closing.enter_context(MongoServer(folder / "mongo"))
+        network.database.leads_to(database.port)
         stage = Stage(
-            folder, kafka=cluster.bootstrap, kafka_replicas=brokers, mongo=database.uri, replicas=REPLICAS,
-            on_line=lambda line: print(line.service, line.text, file=log, flush=True),
+            folder, kafka=cluster.bootstrap, kafka_replicas=brokers, mongo=mongo_uri(network.database.port),
+            replicas=REPLICAS, on_line=lambda line: print(line.service, line.text, file=log, flush=True),
         )  # fmt: skip
-        async with stage:
-            members = await KafkaMembers.open(Cluster(cluster.bootstrap))
-            try:
-                yield Crowd(stage, cluster, database, members)
-            finally:
-                await members.close()
+        await closing.enter_async_context(stage)
+        for name, proxy in network.gateways.items():
+            proxy.leads_to(int(stage.up.addresses[name].address.rpartition(":")[2]))
+        stage.called_at = [f"{LOOPBACK}:{proxy.port}" for proxy in network.gateways.values()]
+        members = await KafkaMembers.open(Cluster(cluster.bootstrap))
+        closing.push_async_callback(members.close)
+        yield Crowd(stage, cluster, database, members, network, disks)

@@ -130,11 +130,11 @@ async def test_what_was_acknowledged_is_never_read_as_missing_whoever_led_and_le
             idle = await KafkaJournal.open(Cluster(cluster.bootstrap), "cluster", partitions=PARTITIONS)
             for partition in range(PARTITIONS):
                 await whole(idle, partition)  # It knows now who leads.
-            await asyncio.to_thread(cluster.pause, stopped)
+            await asyncio.to_thread(cluster.broker(stopped).pause)
             try:
                 offsets = [await written(partition) for partition in range(PARTITIONS)]
             finally:
-                cluster.resume(stopped)
+                cluster.broker(stopped).resume()
             ended = asyncio.Event()
             reading = [
                 tasks.create_task(read_until(ended, idle, partition, offset))
@@ -185,17 +185,17 @@ async def test_two_of_three_acknowledge_and_one_alone_does_not(cluster: KafkaClu
             await eventually(partial(so, partition), f"{what}: {partition} is written", timeout_s=BACK_S_MAX)
 
     await acknowledges("all are there")
-    await asyncio.to_thread(cluster.kill9, 1)
+    await asyncio.to_thread(cluster.broker(1).kill9)
     await acknowledges("one is gone")
-    await asyncio.to_thread(cluster.kill9, 2)
+    await asyncio.to_thread(cluster.broker(2).kill9)
     for partition in range(PARTITIONS):
         began_s = time.monotonic()
         with pytest.raises((AppendUnknown, AppendRejected)):
             await append(partition, f"one is left of {partition}".encode())
         assert time.monotonic() - began_s < DEADLINE_MS / 1000 + LATE_S_MAX
-    await asyncio.to_thread(cluster.restart, 1)
+    await asyncio.to_thread(cluster.broker(1).restart)
     await acknowledges("two are there again")
-    await asyncio.to_thread(cluster.restart, 2)
+    await asyncio.to_thread(cluster.broker(2).restart)
     await acknowledges("all are there again")
 
     for partition, said in acknowledged.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,6 +34,8 @@ class Stage:
     ) -> None:
         self.folder = folder
         self.lines: list[LogLine] = []
+        self.called_at: Sequence[str] = ()
+        """Where people call who come from now on, when something lies between them and the gateways."""
         self._on_line = on_line
         self._codes = SignInCodes()
         installation = Installation(
@@ -96,7 +98,7 @@ class Stage:
         """Somebody signs in, on a device of their own: at the gateway of that address, or each at the next one."""
         phone = phone or self.new_phone()
         folder = self.folder / "profiles" / f"{next(self._numbers)}"
-        gateways = self.up.gateway_addresses
+        gateways = self.called_at or self.up.gateway_addresses
         person = Person(name, folder, gateway or gateways[len(self._people) % len(gateways)])
         self._people.append(person)
         identity = person.client.identity
