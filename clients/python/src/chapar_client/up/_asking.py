@@ -41,12 +41,13 @@ async def _asked(installation: Installation, *arguments: str) -> Sequence[Mappin
     refusals = [said for status, said in ended if status != 0]
     if refusals:
         raise ServiceFailed("\n".join(refusal.strip() for refusal in refusals))
-    return [
-        {"service": service, **json.loads(line)}
-        for service, (_, said) in zip(OWNERS, ended, strict=True)
-        for line in said.splitlines()
-        if line.startswith("{")
-    ]
+    return [{"service": service, **row} for service, (_, said) in zip(OWNERS, ended, strict=True) for row in rows(said)]
+
+
+def rows(said: str) -> Sequence[Mapping[str, Any]]:
+    """The rows among the lines of a command; what it logs beside them is none."""
+    found = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    return [row for row in found if "level" not in row]
 
 
 async def _run(installation: Installation, service: str, arguments: Sequence[str]) -> tuple[int, str]:
