@@ -18,7 +18,9 @@ from chapar.sourcing.journal.v1.journal_pb2 import StreamRecord
 from chapar_chassis.ports import open_reading_stream
 from chapar_chassis.rpc_server import TURN_AWAY_SECONDS
 from chapar_chassis.settings import CommonSettings
+from chapar_sourcing.adapters.sqlite import SqliteKeyStore
 from chapar_sourcing.partitions import partition_of
+from chapar_sourcing.ports import KeyRow
 
 from .processes import COMMAND, HERE, START_SECONDS, digests, finished, health, started, until_ready
 from .rig import COUNTERS, PATIENCE_SECONDS, Client, Failed, eventually
@@ -170,6 +172,20 @@ async def test_a_store_of_another_journal_is_refused(environ: dict[str, str]) ->
         assert errors == "chapar-toy: the store of toy belongs to another journal: nothing is decided on it\n"
 
 
+async def test_another_master_key_than_that_of_the_data_is_refused(environ: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "toy" / "keys.db"
+    keys = await SqliteKeyStore.open(path, service="toy")
+    await keys.insert(KeyRow("a key", "somebody", 7, bytes(60)))
+    await keys.close()
+    status, _, errors = await finished(environ)
+    assert status == 1
+    assert "the data keys of toy are wrapped by another master key" in errors
+    assert "put the secrets back" in errors
+    keys = await SqliteKeyStore.open(path, service="toy")
+    assert await keys.get("a key") is not None
+    await keys.close()
+
+
 async def test_a_missing_secret_is_named(environ: dict[str, str]) -> None:
     (Path(environ["CHAPAR_SECRETS_DIR"]) / "master.key").unlink()
     status, _, errors = await finished(environ)
@@ -189,7 +205,7 @@ async def test_a_port_that_is_taken_is_named(environ: dict[str, str]) -> None:
 
 
 async def test_an_unknown_command_is_told_the_known_ones(environ: dict[str, str]) -> None:
-    names = "archive FOLDER | backup FOLDER | database ACTION | digest | restore FOLDER | topics ACTION"
+    names = "archive FOLDER | backup FOLDER | database ACTION | digest | holdings | restore FOLDER | topics ACTION"
     usage = f"usage: python -m chapar_toy [{names}]\n"
     assert await finished(environ, "dance") == (2, "", usage)
 

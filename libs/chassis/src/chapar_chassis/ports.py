@@ -37,6 +37,7 @@ from chapar_sourcing.adapters.sqlite import (
     SqliteStream,
 )
 from chapar_sourcing.hosting import HostPorts
+from chapar_sourcing.keyring import check_master
 from chapar_sourcing.ports import Journal, KeyRow, KeyStore, Members, Store, Stream
 
 REVOCATIONS_TOPIC = "revocations.v1"
@@ -177,6 +178,22 @@ async def refuse_other_journal(service: str, journal: Journal, store: Store) -> 
         checkpoint = await store.read_checkpoint(partition)
         if checkpoint is not None and checkpoint.journal_id != journal.journal_id:
             raise RuntimeError(f"the store of {service} belongs to another journal: nothing is decided on it")
+
+
+async def refuse_other_master(service: str, settings: CommonSettings, master_key: bytes) -> None:
+    """Raises `RuntimeError` when the service's data keys are wrapped by another master key than this one."""
+    reader = await open_key_reader(settings, service)
+    try:
+        async for row in reader.rows():
+            check_master(master_key, row)
+            return
+    except ValueError:
+        raise RuntimeError(
+            f"the data keys of {service} are wrapped by another master key than {settings.secrets_dir / 'master.key'}:"
+            " put the secrets back that belong to this data"
+        ) from None
+    finally:
+        await reader.close()
 
 
 @dataclass(frozen=True, slots=True)

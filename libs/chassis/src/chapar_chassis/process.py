@@ -29,7 +29,7 @@ from chapar_chassis.forwarder import GrpcForwarder, PeerTargets
 from chapar_chassis.holdings import print_holdings
 from chapar_chassis.owner_server import AddServicer, add_owner, callers_allowed, make_refusals, make_server
 from chapar_chassis.parent import end_with_parent, wait_parent_gone
-from chapar_chassis.ports import PublishedTopic, open_owner_ports, published_topics
+from chapar_chassis.ports import PublishedTopic, open_owner_ports, published_topics, refuse_other_master
 from chapar_chassis.position_tokens import PositionTokens
 from chapar_chassis.public_rpcs import ServedBy
 from chapar_chassis.restore_command import restore_backup
@@ -197,8 +197,10 @@ class OwnerProcess:
         certificate = PeerCertificate.of(name, settings)
         telling = _telling(name, settings, closing)
         topics = published_topics(name, service.beat_topics)
+        master_key = secrets.key("master.key")
         ports = await open_owner_ports(settings, name, topics, closing)
-        keyring = Keyring(ports.keys, master_key=secrets.key("master.key"), clock=SystemClock(), randomness=os.urandom)
+        await refuse_other_master(name, settings, master_key)
+        keyring = Keyring(ports.keys, master_key=master_key, clock=SystemClock(), randomness=os.urandom)
         context = _context(settings, secrets, keyring, telling.log)
         api = service.api(context)
 

@@ -16,6 +16,7 @@ from chapar_sourcing.adapters.kafka import (
     apply_topics,
     check_topics,
     journal_layout,
+    topics_with_records,
 )
 from tools.kafka_server import KafkaServer
 
@@ -60,6 +61,19 @@ async def test_applied_topics_have_the_settings_that_readers_rely_on(cluster: Cl
         assert one["retention.bytes"] == "-1"
         assert one["message.timestamp.type"] == "LogAppendTime"
         assert one["unclean.leader.election.enable"] == "false"
+
+
+async def test_what_was_ever_written_to_is_known_and_nothing_has_to_be_there(
+    cluster: Cluster, journal: TopicLayout
+) -> None:
+    names = ["nowhere.journal", journal.name]
+    assert await topics_with_records(cluster, names) == []
+    await apply_topics(cluster, [journal], ONE_BROKER)
+    assert await topics_with_records(cluster, names) == []
+    log = await KafkaJournal.open(cluster, journal.name.removesuffix(".journal"), partitions=journal.partitions)
+    await log.append(journal.partitions - 1, b"record")
+    await log.close()
+    assert await topics_with_records(cluster, names) == [journal.name]
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,10 @@ from chapar_sourcing.adapters.mongo import (
     MongoKeyStore,
     MongoStore,
     check,
+    collections_with_documents,
     prepare,
 )
+from chapar_sourcing.adapters.mongo._keys import PAGE_SUBJECTS
 from chapar_sourcing.adapters.mongo._link import Link, Upsert
 from chapar_sourcing.domain import Key
 from chapar_sourcing.fold import FoldState
@@ -110,6 +112,19 @@ async def test_a_database_that_was_not_made_ready_is_refused_with_the_command(mo
     for opening in (MongoStore.open, MongoKeyStore.open):
         with pytest.raises(DatabaseRefused, match="python -m chapar_messaging database prepare"):
             await opening(Database(mongo_server.uri, "unready"), service="messaging")
+
+
+async def test_what_holds_anything_is_known_and_nothing_has_to_be_there(mongo_server: MongoServer) -> None:
+    database = Database(mongo_server.uri, f"d{secrets.token_hex(4)}")
+    assert await collections_with_documents(database) == []
+    await prepare(database, service="messaging")
+    assert await collections_with_documents(database) == []
+    keys = await MongoKeyStore.open(database, service="messaging")
+    rows = [KeyRow(f"key {number:03}", f"subject {number:03}", 7, b"wrapped") for number in range(PAGE_SUBJECTS + 1)]
+    await asyncio.gather(*map(keys.insert, rows))
+    assert [row async for row in keys.rows()] == rows
+    await keys.close()
+    assert await collections_with_documents(database) == ["keys"]
 
 
 @pytest.mark.parametrize("collection", ["documents", "rows", "cursors"])
