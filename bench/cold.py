@@ -1,24 +1,25 @@
 """How long payments need to start on a long log: `make bench-cold`, or
 
-    python -m bench.cold [--events 1000000] [--journal sqlite|kafka] [--starts 3] [--json]
+    python -m bench.cold [--events 1000000] [--journal sqlite|kafka] [--starts 3] [--dir FOLDER] [--json]
 
 An installation is made, one person signs in for each partition, and it is ended. Then an owner of payments in this
 process fills its log with cash-ins (one event each) and its store. What is measured is the process of payments as it
 is: from its start until it says that it is ready, with the store's checkpoints at the end of the log, and with no store
 at all; then the whole installation, until each partition has made a payment for a client. Stores are SQLite: no
 database of MongoDB's protocol that is to be had here stores millions of documents in a time worth waiting for.
-Writes `bench/out/cold-JOURNAL.json`.
+With a folder that is kept, the next run there begins with the starts. Writes `bench/out/cold-JOURNAL.json`.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +41,10 @@ from chapar_payments.settings import PaymentsSettings
 from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import HostConfig, HostRules, Topic
 from chapar_sourcing.partitions import partition_of
-from tools.kafka_server import KafkaServer
+from tools.kafka_server import KafkaCluster
 
 WALLETS = 10_000
+AT_ONCE = 4_000
 READY_S_MAX = 1_800.0
 STORED_S_MAX = 1_800.0
 SEARCHED_MAX = 400
@@ -63,30 +65,45 @@ class Cold:
         self._folder = folder
         self._kafka = kafka
         self._installation = Installation(folder / "data", kafka=kafka)
-        self._payers: dict[int, Payer] = {}
+        self._note = folder / "events"
+        self._people = folder / "people.json"
+        self._payers: list[Payer] = []
+        """One for each partition."""
+        if self._people.exists():
+            self._payers = [Payer(Path(path), user_id) for path, user_id in json.loads(self._people.read_text())]
+
+    @property
+    def filled_events(self) -> int:
+        """Events that an earlier run has filled the log with; 0 for a folder that is new."""
+        return int(self._note.read_text()) if self._note.exists() else 0
 
     async def prepare(self, advance: Advance) -> None:
         """Makes it: one person with money for each partition."""
+        count, found = self._installation.partitions, dict[int, Payer]()
         async with Stage(self._folder, kafka=self._kafka) as stage:
             for number in range(SEARCHED_MAX):
                 person = await stage.person(f"p{number}", set_name=False)
-                partition = partition_of(person.user_id, self._installation.partitions)
-                if partition not in self._payers:
+                partition = partition_of(person.user_id, count)
+                if partition not in found:
                     await stage.cash_in(person, CASH_IN_RIALS)
-                    self._payers[partition] = Payer(person.folder, person.user_id)
+                    found[partition] = Payer(person.folder, person.user_id)
                     advance()
-                if len(self._payers) == self._installation.partitions:
-                    return
-        raise RuntimeError("people do not spread over all partitions")
+                if len(found) == count:
+                    break
+            else:
+                raise RuntimeError("people do not spread over all partitions")
+        self._payers = [*found.values()]
+        self._people.write_text(json.dumps([(str(payer.folder), payer.user_id) for payer in self._payers]))
 
     async def fill(self, events: int, advance: Advance) -> float:
         """Books so many cash-ins, evenly over the partitions, and stores them; the seconds it took."""
         began = time.monotonic()
         async with self._owning() as host:
-            await book(host, cash_ins(events), advance, partition_of=self._partition)
+            await book(host, cash_ins(events), advance, at_once=AT_ONCE, partition_of=self._partition)
             async with asyncio.timeout(STORED_S_MAX):
                 while any(health.checkpoint < health.offset for health in host.health()):
                     await asyncio.sleep(0.1)
+        self._note.write_text(f"{events}")
         return time.monotonic() - began
 
     async def started(self) -> float:
@@ -112,15 +129,26 @@ class Cold:
         began = time.monotonic()
         async with Stage(self._folder, kafka=self._kafka) as stage:
             ready = time.monotonic() - began
-            payers = [*self._payers.values()]
-            pairs = zip(payers, [*payers[1:], payers[0]], strict=True)
+            pairs = zip(self._payers, [*self._payers[1:], self._payers[0]], strict=True)
             await asyncio.gather(*(_paid(stage.up.gateway_address, payer, payee) for payer, payee in pairs))
             return ready, time.monotonic() - began
 
-    def lose_store(self) -> None:
-        """Deletes the store of payments."""
-        for path in (self._installation.data_dir / "payments").glob("store.db*"):
-            path.unlink()
+    @contextmanager
+    def without_store(self) -> Iterator[None]:
+        """While the block runs payments has an empty store; then the old one again."""
+        data = self._installation.data_dir / "payments"
+        aside = data / "aside"
+        aside.mkdir()
+        for path in data.glob("store.db*"):
+            path.rename(aside / path.name)
+        try:
+            yield
+        finally:
+            for path in data.glob("store.db*"):
+                path.unlink()
+            for path in aside.iterdir():
+                path.rename(data / path.name)
+            aside.rmdir()
 
     def _partition(self, command: payments.Command) -> int:
         return partition_of(command.cash_in.user_id, self._installation.partitions)
@@ -156,40 +184,41 @@ async def _paid(address: str, payer: Payer, payee: Payer) -> None:
         await client.payments.transfer(payee.user_id, 1, timeout_s=DEADLINE_S)
 
 
-async def measure(given: argparse.Namespace, bars: Bars) -> list[Figure]:
-    """All of it on one folder."""
-    with tempfile.TemporaryDirectory(prefix="chapar-bench-") as scratch, ExitStack() as closing:
-        folder = Path(scratch)
+async def measure(given: argparse.Namespace, folder: Path, bars: Bars) -> list[Figure]:
+    """All of it in one folder."""
+    with ExitStack() as closing:
         kafka = given.journal == "kafka"
-        broker = closing.enter_context(KafkaServer(folder / "kafka")).bootstrap if kafka else ""
-        cold = Cold(folder, broker)
-        with bars.step("an installation is made", 16) as advance:
-            await cold.prepare(advance)
-        empty = [await cold.started() for _ in range(given.starts)]
-        with bars.step(f"{given.events:,} events on {given.journal}", given.events) as advance:
-            filled = await cold.fill(given.events, advance)
-        with bars.step("from checkpoints", given.starts + 1) as advance:
-            warm = []
-            for _ in range(given.starts):
-                warm.append(await cold.started())
-                advance()
-            ready, paid = await cold.all_started()
-        with bars.step("from zero"):
-            cold.lose_store()
-            zero = await cold.started()
-    told = f"{given.events:,} cash-ins on {given.journal}, 16 partitions, store SQLite"
+        broker = closing.enter_context(KafkaCluster(folder / "kafka", 1)).bootstrap if kafka else ""
+        cold, filling = Cold(folder, broker), 0.0
+        if not cold.filled_events:
+            with bars.step("an installation is made", 16) as advance:
+                await cold.prepare(advance)
+            with bars.step(f"{given.events:,} events on {given.journal}", given.events) as advance:
+                filling = await cold.fill(given.events, advance)
+        return await _measured(cold, given, bars, filling)
+
+
+async def _measured(cold: Cold, given: argparse.Namespace, bars: Bars, filling: float) -> list[Figure]:
+    warm: list[float] = []
+    with bars.step("from checkpoints", given.starts + 1) as advance:
+        for _ in range(given.starts):
+            warm.append(await cold.started())
+            advance()
+        ready, paid = await cold.all_started()
+    with bars.step("from zero"), cold.without_store():
+        zero = await cold.started()
+    told = f"{cold.filled_events:,} cash-ins on {given.journal}, 16 partitions, store SQLite"
 
     def figure(name: str, seconds: float, how: str) -> Figure:
         return Figure("cold start", name, seconds, "s", f"{told}; {how}")
 
     runs = f"the longest of {given.starts} starts"
     return [
-        figure("payments alone, log empty", max(empty), f"until ready, {runs}; nothing to fold"),
         figure("payments alone, from checkpoints", max(warm), f"until ready, {runs}"),
         figure("all services, from checkpoints", ready, "until all are ready"),
         figure("all services, first payments", paid, "until each partition has made a payment for a client"),
-        figure("payments alone, no store", zero, f"until ready, {given.events / zero:,.0f} events/s"),
-        figure("filling", filled, f"{given.events / filled:,.0f} events/s, store and relay included"),
+        figure("payments alone, no store", zero, f"until ready, {cold.filled_events / zero:,.0f} events/s"),
+        *([figure("filling", filling, f"{given.events / filling:,.0f} events/s, with store")] if filling else []),
     ]
 
 
@@ -199,10 +228,13 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--journal", choices=("sqlite", "kafka"), default="kafka")
     parser.add_argument("--starts", type=int, default=3)
+    parser.add_argument("--dir", type=Path, help="a folder that is kept, new or of an earlier run")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     given = parser.parse_args()
-    with Bars() as bars:
-        figures = asyncio.run(measure(given, bars))
+    with ExitStack() as closing:
+        folder = given.dir or Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="chapar-bench-")))
+        folder.mkdir(parents=True, exist_ok=True)
+        figures = asyncio.run(measure(given, folder.resolve(), closing.enter_context(Bars())))
     tell(f"cold-{given.journal}", figures, as_json=given.json)
 
 
