@@ -3,9 +3,9 @@ everything is compared.
 
     python -m tests.e2e.chaos --seed 1 --faults 20 [--brokers 3] [--kinds fence] [--rounds 5] [--report docs/chaos.json]
 
-A round is a seed on a fresh installation with three processes of messaging and of payments. With a report, what that
-has already of the same code is not run again, so that a run that was ended goes on where it was; lines of other code
-go when the first of this code is there. Exits with 1 when anything was found. `docs/chaos.md` is made of the report.
+A round is a seed on a fresh installation with several processes of each service. With a report, what that has already
+of the same code is not run again, so that a run that was ended goes on where it was; lines of other code go when the
+first of this code is there. Exits with 1 when anything was found. `docs/chaos.md` is made of the report.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from chapar_client.up import OWNERS
 from chapar_sourcing.fold import Verdict
 from tests.e2e.crowd import REPLICAS, Crowd, crowd
 from tests.e2e.disturbing import ACKNOWLEDGED_BETWEEN
-from tests.e2e.faults import REPLICATED, Disturbance, Fault, plan
+from tests.e2e.faults import Disturbance, Fault, plan
 from tests.e2e.history import LookAtRoom, LookAtWallet, Outcome, Recorder
 from tests.e2e.law import Law
 from tests.e2e.load import CASH_IN_RIALS, PEOPLE, Arena
@@ -79,7 +80,7 @@ async def run(seed: int, count: int, kinds: list[Fault], folder: Path, brokers: 
         await playing.stage.up.stop()
         problems += await law.problems()
         problems += _books_wrong((await law.recomputed("payments")).totals)
-        void = sum([(await law.verdicts(service))[Verdict.VOID] for service in REPLICATED])
+        void = sum([(await law.verdicts(service))[Verdict.VOID] for service in OWNERS])
     if Fault.FENCE in kinds and done[Fault.FENCE.value] >= FENCES_MIN and not void:
         problems.append("nothing was ever written too late: fencing was not put to the test")
     counts = _counted(arena.recorder)

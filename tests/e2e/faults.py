@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from chapar_client.up import is_gateway
+from chapar_client.up import OWNERS, is_gateway
 from tests.e2e.disturbing import STOP_S_MAX, STOP_S_MIN
 
-REPLICATED = ("messaging", "payments")
-"""Services with several processes: one of them can be fenced."""
+FENCED = (*OWNERS, *("messaging", "payments") * 2)
+"""Services of which a process is fenced: more often those that always have something under way."""
 DELAY_S_MIN = 0.1
 DELAY_S_MAX = 1.5
 
@@ -104,4 +104,4 @@ def _one(fault: Fault, chance: random.Random, processes: Collection[str], broker
 def _names(fault: Fault, processes: Collection[str]) -> Sequence[str]:
     if fault in AT_GATEWAY:
         return [*filter(is_gateway, processes)]
-    return REPLICATED if fault is Fault.FENCE else [*processes] if fault in AT_PROCESS else [""]
+    return FENCED if fault is Fault.FENCE else [*processes] if fault in AT_PROCESS else [""]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tests.e2e.faults import AT_BROKER, AT_GATEWAY, AT_PROCESS, CUTS, DELAYS, LASTING, REPLICATED, Fault, plan
+from tests.e2e.faults import AT_BROKER, AT_GATEWAY, AT_PROCESS, CUTS, DELAYS, FENCED, LASTING, Fault, plan
 
 PROCESSES = ["identity", "messaging", "messaging-2", "payments", "payments-2", "presence", "gateway", "gateway-2"]
 NAMES = {
     **dict.fromkeys(AT_PROCESS, PROCESSES),
     **dict.fromkeys(AT_GATEWAY, ("gateway", "gateway-2")),
-    Fault.FENCE: REPLICATED,
+    Fault.FENCE: FENCED,
 }
-COUNT = 20 * len(Fault)
+COUNT = 60 * len(Fault)
 
 
 def test_a_plan_is_that_of_its_seed() -> None:
@@ -27,7 +27,7 @@ def test_no_kind_comes_again_before_each_has_come() -> None:
 
 def test_each_kind_comes_as_often_as_the_others_at_what_it_is_for() -> None:
     planned = [*plan([*Fault], COUNT, PROCESSES, 1)]
-    assert set(Counter(one.fault for one in planned).values()) == {20}
+    assert set(Counter(one.fault for one in planned).values()) == {60}
     for one in planned:
         assert one.process in NAMES.get(one.fault, [""])
         assert one.broker == (1 if one.fault in AT_BROKER else 0)
