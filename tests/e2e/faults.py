@@ -53,6 +53,8 @@ AT_DATABASE = (
     Fault.KILL_DATABASE, Fault.STOP_DATABASE, Fault.CUT_DATABASE, Fault.DELAY_DATABASE, Fault.MUTE_DATABASE,
 )  # fmt: skip
 AT_GATEWAY = (Fault.CUT_GATEWAY, Fault.DELAY_GATEWAY, Fault.MUTE_GATEWAY)
+OFTEN = (Fault.KILL, Fault.END)
+"""As there are so many processes."""
 LASTING = (Fault.STOP, Fault.STOP_BROKER, Fault.STOP_DATABASE, *DELAYS, *MUTES)
 
 
@@ -79,10 +81,11 @@ class Disturbance(NamedTuple):
 def plan(
     faults: Collection[Fault], count: int, processes: Collection[str], seed: int, *, brokers: int = 1
 ) -> Iterator[Disturbance]:
-    """The same for the same seed: each kind once before any comes again, in any order, at any process or any of so
-    many brokers that it is for."""
+    """The same for the same seed: turns in which each kind comes once and some come twice, in any order, at any
+    process or any of so many brokers that it is for."""
     chance = random.Random(seed)
-    kinds = [fault for _ in range(-(-count // len(faults))) for fault in chance.sample([*faults], len(faults))]
+    turn = [*faults, *(fault for fault in OFTEN if fault in faults)]
+    kinds = [fault for _ in range(-(-count // len(turn))) for fault in chance.sample(turn, len(turn))]
     for number, fault in enumerate(kinds[:count]):
         yield _one(fault, random.Random(f"{seed} {number}"), processes, brokers)
 

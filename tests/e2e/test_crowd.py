@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tests.e2e.faults import AT_BROKER, AT_GATEWAY, AT_PROCESS, CUTS, DELAYS, FENCED, LASTING, Fault, plan
+from tests.e2e.faults import AT_BROKER, AT_GATEWAY, AT_PROCESS, CUTS, DELAYS, FENCED, LASTING, OFTEN, Fault, plan
 
 PROCESSES = ["identity", "messaging", "messaging-2", "payments", "payments-2", "presence", "gateway", "gateway-2"]
 NAMES = {
@@ -12,7 +12,7 @@ NAMES = {
     **dict.fromkeys(AT_GATEWAY, ("gateway", "gateway-2")),
     Fault.FENCE: FENCED,
 }
-COUNT = 60 * len(Fault)
+COUNT = 60 * len([*Fault, *OFTEN])
 
 
 def test_a_plan_is_that_of_its_seed() -> None:
@@ -20,14 +20,11 @@ def test_a_plan_is_that_of_its_seed() -> None:
     assert first == again != other
 
 
-def test_no_kind_comes_again_before_each_has_come() -> None:
-    planned = [one.fault for one in plan([*Fault], COUNT - 1, PROCESSES, 1)]
-    assert {*planned[: len(Fault)]} == {*planned[len(Fault) : 2 * len(Fault)]} == {*Fault}
-
-
-def test_each_kind_comes_as_often_as_the_others_at_what_it_is_for() -> None:
+def test_each_turn_has_each_kind_and_some_twice_at_what_it_is_for() -> None:
     planned = [*plan([*Fault], COUNT, PROCESSES, 1)]
-    assert set(Counter(one.fault for one in planned).values()) == {60}
+    turn = Counter([*Fault, *OFTEN])
+    for at in range(0, COUNT, turn.total()):
+        assert Counter(one.fault for one in planned[at : at + turn.total()]) == turn
     for one in planned:
         assert one.process in NAMES.get(one.fault, [""])
         assert one.broker == (1 if one.fault in AT_BROKER else 0)
