@@ -44,7 +44,7 @@ soak-kills: setup ## each service killed 20 times and stopped 10 times under loa
 fencing: setup ## ten owners stopped until others own what they had, and continued, under load, on a real broker and database
 	@$(PY) -m tests.e2e.chaos --seed 1 --faults 10 --kinds fence
 
-chaos: setup ## 20 faults under load, as root: processes, brokers (BROKERS=3), database and network; a full disk
+chaos: setup ## 20 faults under load: processes, brokers (BROKERS=3), database and network killed, stopped, cut; a full disk
 	@$(PY) -m tests.e2e.chaos --seed 2 --faults 20 --brokers $(BROKERS)
 
 soak-chaos: setup ## the same in ten rounds of 20, three of them with three brokers, and 100 owners fenced; docs/chaos.md, docs/fencing.md

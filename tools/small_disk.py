@@ -1,4 +1,4 @@
-"""A file system of its own below a server, so small that it can be filled and emptied again. Linux, for root.
+"""A file system of its own below a server, so small that it can be filled and emptied again. Linux only.
 
 It lies in memory. Whoever mounts calls `mount_alone` first, at its start: nobody else sees what is mounted then, and
 when the last of this process and its children has ended, it is gone.
@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 _NEW_MOUNTS = 0x0002_0000
+_NEW_USERS = 0x1000_0000
 BALLAST_BYTES = 64 * 1024
 
 
@@ -23,10 +24,17 @@ class DiskFailed(RuntimeError):
 
 
 def mount_alone() -> None:
-    """From here on this thread and what it starts have mounts of their own. Raises `DiskFailed`."""
+    """From here on this thread and what it starts have mounts of their own; who is not root is root among themselves.
+
+    Raises `DiskFailed`.
+    """
+    uid, gid = os.getuid(), os.getgid()
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_NEW_MOUNTS) != 0:
+    if libc.unshare(_NEW_MOUNTS if uid == 0 else _NEW_MOUNTS | _NEW_USERS) != 0:
         raise DiskFailed(f"small disks need the right to mount: {os.strerror(ctypes.get_errno())}")
+    if uid != 0:
+        for name, content in {"setgroups": "deny", "uid_map": f"0 {uid} 1", "gid_map": f"0 {gid} 1"}.items():
+            Path(f"/proc/self/{name}").write_text(content)
     _run("mount", "--make-rprivate", "/")
 
 
