@@ -1,10 +1,14 @@
-"""Every service in two processes on a real broker and a real database, gateways too: each is killed, and is back."""
+"""Every service in two processes on a real broker and a real database, gateways too: killed, back, stores rebuilt."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -60,6 +64,18 @@ async def lives(stage: Stage, one: Person, other: Person, *, balance_rials: int)
     assert (await one.client.payments.transfer(other.user_id, 1_000)).balance_rials == balance_rials
 
 
+async def rebuilt(stage: Stage) -> Sequence[Mapping[str, Any]]:
+    """Has messaging's stores, with their rows, built anew by both of its processes; what the command says."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "chapar_client", "rebuild", "messaging", "--data", str(stage.data_dir), "--json",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(WAIT_S_MAX):
+        output, errors = await process.communicate()
+    assert process.returncode == 0, (output + errors).decode()
+    return [json.loads(line) for line in output.splitlines()]
+
+
 async def shared(stage: Stage) -> None:
     """Waits until every process owns some of its service's partitions."""
     members = await KafkaMembers.open(Cluster(stage.up.installation.kafka))
@@ -92,17 +108,21 @@ async def test_who_was_at_a_killed_gateway_goes_offline_and_who_came_back_was_ne
     assert [update.user_id for update in seen] == [gone.user_id]
 
 
-async def test_one_process_of_each_service_is_killed_while_people_of_two_gateways_go_on(stage: Stage) -> None:
+async def test_one_process_of_each_service_is_killed_and_stores_are_rebuilt_while_people_of_two_gateways_go_on(
+    stage: Stage,
+) -> None:
     _, one, other = await asyncio.gather(
         shared(stage), reading(stage, "الف", "gateway"), reading(stage, "ب", "gateway-2")
     )
     await stage.cash_in(one, 1_000_000)
-    for number, service in enumerate(SERVICES, start=1):
+    said, _ = await asyncio.gather(rebuilt(stage), lives(stage, one, other, balance_rials=999_000))
+    assert Counter(row["phase"] for row in said) == {"switched": stage.up.installation.partitions}
+    for number, service in enumerate(SERVICES, start=2):
         killed = asyncio.create_task(stage.up.kill_and_wait(f"{service}-2"))
         await lives(stage, one, other, balance_rials=1_000_000 - 1_000 * number)
         await killed
 
     async def paid() -> bool:
-        return (await other.client.payments.get_wallet()).balance_rials == 1_000 * len(SERVICES)
+        return (await other.client.payments.get_wallet()).balance_rials == 1_000 * (len(SERVICES) + 1)
 
     await eventually(paid, "all of it has arrived", timeout_s=WAIT_S_MAX)

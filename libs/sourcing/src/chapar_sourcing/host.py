@@ -262,14 +262,14 @@ class OwnerHost:
             raise RebuildRefused("another rebuild of this service is under way")
         wanted = list(partitions) or list(range(self.partitions))
         owned = {number for number, partition in self._partitions.items() if partition.shell.owning}
-        check_owned(step, wanted, owned, service_partitions=self.partitions, reactions=self._rules.reactions)
+        check_owned(wanted, owned, service_partitions=self.partitions)
         self._rebuilding = True
         try:
             reports = Reports()
             rebuilding = Rebuilding(
-                partitions=self._partition, service=self.config.service, domain=self._rules.domain,
-                reactions=self._rules.reactions, journal=self._ports.journal, store=self._ports.store,
-                clock=self._clock, measures=self._measures, report=reports.put,
+                partitions=self._partition, domain=self._rules.domain, reactions=self._rules.reactions,
+                journal=self._ports.journal, store=self._ports.store, clock=self._clock, measures=self._measures,
+                report=reports.put,
             )  # fmt: skip
             work = rebuilding.run(step, wanted)
             async with aclosing(reports.of(work)) as reported:

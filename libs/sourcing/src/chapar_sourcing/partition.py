@@ -409,11 +409,6 @@ class OwnedPartition:
         """Offset of the live edition's checkpoint; -1 where there is none."""
         return self.shell.owner.confirmed_checkpoint
 
-    @property
-    def folded_offset(self) -> int:
-        """Offset of the last record that the owner has folded; reactors have read none after it."""
-        return self.shell.owner.fold.offset
-
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
         """Meanwhile the store stands at its checkpoint and no rows are merged: the live edition may be another then."""

@@ -18,6 +18,12 @@ from chapar_sourcing.shell import OwnerShell
 
 BACKOFF_SECONDS_MIN = 0.05
 BACKOFF_SECONDS_MAX = 1.0
+LOOK_SECONDS = 1.0
+"""How often it is looked whether another edition is the live one, while somebody else may make it so."""
+
+
+class EditionMoved(Exception):
+    """The store serves another edition than this owner wrote to: only a new take-over knows from where to go on."""
 
 
 class Projector:
@@ -41,8 +47,13 @@ class Projector:
         """What stops it; empty while it moves."""
         self._finishing = asyncio.Event()
         self._writing = asyncio.Lock()
-        self._live: Store | None = None
+        self._live: tuple[int, Store] | None = None
         """The live edition, once it is known: a round is stored in one edition as a whole."""
+        self._may_move = False
+        """Whether another edition may be the live one by now: this process paused for that, or whoever owned the
+        partition before was building one, and may wake and switch to it."""
+        self._epoch = -1
+        """When that was asked last: nobody without a claim since then begins to build one."""
 
     @property
     def lag(self) -> int:
@@ -65,11 +76,13 @@ class Projector:
             try:
                 yield
             finally:
-                self._live = None
+                self._may_move = True
 
     async def _round(self) -> bool:
         """Stores one round; False when there is nothing to store."""
         async with self._writing:
+            if self._may_move:
+                await self._look()
             stored = False
             while await self._batch():
                 stored = True
@@ -102,7 +115,8 @@ class Projector:
         finishing = asyncio.ensure_future(self._finishing.wait())
         applied = asyncio.ensure_future(self._shell.applied.wait())
         try:
-            await asyncio.wait((finishing, applied), return_when=asyncio.FIRST_COMPLETED)
+            look_seconds = LOOK_SECONDS if self._may_move else None
+            await asyncio.wait((finishing, applied), timeout=look_seconds, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait((finishing,), timeout=self._linger_ms / 1000)
         finally:
             finishing.cancel()
@@ -110,10 +124,9 @@ class Projector:
 
     async def _written(self, batch: ProjectionBatch) -> bool:
         try:
-            if self._live is None:
-                self._live = self._store.at((await self._store.editions(self._shell.partition)).live)
-            await self._live.write_documents(self._shell.partition, batch.documents)
-            await self._live.write_checkpoint(self._shell.partition, batch.checkpoint)
+            live = await self._live_edition()
+            await live.write_documents(self._shell.partition, batch.documents)
+            await live.write_checkpoint(self._shell.partition, batch.checkpoint)
         except Unavailable as error:
             self.problem = f"the store cannot be written at offset {batch.checkpoint.fold.offset}: {error}"
             self._measures.count("projections_failed")
@@ -124,3 +137,33 @@ class Projector:
             raise
         self.problem = ""
         return True
+
+    async def _live_edition(self) -> Store:
+        """Where to write. Raises `EditionMoved` where that lacks what was stored in another one."""
+        epoch = self._shell.owner.epoch
+        if self._live is None or self._may_move or self._epoch != epoch:
+            editions = await self._store.editions(self._shell.partition)
+            if self._live is None or self._live[0] != editions.live:
+                live = self._store.at(editions.live)
+                if self._live is not None:
+                    await self._check_whole(live, editions.live)
+                self._live = editions.live, live
+            self._may_move, self._epoch = editions.building is not None, epoch
+        return self._live[1]
+
+    async def _look(self) -> None:
+        """The same where nothing is to be written: what is read comes from the live edition, too."""
+        try:
+            await self._live_edition()
+        except Unavailable:
+            self._measures.count("projections_failed")
+
+    async def _check_whole(self, store: Store, edition: int) -> None:
+        """What another process switched to may lack what was stored since."""
+        checkpoint = await store.read_checkpoint(self._shell.partition)
+        confirmed = self._shell.owner.confirmed_checkpoint
+        if (-1 if checkpoint is None else checkpoint.fold.offset) < confirmed:
+            raise EditionMoved(
+                f"partition {self._shell.partition} is served from edition {edition} now, which is not at {confirmed}:"
+                " whoever owned it before has switched. It has to be taken over anew"
+            )

@@ -40,10 +40,9 @@ def rebuild_store(
 ) -> None:
     """Build a running service's store anew from its log, compare, and serve it; the old one is kept to switch back to.
 
-    The service goes on meanwhile. Of several processes each is asked for the partitions that it owns; a service whose
-    rows come from the logs of all partitions (messaging) has to be owned by one process meanwhile. Cut short, it goes
-    on where it was when it is asked for again. Exit code 1 when anything differs (nothing is changed then) or nothing
-    could be done.
+    The service goes on meanwhile. Of several processes each is asked for the partitions that it owns. Cut short, or
+    where a partition has moved meanwhile, it goes on where it was when it is asked for again. Exit code 1 when anything
+    differs (nothing is changed then) or nothing could be done.
     """
 
     async def work(output: Output) -> None:

@@ -6,11 +6,13 @@ checkpoint and its cursors. So a rebuild that was cut short is begun again with 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from typing import Any, Protocol
 
 from chapar_sourcing.clock import Clock
@@ -20,11 +22,11 @@ from chapar_sourcing.measures import Measures
 from chapar_sourcing.ports import Cursor, Journal, Store
 from chapar_sourcing.positions import NOWHERE
 from chapar_sourcing.reactions import Reaction
-from chapar_sourcing.reactor import Reading
 from chapar_sourcing.rebuild.comparison import Comparison, TooBusy
 from chapar_sourcing.rebuild.documents import DocumentsBuilder
 from chapar_sourcing.rebuild.pace import Pace
 from chapar_sourcing.rebuild.rows import RowsBuilder, RowSource, feed_of, row_cursor
+from chapar_sourcing.refusing import EngineRefused
 from chapar_sourcing.requests import answers_since_ms
 
 MOVED_MAX = 1_000
@@ -87,14 +89,6 @@ class Rebuildable(Protocol):
     def confirmed_checkpoint(self) -> int:
         """Offset of the live edition's checkpoint; -1 where there is none."""
 
-    @property
-    def folded_offset(self) -> int:
-        """Offset of the last record that the owner has folded; reactors have read none after it."""
-
-    @property
-    def read_for_reaction(self) -> Reading:
-        """Runs a function on a view and returns its result once what it saw is durable."""
-
     def paused(self) -> AbstractAsyncContextManager[None]:
         """Meanwhile the store stands at its checkpoint and no rows are merged."""
 
@@ -106,13 +100,13 @@ class Rebuilding:
     """One run over some partitions of a service, all owned by this process."""
 
     def __init__(
-        self, *, partitions: Callable[[int], Rebuildable], service: str, domain: Domain[Any, Any],
+        self, *, partitions: Callable[[int], Rebuildable], domain: Domain[Any, Any],
         reactions: Sequence[Reaction], journal: Journal, store: Store, clock: Clock, measures: Measures,
         report: Callable[[Rebuilt], None],
     ) -> None:  # fmt: skip
         self._partitions = partitions
-        self._service = service
         self._domain = domain
+        self._service = domain.service
         self._feed = feed_of(reactions)
         self._journal = journal
         self._store = store
@@ -134,7 +128,7 @@ class Rebuilding:
         builders = {number: self._builder(number, edition) for number, edition in editions.items()}
         for number, builder in builders.items():
             await builder.open()
-            await builder.build(self._partitions(number).confirmed_checkpoint)
+            await builder.build(self._owned(number).confirmed_checkpoint)
         await self._build_rows(editions)
         for number, builder in builders.items():
             self._pace.hurried = False
@@ -149,8 +143,8 @@ class Rebuilding:
             if edition is None:
                 self._report(Rebuilt(number, editions.live, Phase.SKIPPED))
             else:
-                await self._store.build_edition(number, edition)
                 goals[number] = edition
+        await asyncio.gather(*(self._store.build_edition(number, edition) for number, edition in goals.items()))
         return goals
 
     # ---- building
@@ -161,20 +155,23 @@ class Rebuilding:
             partition=number, domain=self._domain, journal=self._journal, edition=self._store.at(edition),
             pace=self._pace,
             on_progress=lambda offset: self._report(
-                replace(progress, done=offset, total=self._partitions(number).confirmed_checkpoint)
+                replace(progress, done=offset, total=self._owned(number).confirmed_checkpoint)
             ),
         )  # fmt: skip
 
     async def _build_rows(self, editions: Mapping[int, int]) -> None:
-        """Asks the feed about every partition of the service: rows of any target come from any source."""
+        """Asks the feed about every partition of the service, whoever owns it: rows of any target come from any source.
+
+        What was merged into live editions alone was so before `_begin`, and came from what logs held then.
+        """
         if self._feed is None or not editions:
             return
         for source in range(self._journal.partitions):
-            end = self._partitions(source).folded_offset
+            end = await self._pace.patiently(partial(self._journal.end_offset, source)) - 1
             edition = max(editions.values())
             await RowsBuilder(
-                feed=self._feed, service=self._service, editions=editions, journal=self._journal, store=self._store,
-                source=RowSource(source, end, self._partitions(source).read_for_reaction), pace=self._pace,
+                feed=self._feed, domain=self._domain, source=RowSource(source, end), editions=editions,
+                journal=self._journal, store=self._store, clock=self._clock, pace=self._pace,
                 on_progress=self._rows_progress(source, edition, end),
             ).build()  # fmt: skip
 
@@ -203,7 +200,7 @@ class Rebuilding:
         """Follows the live edition until little is left to do while the partition pauses."""
         for approach in range(APPROACHES_MAX):
             self._pace.hurried = approach >= APPROACHES_MAX // 2
-            checkpoint = self._partitions(number).confirmed_checkpoint
+            checkpoint = self._owned(number).confirmed_checkpoint
             if comparison.moved <= MOVED_MAX and checkpoint - builder.fold.offset <= LAG_OFFSETS_MAX:
                 return
             await builder.build(checkpoint)
@@ -213,7 +210,7 @@ class Rebuilding:
         self, number: int, edition: int, live: int, builder: DocumentsBuilder, comparison: Comparison
     ) -> bool:
         """Compares the rest while nothing moves, and switches where nothing differs; False where something moves."""
-        partition = self._partitions(number)
+        partition = self._owned(number)
         async with partition.paused():
             self._pace.hurried = True
             checkpoint = partition.confirmed_checkpoint
@@ -283,6 +280,14 @@ class Rebuilding:
             await self._pace.breathe()
         self._report(Rebuilt(number, editions.other, Phase.DROPPED))
 
+    def _owned(self, number: int) -> Rebuildable:
+        """The partition as it is now: it may have come back meanwhile. Raises `RebuildRefused` where it has gone."""
+        try:
+            return self._partitions(number)
+        except EngineRefused:
+            told = "has moved to another process: what was built is kept, and the same command goes on with it"
+            raise RebuildRefused(f"partition {number} {told}") from None
+
     def _report(self, rebuilt: Rebuilt) -> None:
         labels = {"partition": str(rebuilt.partition), "phase": rebuilt.phase.value}
         self._measures.gauge("rebuild_done", rebuilt.done, **labels)
@@ -290,22 +295,10 @@ class Rebuilding:
         self._told(rebuilt)
 
 
-def check_owned(
-    step: Step, wanted: Collection[int], owned: Collection[int], *, service_partitions: int,
-    reactions: Sequence[Reaction],
-) -> None:  # fmt: skip
-    """Raises `RebuildRefused` where a process that owns these partitions cannot do it in those that are wanted.
-
-    Documents of a partition are made of its own log alone. Rows are made of the logs of all partitions, and of what
-    their owners know beside them: whoever builds rows must own everything.
-    """
+def check_owned(wanted: Collection[int], owned: Collection[int], *, service_partitions: int) -> None:
+    """Raises `RebuildRefused` where a process that owns these partitions cannot do it in those that are wanted."""
     if strangers := [number for number in wanted if not 0 <= number < service_partitions]:
         raise RebuildRefused(f"the service has no partition {min(strangers)}")
-    if step is not Step.DROP and feed_of(reactions) is not None and len(owned) < service_partitions:
-        raise RebuildRefused(
-            f"this process owns {len(owned)} of {service_partitions} partitions, and rows of this service are made of"
-            " the logs of all of them: have one process own them all first, with one replica or `chapar owners move`"
-        )
     if missing := set(wanted) - set(owned):
         raise RebuildRefused(f"this process does not own partition {min(missing)}, or not yet")
 

@@ -1,5 +1,7 @@
 """Builds the rows of editions anew: asks the feed of rows about a source partition's whole log again.
 
+The source may be owned by any process: its log and what its store holds tell all that the feed has to know.
+
 From the moment when an edition is being built, every advance is merged into it, too. So what it lacks are advances
 that were acknowledged before: all of them come from events up to the end of each source's log at that moment. Merging
 by maximum makes it harmless that some come twice and that the order is another one.
@@ -10,14 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+from chapar_sourcing.clock import Clock
+from chapar_sourcing.domain import Domain
 from chapar_sourcing.editions import edition_cursor
 from chapar_sourcing.partitions import partition_of_id
 from chapar_sourcing.ports import Cursor, Journal, Row, Store
 from chapar_sourcing.positions import NOWHERE, Position
 from chapar_sourcing.reactions import Advance, Reaction, RowFeed
-from chapar_sourcing.reactor import Reading
 from chapar_sourcing.rebuild.pace import Pace
+from chapar_sourcing.rebuild.stored_view import StoredView
 from chapar_sourcing.sources import Arrival, JournalSource
 from chapar_sourcing.tail import BlockReader, Tail
 
@@ -32,24 +37,24 @@ class RowSource:
     partition: int
     end: int
     """Offset up to which its events have to be asked about."""
-    read: Reading
-    """Runs a function on a view of the partition."""
 
 
 class RowsBuilder:
     """Replays one source into the editions of several targets."""
 
     def __init__(
-        self, *, feed: RowFeed, service: str, source: RowSource, editions: Mapping[int, int], journal: Journal,
-        store: Store, pace: Pace, on_progress: Callable[[int], None] = lambda offset: None,
+        self, *, feed: RowFeed, domain: Domain[Any, Any], source: RowSource, editions: Mapping[int, int],
+        journal: Journal, store: Store, clock: Clock, pace: Pace,
+        on_progress: Callable[[int], None] = lambda offset: None,
     ) -> None:  # fmt: skip
         self._feed = feed
-        self._service = service
+        self._domain = domain
         self._source = source
         self._editions = editions
         """The edition that is being built, by target partition."""
         self._journal = journal
         self._store = store
+        self._clock = clock
         self._pace = pace
         self._on_progress = on_progress
         self._rows: dict[int, list[Row]] = {target: [] for target in editions}
@@ -59,7 +64,8 @@ class RowsBuilder:
         self._done: Cursor | None = None
 
     async def build(self) -> None:
-        """Asks the feed about every event that not all targets have yet, and merges what it answers.
+        """Asks the feed about every event that not all targets have yet, and merges what it answers. Waits for the
+        source's store to have come to each of them.
 
         Raises `LogDamaged` and `Unavailable`.
         """
@@ -86,14 +92,17 @@ class RowsBuilder:
         position, digest = (cursor.position, cursor.hash) if cursor is not None else (NOWHERE, b"")
         partition = self._source.partition
         reader = BlockReader(partition, self._journal, Tail(), position, digest)
-        return JournalSource(reader, self._service, partition, self._feed.event_type)
+        return JournalSource(reader, self._domain.service, partition, self._feed.event_type)
 
     async def _take(self, arrival: Arrival) -> None:
         event, source = arrival.event, arrival.source
         if event is None or source is None:
             return
-        ask = partial(self._source.read, lambda view: self._feed.react(event, source, view))
-        for one in await self._pace.patiently(ask):
+        view = StoredView(
+            partition=self._source.partition, at_least=source.position.offset, store=self._store,
+            domain=self._domain, clock=self._clock,
+        )  # fmt: skip
+        for one in await self._pace.patiently(partial(self._feed.react, event, source, view)):
             if isinstance(one, Advance):
                 self._gather(one, source.position)
         self._done = arrival.done or self._done
