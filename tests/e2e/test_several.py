@@ -108,7 +108,7 @@ async def test_who_was_at_a_killed_gateway_goes_offline_and_who_came_back_was_ne
     assert [update.user_id for update in seen] == [gone.user_id]
 
 
-async def test_one_process_of_each_service_is_killed_and_stores_are_rebuilt_while_people_of_two_gateways_go_on(
+async def test_people_of_two_gateways_go_on_while_a_store_is_rebuilt_and_processes_are_killed(
     stage: Stage,
 ) -> None:
     _, one, other = await asyncio.gather(
@@ -116,7 +116,7 @@ async def test_one_process_of_each_service_is_killed_and_stores_are_rebuilt_whil
     )
     await stage.cash_in(one, 1_000_000)
     said, _ = await asyncio.gather(rebuilt(stage), lives(stage, one, other, balance_rials=999_000))
-    assert Counter(row["phase"] for row in said) == {"switched": stage.up.installation.partitions}
+    assert Counter(row["phase"] for row in said)["switched"] == stage.up.installation.partitions
     for number, service in enumerate(SERVICES, start=2):
         killed = asyncio.create_task(stage.up.kill_and_wait(f"{service}-2"))
         await lives(stage, one, other, balance_rials=1_000_000 - 1_000 * number)

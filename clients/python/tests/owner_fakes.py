@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ class Owner(peer_pb2_grpc.OwnerServiceServicer):
         self.fails = False
         self.placed: list[peer.PlaceRequest] = []
         self.rebuilt: list[list[int]] = []
+        self.moves: dict[int, Callable[[], None]] = {}
+        """Partitions that move when they are rebuilt, and what happens then."""
         self.address = ""
         self._server = grpc.aio.server()
 
@@ -61,6 +63,10 @@ class Owner(peer_pb2_grpc.OwnerServiceServicer):
             yield peer.RebuildResponse(phase=peer.REBUILD_PHASE_FAILED, problem=self.problem)
             return
         for partition in request.partitions:
+            if move := self.moves.pop(partition, None):
+                move()
+                yield peer.RebuildResponse(partition=partition, edition=2, phase=peer.REBUILD_PHASE_MOVED)
+                continue
             yield peer.RebuildResponse(partition=partition, edition=2, phase=peer.REBUILD_PHASE_SWITCHED)
 
 

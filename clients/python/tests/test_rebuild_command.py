@@ -37,10 +37,22 @@ async def test_each_process_is_asked_for_the_partitions_that_it_owns(town: Town)
     assert (town.one.rebuilt, town.other.rebuilt) == ([[0, 2]], [[1], [1]])
 
 
+async def test_where_a_partition_moves_meanwhile_its_next_owner_is_asked(town: Town) -> None:
+    def move() -> None:
+        """Partition 2 is the other one's from now on, as both say."""
+        town.one.others[1].ClearField("held")
+        town.other.others[1].held.CopyFrom(held(4))
+
+    town.one.moves[2] = move
+    result = await town.types("rebuild", "payments")
+    assert (town.one.rebuilt, town.other.rebuilt) == ([[0, 2]], [[1, 2]])
+    assert "partition   2  has moved; its next owner goes on with edition 2" in result.stdout
+
+
 async def test_where_one_refuses_the_others_are_not_asked(town: Town) -> None:
-    town.one.problem = "rows of this service are made of the logs of all partitions"
+    town.one.problem = "another rebuild of this service is under way"
     result = await town.types("rebuild", "payments", code=1)
-    assert "made of the logs of all partitions" in result.stdout
+    assert "another rebuild of this service is under way" in result.stdout
     assert not town.other.rebuilt
 
 

@@ -30,6 +30,7 @@ _PHASES: Final[Mapping[Phase, peer.RebuildPhase.ValueType]] = {
     Phase.DIFFERENT: peer.REBUILD_PHASE_DIFFERENT,
     Phase.SKIPPED: peer.REBUILD_PHASE_SKIPPED,
     Phase.DROPPED: peer.REBUILD_PHASE_DROPPED,
+    Phase.MOVED: peer.REBUILD_PHASE_MOVED,
 }
 _EXPECTED: Final = (RebuildRefused, EditionRefused, TooBusy, LogDamaged, Unavailable, StoreBehind, EngineRefused)
 

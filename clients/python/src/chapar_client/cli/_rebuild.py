@@ -26,6 +26,8 @@ from chapar_client.sdk import InvalidInput, Unavailable
 _OWNERS = ("identity", "messaging", "presence", "payments")
 _MOVES_S_MAX = 5.0
 """A partition that moves has no owner meanwhile; for so long that is waited for."""
+TURNS_MAX = 100
+"""How often processes are asked, one after the other."""
 _PROGRESS = (peer.REBUILD_PHASE_DOCUMENTS, peer.REBUILD_PHASE_ROWS, peer.REBUILD_PHASE_COMPARING)
 _WELL = (peer.REBUILD_PHASE_SWITCHED, peer.REBUILD_PHASE_DROPPED)
 
@@ -40,9 +42,9 @@ def rebuild_store(
 ) -> None:
     """Build a running service's store anew from its log, compare, and serve it; the old one is kept to switch back to.
 
-    The service goes on meanwhile. Of several processes each is asked for the partitions that it owns. Cut short, or
-    where a partition has moved meanwhile, it goes on where it was when it is asked for again. Exit code 1 when anything
-    differs (nothing is changed then) or nothing could be done.
+    The service goes on meanwhile. One process after the other is asked for the partitions that it owns then; for one
+    that moves meanwhile its next owner is asked. Cut short, it goes on where it was when it is asked for again. Exit
+    code 1 when anything differs (nothing is changed then), or nothing could be done.
     """
 
     async def work(output: Output) -> None:
@@ -52,12 +54,7 @@ def rebuild_store(
         step, token = _step(switch_back, drop), peer_token(folder, service)
         with Shown(output) as shown:
             try:
-                for address, at in await _owners(processes_of(folder, service), token, partition or ()):
-                    async with aclosing(rebuild(address, token, step, at)) as responses:
-                        async for response in responses:
-                            shown.take(response)
-                    if shown.stopped:
-                        break
+                await _in_turn(processes_of(folder, service), token, step, partition or (), shown)
             except Unavailable as error:
                 output.fail(
                     f"{error}: what was built is kept, and the same command goes on with it. Is `chapar up` running?",
@@ -72,6 +69,27 @@ def rebuild_store(
             raise typer.Exit(REFUSED)
 
     run_plain(work, as_json=json)
+
+
+async def _in_turn(
+    processes: Mapping[str, str], token: str, step: peer.RebuildStep.ValueType, partitions: Sequence[int], shown: Shown
+) -> None:
+    """Asks each process for what it owns when its turn has come, until nothing is left or one can go no further.
+
+    Raises `Unavailable`.
+    """
+    shares = await _owners(processes, token, partitions)
+    left = {number for _, share in shares for number in share}
+    for _ in range(TURNS_MAX):
+        address, share = shares[0]
+        async with aclosing(rebuild(address, token, step, share)) as responses:
+            async for response in responses:
+                shown.take(response)
+        left -= shown.ended
+        if shown.stopped or not left:
+            return
+        shares = await _owners(processes, token, sorted(left))
+    raise Unavailable(f"partition {min(left)} moves again and again")
 
 
 async def _owners(
@@ -125,9 +143,12 @@ class Shown:
     """What a person or a program sees of it: a bar a partition and phase, a line a result."""
 
     def __init__(self, output: Output) -> None:
+        self.ended: set[int] = set()
+        """Partitions that need nobody any more."""
         self._output = output
         self._results = 0
         self._failed = self._stopped = False
+        self._moved: set[int] = set()
         self._tasks: dict[tuple[str, int], TaskID] = {}
         self._bars = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True),
@@ -144,7 +165,7 @@ class Shown:
     @property
     def well(self) -> bool:
         """Whether something was done, and all of it ended well."""
-        return self._results > 0 and not self._failed
+        return self._results > 0 and not self._failed and self._moved <= self.ended
 
     @property
     def stopped(self) -> bool:
@@ -162,12 +183,16 @@ class Shown:
         if response.phase in _PROGRESS:
             self._progress(phase, response)
             return
+        if response.phase == peer.REBUILD_PHASE_MOVED:
+            self._moved.add(response.partition)
+        elif response.phase != peer.REBUILD_PHASE_FAILED:
+            self.ended.add(response.partition)
         self._results += response.phase in _WELL
         self._stopped |= response.phase == peer.REBUILD_PHASE_FAILED
         self._failed |= response.phase in (peer.REBUILD_PHASE_DIFFERENT, peer.REBUILD_PHASE_FAILED)
         self._output.show(
             _line(response),
-            style="green" if response.phase in _WELL else "yellow" if response.phase == _SKIPPED else "red",
+            style="green" if response.phase in _WELL else "yellow" if response.phase in _NEITHER else "red",
             partition=response.partition,
             edition=response.edition,
             phase=phase,
@@ -184,11 +209,12 @@ class Shown:
         self._bars.update(self._tasks[place], completed=response.done, total=response.total or None)
 
 
-_SKIPPED = peer.REBUILD_PHASE_SKIPPED
+_NEITHER = (peer.REBUILD_PHASE_SKIPPED, peer.REBUILD_PHASE_MOVED)
 _LINES: dict[int, Callable[[peer.RebuildResponse], str]] = {
     peer.REBUILD_PHASE_SWITCHED: lambda r: f"serves edition {r.edition} now; {r.done} documents and rows are the same",
     peer.REBUILD_PHASE_DIFFERENT: lambda r: f"edition {r.edition} differs in {r.differences} keys; nothing was changed",
     peer.REBUILD_PHASE_SKIPPED: lambda r: f"nothing to do; edition {r.edition} is served",
+    peer.REBUILD_PHASE_MOVED: lambda r: f"has moved; its next owner goes on with edition {r.edition}",
     peer.REBUILD_PHASE_DROPPED: lambda r: f"edition {r.edition} is deleted",
 }
 

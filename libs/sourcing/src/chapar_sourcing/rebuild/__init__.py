@@ -9,7 +9,8 @@ and the projector and the merging of rows pause for that moment.
 """
 
 from chapar_sourcing.rebuild.comparison import TooBusy
-from chapar_sourcing.rebuild.rebuilding import Phase, Rebuilding, RebuildRefused, Rebuilt, Step, check_owned
+from chapar_sourcing.rebuild.rebuilding import Phase, Rebuilding, Rebuilt
 from chapar_sourcing.rebuild.reports import Reports
+from chapar_sourcing.rebuild.steps import RebuildRefused, Step, check_owned
 
 __all__ = ["Phase", "RebuildRefused", "Rebuilding", "Rebuilt", "Reports", "Step", "TooBusy", "check_owned"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 from chapar_sourcing.clock import Clock
 from chapar_sourcing.domain import Domain
-from chapar_sourcing.editions import Editions, Stage
 from chapar_sourcing.measures import Measures
 from chapar_sourcing.ports import Cursor, Journal, Store
 from chapar_sourcing.positions import NOWHERE
@@ -26,6 +25,7 @@ from chapar_sourcing.rebuild.comparison import Comparison, TooBusy
 from chapar_sourcing.rebuild.documents import DocumentsBuilder
 from chapar_sourcing.rebuild.pace import Pace
 from chapar_sourcing.rebuild.rows import RowsBuilder, RowSource, feed_of, row_cursor
+from chapar_sourcing.rebuild.steps import Step, goal_of
 from chapar_sourcing.refusing import EngineRefused
 from chapar_sourcing.requests import answers_since_ms
 
@@ -39,19 +39,8 @@ SETTLE_SECONDS = 0.1
 log = logging.getLogger(__name__)
 
 
-class RebuildRefused(Exception):
-    """Not now, or not so. The text is for the operator."""
-
-
-class Step(Enum):
-    """What an operator asks for."""
-
-    REBUILD = "rebuild"
-    """Build a new edition from the log and switch to it."""
-    SWITCH_BACK = "switch back"
-    """Bring the kept edition up to date and switch to it."""
-    DROP = "drop"
-    """Delete whatever stands beside the live edition."""
+class _Moved(Exception):
+    """Another process owns the partition now."""
 
 
 class Phase(Enum):
@@ -64,6 +53,8 @@ class Phase(Enum):
     DIFFERENT = "different"
     SKIPPED = "skipped"
     DROPPED = "dropped"
+    MOVED = "moved"
+    """Another process owns the partition now: it goes on with what was built, when it is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +117,22 @@ class Rebuilding:
             return
         editions = await self._begin(step, partitions)
         builders = {number: self._builder(number, edition) for number, edition in editions.items()}
-        for number, builder in builders.items():
-            await builder.open()
-            await builder.build(self._owned(number).confirmed_checkpoint)
-        await self._build_rows(editions)
+        for number, builder in list(builders.items()):
+            if not await self._done_here(number, editions[number], self._build_documents(number, builder)):
+                del builders[number]
+        await self._build_rows({number: editions[number] for number in builders})
         for number, builder in builders.items():
             self._pace.hurried = False
-            await self._finish(number, editions[number], builder)
+            await self._done_here(number, editions[number], self._finish(number, editions[number], builder))
+
+    async def _done_here(self, number: int, edition: int, work: Awaitable[None]) -> bool:
+        """Does something to a partition; False where that has moved away."""
+        try:
+            await work
+        except _Moved:
+            self._report(Rebuilt(number, edition, Phase.MOVED))
+            return False
+        return True
 
     async def _begin(self, step: Step, partitions: Sequence[int]) -> Mapping[int, int]:
         """Which edition of each partition to build; from here on rows are merged into them."""
@@ -158,6 +158,10 @@ class Rebuilding:
                 replace(progress, done=offset, total=self._owned(number).confirmed_checkpoint)
             ),
         )  # fmt: skip
+
+    async def _build_documents(self, number: int, builder: DocumentsBuilder) -> None:
+        await builder.open()
+        await builder.build(self._owned(number).confirmed_checkpoint)
 
     async def _build_rows(self, editions: Mapping[int, int]) -> None:
         """Asks the feed about every partition of the service, whoever owns it: rows of any target come from any source.
@@ -222,7 +226,7 @@ class Rebuilding:
                 self._different(number, edition, compared, comparison)
                 return True
             # Whoever could not be confirmed may have claimed anew; one that was deposed is not found the next time.
-            if comparison.moved or not await partition.confirm():
+            if comparison.moved or not await _confirmed(partition):
                 return False
             await self._store.switch_edition(number, edition)
         await self._note_arrived(number, live, arrived)
@@ -281,12 +285,11 @@ class Rebuilding:
         self._report(Rebuilt(number, editions.other, Phase.DROPPED))
 
     def _owned(self, number: int) -> Rebuildable:
-        """The partition as it is now: it may have come back meanwhile. Raises `RebuildRefused` where it has gone."""
+        """The partition as it is now: it may have come back meanwhile. Raises `_Moved`."""
         try:
             return self._partitions(number)
         except EngineRefused:
-            told = "has moved to another process: what was built is kept, and the same command goes on with it"
-            raise RebuildRefused(f"partition {number} {told}") from None
+            raise _Moved from None
 
     def _report(self, rebuilt: Rebuilt) -> None:
         labels = {"partition": str(rebuilt.partition), "phase": rebuilt.phase.value}
@@ -295,31 +298,8 @@ class Rebuilding:
         self._told(rebuilt)
 
 
-def check_owned(wanted: Collection[int], owned: Collection[int], *, service_partitions: int) -> None:
-    """Raises `RebuildRefused` where a process that owns these partitions cannot do it in those that are wanted."""
-    if strangers := [number for number in wanted if not 0 <= number < service_partitions]:
-        raise RebuildRefused(f"the service has no partition {min(strangers)}")
-    if missing := set(wanted) - set(owned):
-        raise RebuildRefused(f"this process does not own partition {min(missing)}, or not yet")
-
-
-def goal_of(step: Step, editions: Editions) -> int | None:
-    """The edition that a step builds in a partition; None where it was done before. Raises `RebuildRefused`.
-
-    A rebuild goes to a higher number, going back to a lower one.
-    """
-    if editions.stage is Stage.DROPPING:
-        raise RebuildRefused(f"edition {editions.other} is being dropped: finish that first")
-    if step is Step.REBUILD and editions.other is None:
-        return editions.newest + 1
-    if step is Step.SWITCH_BACK and editions.other is None:
-        raise RebuildRefused("no edition was kept to switch back to")
-    assert editions.other is not None, "there is another one"
-    forward = editions.other > editions.live
-    if forward is (step is Step.REBUILD):
-        if editions.stage is Stage.KEPT and forward:
-            raise RebuildRefused(f"edition {editions.other} was switched back from: drop it first")
-        return editions.other
-    if editions.stage is Stage.BUILDING:
-        raise RebuildRefused(f"edition {editions.other} is being built: finish or drop it first")
-    return None
+async def _confirmed(partition: Rebuildable) -> bool:
+    try:
+        return await partition.confirm()
+    except EngineRefused:
+        return False

@@ -71,6 +71,8 @@ class _RebuildPhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RebuildP
     """The end: the edition is deleted."""
     REBUILD_PHASE_FAILED: _RebuildPhase.ValueType  # 8
     """The end of it all: it goes on where it was when it is asked for again."""
+    REBUILD_PHASE_MOVED: _RebuildPhase.ValueType  # 9
+    """The end here: another process owns the partition now. What was built is kept, and whoever owns it goes on with it."""
 
 class RebuildPhase(_RebuildPhase, metaclass=_RebuildPhaseEnumTypeWrapper):
     """Where a partition is in a rebuild."""
@@ -93,6 +95,8 @@ REBUILD_PHASE_DROPPED: RebuildPhase.ValueType  # 7
 """The end: the edition is deleted."""
 REBUILD_PHASE_FAILED: RebuildPhase.ValueType  # 8
 """The end of it all: it goes on where it was when it is asked for again."""
+REBUILD_PHASE_MOVED: RebuildPhase.ValueType  # 9
+"""The end here: another process owns the partition now. What was built is kept, and whoever owns it goes on with it."""
 Global___RebuildPhase: _TypeAlias = RebuildPhase  # noqa: Y015
 
 @_typing.final
