@@ -54,6 +54,17 @@ class Alone:
             raise AssertionError(f"nothing of the kind was said: {said[-5:]}") from None
         raise AssertionError(f"it ended with {await self._process.wait()}: {said[-5:]}")
 
+    async def ready(self) -> None:
+        """Returns once it is."""
+        assert self._process.stdout is not None
+        said: list[str] = []
+        async with asyncio.timeout(PATIENCE_S):
+            while line := (await self._process.stdout.readline()).decode():
+                said.append(line)
+                if '"event": "ready"' in line:
+                    return
+        raise AssertionError(f"it ended with {await self._process.wait()}: {said[-5:]}")
+
     async def health(self) -> int:
         """What it tells those who ask whether it serves."""
         async with grpc.aio.insecure_channel(self._address) as channel:

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from chapar_client.demo import Person, Stage, eventually
+from tests.e2e.clocks import Clock, said_of_the_clock
 from tests.e2e.law import Law
 from tools.kafka_server import KafkaServer
 from tools.mongo_server import MongoServer
@@ -30,6 +31,7 @@ class Real:
 
     stage: Stage
     database: MongoServer
+    clock: Clock
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -37,9 +39,11 @@ async def real(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Real]:
     """One installation for all tests here; at the end log, owners and database must hold the same."""
     folder: Path = tmp_path_factory.mktemp("real")
     with KafkaServer(folder / "kafka") as broker, MongoServer(folder / "mongo") as database:
-        async with Stage(folder, kafka=broker.bootstrap, mongo=database.uri) as stage:
+        clock = Clock(folder)
+        environment = clock.environment
+        async with Stage(folder, kafka=broker.bootstrap, mongo=database.uri, environment=environment) as stage:
             law = Law(stage)
-            yield Real(stage, database)
+            yield Real(stage, database, clock)
             await law.ask("the last test")
         problems = await law.problems()
         files = sorted(path.name for path in (folder / "data").rglob("*.db"))
@@ -124,3 +128,34 @@ async def test_nothing_is_lost_when_the_database_and_then_a_service_are_killed(r
     await holds(other, paid)
     texts = [message.text async for message in other.client.messaging.history(room)]
     assert [text for text in texts if text] == ["پیش", *said]
+
+
+@pytest.mark.parametrize("off_s", [3_600, -3_600])
+async def test_a_clock_that_jumps_by_an_hour_holds_up_payments_until_it_is_right_again(real: Real, off_s: int) -> None:
+    payer, payee = await two(real.stage)
+    right = asyncio.Event()
+    paid = 0
+
+    async def pay() -> None:
+        nonlocal paid
+        while not right.is_set():
+            await payer.client.payments.transfer(payee.user_id, 1)
+            paid += 1
+
+    async def told(event: str, since: int) -> bool:
+        lines = [line for line in real.stage.lines[since:] if line.service == "payments" and line.event == event]
+        return any(event == "ready" or said_of_the_clock(line.fields["problems"]) for line in lines)
+
+    since = len(real.stage.lines)
+    paying = asyncio.create_task(pay())
+    real.clock.turn("payments", off_s)
+    try:
+        await eventually(lambda: told("not_ready", since), "the clock is noticed", timeout_s=60)
+        noticed = paid
+    finally:
+        real.clock.turn("payments", 0)
+    await eventually(lambda: told("ready", since), "payments go on", timeout_s=60)
+    right.set()
+    await paying
+    assert paid > noticed
+    await holds(payee, paid)

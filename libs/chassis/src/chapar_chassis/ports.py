@@ -177,7 +177,11 @@ async def refuse_other_journal(service: str, journal: Journal, store: Store) -> 
     for partition in range(journal.partitions):
         checkpoint = await store.read_checkpoint(partition)
         if checkpoint is not None and checkpoint.journal_id != journal.journal_id:
-            raise RuntimeError(f"the store of {service} belongs to another journal: nothing is decided on it")
+            raise RuntimeError(
+                f"the store of {service} belongs to another journal, {checkpoint.journal_id}, not to"
+                f" {journal.journal_id}: nothing is decided on it. Name the one that belongs to it, or an empty one,"
+                " which is folded from the log"
+            )
 
 
 async def refuse_other_master(service: str, settings: CommonSettings, master_key: bytes) -> None:

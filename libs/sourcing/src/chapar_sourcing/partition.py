@@ -204,7 +204,10 @@ class OwnedPartition:
         if not problem and not self.shell.owning:
             problem = owner.outdated or owner.phase.value
         if not self.shell.alarm and self.shell.clock_is_off:
-            problem = f"the clock is {self._clock.off_ms} ms off the journal's, or was: nothing is decided"
+            problem = (
+                f"the clock is {self._clock.off_ms} ms off the journal's, or was: nothing is decided. Set the machine's"
+                " clock right, and where that alone does not help start the process again"
+            )
         return PartitionHealth(
             self.number, owner.phase.value, owner.epoch, owner.fold.valid_offset, owner.confirmed_checkpoint, problem
         )

@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
+    KafkaConnectionError,
     KafkaError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
@@ -33,6 +34,7 @@ from chapar_sourcing.adapters.kafka._layouts import (
     wrong_settings,
 )
 from chapar_sourcing.adapters.kafka._link import LATEST, Link
+from chapar_sourcing.adapters.kafka._refusals import why_not
 from chapar_sourcing.ports import Unavailable
 
 DEADLINE_S = 60.0
@@ -133,6 +135,8 @@ async def _administering(cluster: Cluster, failure: str) -> AsyncIterator[Any]:
             yield admin
     except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError) as error:
         raise TopicRefused(f"{failure}: the brokers do not allow it to this user ({type(error).__name__})") from error
+    except KafkaConnectionError as error:
+        raise Unavailable(f"{failure}: {await why_not(cluster)}") from error
     except (KafkaError, OSError, TimeoutError) as error:
         raise Unavailable(f"{failure}: {error!r}") from error
     finally:
