@@ -44,7 +44,7 @@ from chapar_sourcing.partitions import partition_of
 from tools.kafka_server import KafkaCluster
 
 WALLETS = 10_000
-AT_ONCE = 4_000
+AT_ONCE = 2_000
 READY_S_MAX = 1_800.0
 STORED_S_MAX = 1_800.0
 SEARCHED_MAX = 400
