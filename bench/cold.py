@@ -2,8 +2,8 @@
 
     python -m bench.cold [--events 1000000] [--journal sqlite|kafka] [--starts 3] [--dir FOLDER] [--json]
 
-An installation is made, one person signs in for each partition, and it is ended. Then an owner of payments in this
-process fills its log with cash-ins (one event each) and its store. What is measured is the process of payments as it
+An installation is made and ended. Then an owner in this process fills the log of payments with cash-ins (one event
+each), and its store; one person signs in for each partition. What is measured is the process of payments as it
 is: from its start until it says that it is ready, with the store's checkpoints at the end of the log, and with no store
 at all; then the whole installation, until each partition has made a payment for a client. Stores are SQLite: no
 database of MongoDB's protocol that is to be had here stores millions of documents in a time worth waiting for.
@@ -14,39 +14,37 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
+import itertools
 import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figures import Figure
 from bench.probes import CASH_IN_RIALS, DEADLINE_S
 from bench.progress import Advance, Bars
+from bench.pure import PureOwner
 from bench.report import tell
-from bench.rig import book, cash_in
+from bench.rig import cash_in
 from chapar.payments.journal.v1 import journal_pb2 as payments
 from chapar_chassis.ports import open_owner_ports, published_topics
 from chapar_client.demo import Stage
 from chapar_client.sdk import Client, StateStore
 from chapar_client.up import ANY_PORT, Installation
-from chapar_payments.domain import PaymentsDomain
-from chapar_payments.published import TOPIC, public_event
-from chapar_payments.reactors.erasures import EraseMemos
-from chapar_payments.reactors.transits import CarryTransits
 from chapar_payments.settings import PaymentsSettings
-from chapar_sourcing.host import OwnerHost
-from chapar_sourcing.hosting import HostConfig, HostRules, Topic
+from chapar_sourcing.hosting import HostPorts
+from chapar_sourcing.owner import ProjectionBatch
 from chapar_sourcing.partitions import partition_of
+from chapar_sourcing.ports import Journal, JournalRecord
 from tools.kafka_server import KafkaCluster
 
 WALLETS = 10_000
-AT_ONCE = 2_000
+CHUNK_COMMANDS = 2_000
+BLOCK_COMMANDS = 100
 READY_S_MAX = 1_800.0
-STORED_S_MAX = 1_800.0
 SEARCHED_MAX = 400
 
 
@@ -66,19 +64,21 @@ class Cold:
         self._kafka = kafka
         self._installation = Installation(folder / "data", kafka=kafka)
         self._note = folder / "events"
-        self._people = folder / "people.json"
         self._payers: list[Payer] = []
         """One for each partition."""
-        if self._people.exists():
-            self._payers = [Payer(Path(path), user_id) for path, user_id in json.loads(self._people.read_text())]
 
     @property
     def filled_events(self) -> int:
         """Events that an earlier run has filled the log with; 0 for a folder that is new."""
         return int(self._note.read_text()) if self._note.exists() else 0
 
+    async def make(self) -> None:
+        """Makes it: starts everything once."""
+        async with Stage(self._folder, kafka=self._kafka):
+            pass
+
     async def prepare(self, advance: Advance) -> None:
-        """Makes it: one person with money for each partition."""
+        """One person with money for each partition."""
         count, found = self._installation.partitions, dict[int, Payer]()
         async with Stage(self._folder, kafka=self._kafka) as stage:
             for number in range(SEARCHED_MAX):
@@ -93,18 +93,18 @@ class Cold:
             else:
                 raise RuntimeError("people do not spread over all partitions")
         self._payers = [*found.values()]
-        self._people.write_text(json.dumps([(str(payer.folder), payer.user_id) for payer in self._payers]))
 
-    async def fill(self, events: int, advance: Advance) -> float:
-        """Books so many cash-ins, evenly over the partitions, and stores them; the seconds it took."""
-        began = time.monotonic()
-        async with self._owning() as host:
-            await book(host, cash_ins(events), advance, at_once=AT_ONCE, partition_of=self._partition)
-            async with asyncio.timeout(STORED_S_MAX):
-                while any(health.checkpoint < health.offset for health in host.health()):
-                    await asyncio.sleep(0.1)
+    async def fill(self, events: int, advance: Advance) -> None:
+        """Books so many cash-ins, evenly over the partitions, and stores them."""
+        environment = self._installation.environment("payments", listen=ANY_PORT)
+        settings = PaymentsSettings.from_environ(environment)
+        async with AsyncExitStack() as closing:
+            ports = (await open_owner_ports(settings, "payments", published_topics("payments", ()), closing)).host
+            for partition in range(self._installation.partitions):
+                users = users_at(partition, self._installation.partitions)
+                numbers = range(events // self._installation.partitions)
+                await fill(ports, partition, (cash_in(n, users[n % len(users)]) for n in numbers), advance)
         self._note.write_text(f"{events}")
-        return time.monotonic() - began
 
     async def started(self) -> float:
         """Starts the process of payments alone, and ends it; the seconds until it says that it is ready."""
@@ -150,33 +150,42 @@ class Cold:
                 path.rename(data / path.name)
             aside.rmdir()
 
-    def _partition(self, command: payments.Command) -> int:
-        return partition_of(command.cash_in.user_id, self._installation.partitions)
 
-    @asynccontextmanager
-    async def _owning(self) -> AsyncIterator[OwnerHost]:
-        environment = self._installation.environment("payments", listen=ANY_PORT)
-        settings = PaymentsSettings.from_environ(environment)
-        async with AsyncExitStack() as closing:
-            ports = await open_owner_ports(settings, "payments", published_topics("payments", ()), closing)
-            config = HostConfig(service="payments", address="127.0.0.1:1", read_policy="append")
-            rules = HostRules(
-                domain=PaymentsDomain(), reactions=(CarryTransits(), EraseMemos()), topics=[Topic(TOPIC)],
-                public_event=public_event,
-            )  # fmt: skip
-            host = OwnerHost(config, ports.host, rules)
-            running = asyncio.create_task(host.run())
-            await host.wait_ready()
-            try:
-                yield host
-            finally:
-                host.stop()
-                await running
+def users_at(partition: int, partitions: int) -> list[int]:
+    """Users whose wallets are at a partition."""
+    return [number for number in range(WALLETS) if partition_of(f"u{number}", partitions) == partition]
 
 
-def cash_ins(count: int) -> Iterator[payments.Command]:
-    """Money for so many wallets in turn."""
-    return (cash_in(number, number % WALLETS) for number in range(count))
+async def fill(ports: HostPorts, partition: int, commands: Iterator[payments.Command], advance: Advance) -> None:
+    """Has an owner without an event loop decide commands, and writes what it wants written: as fast as that goes.
+
+    Blocks are as long as those of a service under some load, so that what follows logs by blocks has as much to read.
+    """
+    batches: list[ProjectionBatch] = []
+    log = await _all(ports.journal, partition)
+    owner = PureOwner(
+        partition=partition, journal_id=ports.journal.journal_id, log=log, block_commands=BLOCK_COMMANDS,
+        on_batch=batches.append,
+    )  # fmt: skip
+    written, store = len(log), ports.store.at((await ports.store.editions(partition)).live)
+    while chunk := list(itertools.islice(commands, CHUNK_COMMANDS)):
+        owner.book(owner.commands(chunk))
+        for record in owner.log[written:]:
+            appended = await ports.journal.append(partition, record.data)
+            if appended.offset != record.offset:
+                raise RuntimeError(f"partition {partition}: {appended.offset} is not the offset {record.offset}")
+        written = len(owner.log)
+        await store.write_documents(partition, [one for batch in batches for one in batch.documents])
+        await store.write_checkpoint(partition, batches[-1].checkpoint)
+        batches.clear()
+        advance(len(chunk))
+
+
+async def _all(journal: Journal, partition: int) -> list[JournalRecord]:
+    records: list[JournalRecord] = []
+    while len(records) < await journal.end_offset(partition):
+        records += await journal.read(partition, len(records))
+    return records
 
 
 async def _paid(address: str, payer: Payer, payee: Payer) -> None:
@@ -189,16 +198,18 @@ async def measure(given: argparse.Namespace, folder: Path, bars: Bars) -> list[F
     with ExitStack() as closing:
         kafka = given.journal == "kafka"
         broker = closing.enter_context(KafkaCluster(folder / "kafka", 1)).bootstrap if kafka else ""
-        cold, filling = Cold(folder, broker), 0.0
+        cold = Cold(folder, broker)
         if not cold.filled_events:
-            with bars.step("an installation is made", 16) as advance:
-                await cold.prepare(advance)
+            with bars.step("an installation is made"):
+                await cold.make()
             with bars.step(f"{given.events:,} events on {given.journal}", given.events) as advance:
-                filling = await cold.fill(given.events, advance)
-        return await _measured(cold, given, bars, filling)
+                await cold.fill(given.events, advance)
+        with bars.step("people sign in", 16) as advance:
+            await cold.prepare(advance)
+        return await _measured(cold, given, bars)
 
 
-async def _measured(cold: Cold, given: argparse.Namespace, bars: Bars, filling: float) -> list[Figure]:
+async def _measured(cold: Cold, given: argparse.Namespace, bars: Bars) -> list[Figure]:
     warm: list[float] = []
     with bars.step("from checkpoints", given.starts + 1) as advance:
         for _ in range(given.starts):
@@ -218,7 +229,6 @@ async def _measured(cold: Cold, given: argparse.Namespace, bars: Bars, filling: 
         figure("all services, from checkpoints", ready, "until all are ready"),
         figure("all services, first payments", paid, "until each partition has made a payment for a client"),
         figure("payments alone, no store", zero, f"until ready, {cold.filled_events / zero:,.0f} events/s"),
-        *([figure("filling", filling, f"{given.events / filling:,.0f} events/s, with store")] if filling else []),
     ]
 
 

@@ -20,6 +20,7 @@ from chapar_sourcing.owner import (
     Input,
     Load,
     Owner,
+    ProjectionBatch,
     Read,
     RecordsRead,
     Replied,
@@ -35,12 +36,18 @@ PROJECTED_AT_ONCE = 2_000
 class PureOwner:
     """Feeds an owner and does at once what it asks for."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, partition: int = 0, journal_id: str = "bench", log: Sequence[JournalRecord] = (),
+        block_commands: int = BLOCK_COMMANDS, on_batch: Callable[[ProjectionBatch], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """`log` is what is there, dense from offset 0; `on_batch` gets what is for the store."""
         self._owner = Owner(
-            domain=PaymentsDomain(), partition=0, journal_id="bench", generation=1, address="bench",
+            domain=PaymentsDomain(), partition=partition, journal_id=journal_id, generation=1, address="bench",
             new_writer=lambda: os.urandom(16),
         )  # fmt: skip
-        self._log: list[JournalRecord] = []
+        self.log = [*log]
+        self._block_commands = block_commands
+        self._on_batch = on_batch
         self._tickets = 0
         self.booked = 0
         self._tell(Started(None))
@@ -61,12 +68,13 @@ class PureOwner:
         """Decides, commits and hands to the projector; the seconds of CPU it took. Raises where one was refused."""
         before = self.booked
         start = time.process_time()
-        for first in range(0, len(commands), BLOCK_COMMANDS):
-            block = commands[first : first + BLOCK_COMMANDS]
+        for first in range(0, len(commands), self._block_commands):
+            block = commands[first : first + self._block_commands]
             for command in block:
                 self._tell(CommandReceived(command))
             self._tell(Flush())
             while (batch := self._owner.take_projection(PROJECTED_AT_ONCE)) is not None:
+                self._on_batch(batch)
                 self._tell(CheckpointConfirmed(batch.checkpoint.fold.offset))
             advance(len(block))
         seconds = time.process_time() - start
@@ -78,10 +86,10 @@ class PureOwner:
         for effect in self._owner.handle(given, time.time_ns() // 1_000_000):
             match effect:
                 case Append():
-                    self._log.append(JournalRecord(len(self._log), effect.data))
-                    self._tell(AppendSucceeded(effect.append_id, self._log[-1].offset))
+                    self.log.append(JournalRecord(len(self.log), effect.data))
+                    self._tell(AppendSucceeded(effect.append_id, self.log[-1].offset))
                 case Read():
-                    self._tell(RecordsRead(effect.read_id, self._log[effect.from_offset :], at_end=True))
+                    self._tell(RecordsRead(effect.read_id, self.log[effect.from_offset :], at_end=True))
                 case Load():
                     self._tell(DocumentsLoaded(effect.load_id, {}))
                 case Replied():

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from bench.progress import Advance
@@ -18,12 +17,9 @@ from chapar_sourcing.adapters.sqlite import SqliteJournal, SqliteMembers, Sqlite
 from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, Request
 from chapar_sourcing.ports import JournalRecord
-from chapar_sourcing.refusing import TRANSIENT
 from chapar_sourcing.requests import make_request_id
 
 AT_ONCE = 1_000
-DEADLINE_MS = 60_000
-PAUSE_S = 0.02
 RICH_RIALS = 1_000_000_000
 STORED_SECONDS_MAX = 60
 
@@ -63,7 +59,7 @@ def request(body: payments.Command) -> Request:
         content_hash=bytes(32),
         content_key_id="bench",
         body=body,
-        deadline_ms=now_ms + DEADLINE_MS,
+        deadline_ms=now_ms + 60_000,
     )
 
 
@@ -88,13 +84,12 @@ async def owning(folder: Path) -> AsyncIterator[OwnerHost]:
 
 
 async def book(
-    host: OwnerHost, commands: Iterable[payments.Command], advance: Advance, *, at_once: int = AT_ONCE,
-    partition_of: Callable[[payments.Command], int] = lambda _: 0,
-) -> tuple[float, list[float]]:  # fmt: skip
-    """Submits commands to their partitions, `at_once` in flight; returns seconds in all and of each.
+    host: OwnerHost, commands: Sequence[payments.Command], advance: Advance, *, at_once: int = AT_ONCE
+) -> tuple[float, list[float]]:
+    """Submits commands, `at_once` in flight; returns seconds in all and of each.
 
-    Beyond the bounded backlog of the projector the owner refuses, and the command is tried again with its id, as after
-    whatever else passes: so the figure is what log and store sustain together.
+    Beyond the bounded backlog of the projector the owner refuses, and the command is tried again: so the figure is
+    what log and store sustain together.
     """
     waiting = iter(commands)
     latencies: list[float] = []
@@ -103,9 +98,8 @@ async def book(
         for command in waiting:
             start = time.perf_counter()
             made = request(command)
-            while (outcome := await host.submit(partition_of(command), made)).reason in TRANSIENT:
-                await asyncio.sleep(PAUSE_S)
-                made = replace(made, deadline_ms=time.time_ns() // 1_000_000 + DEADLINE_MS)
+            while (outcome := await host.submit(0, made)).reason == "REASON_OVERLOADED":
+                await asyncio.sleep(0.02)
             latencies.append(time.perf_counter() - start)
             advance()
             if outcome.entry is None or not outcome.entry.HasField("events"):
