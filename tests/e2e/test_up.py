@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,11 +29,11 @@ async def chapar(*arguments: str, home: Path) -> tuple[int, str]:
 
 
 @asynccontextmanager
-async def up_command(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, str]]]:
+async def up_command(folder: Path, *arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
     """`chapar up` as people start it; answers its process and the line it prints when all are ready."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "chapar_client", "up", "--data", str(folder), "--listen", ANY,
-        "--operator-listen", ANY, "--json",
+        "--operator-listen", ANY, "--json", *arguments,
         stdout=asyncio.subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -100,8 +101,13 @@ async def test_a_signal_ends_all_and_the_folder_can_be_used_again(tmp_path: Path
     ended = lines.index(("gateway", "ended"))
     assert all(lines.index((service, "stopping")) > ended for service in SERVICES[:-1]), "the gateway ends first"
     assert all((service, "ended") in lines for service in SERVICES)
-    async with up_command(tmp_path) as (_, ready):
-        assert ready["gateway_address"]
+    async with up_command(tmp_path, "--replicas", "gateway=2") as (_, up):
+        gateways = list(up["gateway_addresses"])
+        assert up["gateway_address"] == gateways[0]
+        status, shown = await chapar("status", "--data", str(tmp_path), "--json", home=tmp_path)
+    said: dict[str, Any] = {line["service"]: line for line in map(json.loads, shown.splitlines())}
+    assert (status, {*said}) == (0, {*SERVICES, "gateway-2"})
+    assert [said[name]["address"] for name in ("gateway", "gateway-2")] == gateways
 
 
 async def test_children_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
