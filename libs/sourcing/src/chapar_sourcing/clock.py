@@ -125,6 +125,10 @@ class OwnerClock:
         self._last_ms = max(self._last_ms, now_ms)
         return self._last_ms
 
+    def monotonic(self) -> float:
+        """Seconds that only grow; for durations."""
+        return self._clock.monotonic()
+
     def stamp(self) -> Stamp:
         """Taken before an append is sent."""
         return Stamp(self._clock.now_ms(), self.now_ms(), self._clock.monotonic())

@@ -324,6 +324,12 @@ class OwnerHost:
         if held is not None:
             held.shell.doubt()
 
+    def announced(self, partition: int, epoch: int) -> None:
+        """All others can read by now that this process owns a partition."""
+        held = self._all.get(partition)
+        if held is not None:
+            held.shell.announced(epoch)
+
     async def _live(self, partition: OwnedPartition) -> None:
         """Owns a partition until it is deposed or given up. A partition is judged anew before it is taken again."""
         number, deposed = partition.number, await partition.run()

@@ -87,6 +87,9 @@ class Partitions(Protocol):
     def doubt(self, partition: int) -> None:
         """Has an owner look into its log."""
 
+    def announced(self, partition: int, epoch: int) -> None:
+        """All others can read by now that this process owns a partition."""
+
 
 class Membership:
     """One process among the members of its service."""
@@ -263,6 +266,8 @@ class Membership:
             except Unavailable:
                 await self._clock.sleep(RETRY_SECONDS)
                 continue
+            if not said.released:
+                self._partitions.announced(partition, said.epoch)
             if self._unsaid[partition] is said:
                 del self._unsaid[partition]
         self._announcing.discard(partition)

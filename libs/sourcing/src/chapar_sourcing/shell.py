@@ -15,7 +15,7 @@ from chapar_sourcing.admission import Admission
 from chapar_sourcing.ahead import Ahead
 from chapar_sourcing.clock import OwnerClock
 from chapar_sourcing.errands import Errands
-from chapar_sourcing.heartbeat import Heartbeat
+from chapar_sourcing.heartbeat import FRESH_MS, Heartbeat
 from chapar_sourcing.hosting import ReadPolicy, Request
 from chapar_sourcing.measures import Measures
 from chapar_sourcing.owner import (
@@ -87,7 +87,8 @@ class OwnerShell:
         self._heartbeat = heartbeat
         self._read_policy = read_policy
         self._may_claim = may_claim
-        self._has_owned = False
+        self._owned_from = 0
+        """The epoch by which it owned first; 0 before."""
         self._measures = measures
         self._on_started = on_started
         self._on_applied = on_applied
@@ -106,6 +107,10 @@ class OwnerShell:
         self._handled = Pulse()
         self._claiming_lapses = self._claimed_lapses = 0
         """Lapses of the heartbeat when the latest claim was sent, and when that which it owns by was."""
+        self._claiming_s = self._claimed_s = 0.0
+        """When they were, by the monotonic clock."""
+        self._announced_s: float | None = None
+        """When all others could know that it owns; None before."""
         self._taking = True
         self._stopped = False
         """Nobody feeds the owner any more: what it holds grows old."""
@@ -130,12 +135,19 @@ class OwnerShell:
 
     @property
     def confirmed_by_heartbeat(self) -> bool:
-        """Whether an own heartbeat is fresh, and was never out since this owner claimed."""
-        return self._heartbeat.is_fresh and self._claimed_since_lapse
+        """Whether an own heartbeat is fresh, and was never out since this owner claimed, and others know of it."""
+        return self._heartbeat.is_fresh and self._is_known
 
     @property
     def _claimed_since_lapse(self) -> bool:
-        return self.owning and self._heartbeat.lapses == self._claimed_lapses
+        """Whether no other can have been right to claim since this owner did: its heartbeat was never out, and it was
+        announced before anybody took its claim for a dead one's, of which nobody says a word for five beats."""
+        in_time = self._announced_s is None or (self._announced_s - self._claimed_s) * 1000 <= FRESH_MS
+        return self.owning and self._heartbeat.lapses == self._claimed_lapses and in_time
+
+    @property
+    def _is_known(self) -> bool:
+        return self._announced_s is not None and self._claimed_since_lapse
 
     @property
     def needs_tick(self) -> bool:
@@ -241,13 +253,20 @@ class OwnerShell:
                 if not await self._read_is_durable():
                     return False
                 await self._heartbeat.wait_fresh()
-                while not (self.ended or self._claimed_since_lapse):
+                while not (self.ended or self._is_known):
                     changed = self.phase_changed.wait()
                     self.claim_after_lapse()
                     await changed
                 return self.owning and self.owner.epoch == epoch
         except TimeoutError:
             raise EngineRefused(UNAVAILABLE) from None
+
+    def announced(self, epoch: int) -> None:
+        """All others can read by now that this process owns by its claim of an epoch, and go by its beats from then on,
+        whatever it claims over that itself."""
+        if self._announced_s is None and 0 < self._owned_from <= epoch:
+            self._announced_s = self._clock.monotonic()
+            self.phase_changed.beat()
 
     def doubt(self) -> None:
         """Has an owner read on and claim anew: somebody says that another owns the partition."""
@@ -392,8 +411,8 @@ class OwnerShell:
                     self.applied.beat()
                 case PhaseChanged():
                     if effect.phase is OwnerPhase.OWNING:
-                        self._has_owned = True
-                        self._claimed_lapses = self._claiming_lapses
+                        self._owned_from = self._owned_from or effect.epoch
+                        self._claimed_lapses, self._claimed_s = self._claiming_lapses, self._claiming_s
                     self._on_phase(effect)
                     self.phase_changed.beat()
                 case Alarm():
@@ -412,10 +431,10 @@ class OwnerShell:
 
     async def _claim(self, effect: Append, folded_epoch: int) -> Input:
         """Appends a claim once that is judged right: between the judgement and the append nothing is waited for."""
-        await self._may_claim(folded_epoch, not self._has_owned)
+        await self._may_claim(folded_epoch, not self._owned_from)
         if self.ended:
             return AppendFailed(effect.append_id, certain=True)
-        self._claiming_lapses = self._heartbeat.lapses
+        self._claiming_lapses, self._claiming_s = self._heartbeat.lapses, self._clock.monotonic()
         return await self._append(effect)
 
     async def _append(self, effect: Append) -> Input:

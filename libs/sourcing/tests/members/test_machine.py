@@ -296,6 +296,52 @@ def test_a_claim_that_nobody_announced_is_left_alone_for_five_beats_while_others
     assert [effect.partition for effect in rig.take(MayClaim)] == taken[:1]
 
 
+def test_beats_that_were_sent_before_it_was_found_do_not_count_for_a_claim_that_nobody_announced() -> None:
+    rig = Rig(partitions=8)
+    rig.turns(2, OTHER)
+    taken, unread = rig.taken(), []
+    for _ in range(6):
+        rig.now += INTERVAL + 0.01
+        (beat,) = rig.give(Tick())
+        rig.ended(beat)
+        unread.append(beat)
+    beats = rig.give(ClaimAsked(taken[0], 7, first=True))
+    for beat in unread:
+        rig.hear(OTHER)
+        rig.give(BeatRead(beat))
+    rig.pass_through(beats)
+    assert rig.take(MayClaim) == []
+    rig.turns(5, OTHER)
+    assert [effect.partition for effect in rig.take(MayClaim)] == taken[:1]
+
+
+def test_another_claim_that_nobody_announced_is_left_alone_for_as_long() -> None:
+    rig = Rig(partitions=8)
+    rig.turns(2, OTHER)
+    taken = rig.taken()
+    rig.pass_through(rig.give(ClaimAsked(taken[0], 7, first=True)))
+    rig.turns(4, OTHER)
+    rig.pass_through(rig.give(ClaimAsked(taken[0], 8, first=True)))
+    rig.turns(4, OTHER)
+    assert rig.take(MayClaim) == []
+    rig.turn(OTHER)
+    assert [effect.partition for effect in rig.take(MayClaim)] == taken[:1]
+
+
+def test_beats_without_owners_words_do_not_count_for_a_claim_that_nobody_announced() -> None:
+    rig = Rig(partitions=8)
+    rig.turns(2, OTHER)
+    taken = rig.taken()
+    rig.pass_through(rig.give(ClaimAsked(taken[0], 7, first=True)))
+    rig.owners_known = False
+    rig.turns(6, OTHER)
+    rig.owners_known = True
+    rig.turns(4, OTHER)
+    assert rig.take(MayClaim) == []
+    rig.turn(OTHER)
+    assert [effect.partition for effect in rig.take(MayClaim)] == taken[:1]
+
+
 def test_a_claim_that_nobody_announced_does_not_hold_up_the_only_member() -> None:
     rig = Rig(partitions=1)
     rig.turns(2)
@@ -358,6 +404,8 @@ def test_nothing_is_taken_or_handed_over_while_announcements_cannot_be_read() ->
     rig.turns(20)
     assert rig.taken() == []
     rig.owners_known = True
+    rig.turns(EXPIRY_BEATS - 1)
+    assert rig.taken() == [], "whoever deposed it could not say so before"
     rig.turn()
     assert rig.taken() == mine_alone[:1]
 
@@ -376,6 +424,25 @@ def test_who_does_not_hear_of_owners_for_long_says_that_it_cannot_own_and_is_fit
 
 
 # ---- owning, losing
+
+
+def test_a_higher_epoch_that_was_read_while_it_claimed_makes_an_owner_look_into_its_log() -> None:
+    rig = Rig(partitions=1)
+    rig.turns(2)
+    rig.pass_through(rig.give(ClaimAsked(0, 7, first=True)))
+    assert len(rig.take(MayClaim)) == 1
+    rig.announced(0, 9, OTHER)
+    rig.give(Owning(0, 8))
+    assert rig.take(Doubt) == [Doubt(0)]
+
+
+def test_what_was_compacted_away_before_its_owner_read_it_is_said_again_behind_a_lower_epoch() -> None:
+    rig = Rig(partitions=1)
+    rig.turns(2)
+    rig.give(Owning(0, 5))
+    assert len(rig.take(Announce)) == 1
+    rig.announced(0, 4, OTHER, released=True)
+    assert rig.take(Announce) == [Announce(Announcement(0, 5, ME, "me:1"))]
 
 
 def test_what_is_owned_is_announced() -> None:

@@ -18,6 +18,21 @@ class Stage(Enum):
 
 
 @dataclass(slots=True)
+class Wait:
+    """For so many own beats in turn that were sent after something, and behind which owners' words were read: whoever
+    says something soon has been heard by then."""
+
+    after: int
+    """The own beat sent last."""
+    beats: int
+
+    def passed(self, sequence: int) -> None:
+        """An own beat that counts was read."""
+        if sequence > self.after and self.beats:
+            self.beats -= 1
+
+
+@dataclass(slots=True)
 class Holding:
     """One partition that this member has to do with."""
 
@@ -28,8 +43,8 @@ class Holding:
     """What the latest claim asked for goes over."""
     asked_after: int | None = None
     """The own beat sent last when a claim was asked for that waits to be judged."""
-    waits_until: int = 0
-    """Own beats at which a claim in the log that nobody announced counts as nobody's; 0 before one was asked for."""
+    wait: Wait | None = None
+    """Until a claim in the log that nobody announced counts as nobody's; None before one was asked for."""
     outranked_since: float | None = None
     moves: Mapping[bytes, int] = field(default_factory=dict)
     """Where an operator wants it since it is held, and how far that member must have beaten to take over at once."""
@@ -43,5 +58,5 @@ class Loss:
     """An ownership that somebody else must have, and that is not announced yet."""
 
     epoch_least: int
-    until: int
-    """Own beats at which it counts as gone if nobody announced it."""
+    wait: Wait
+    """Until it counts as gone if nobody announced it."""

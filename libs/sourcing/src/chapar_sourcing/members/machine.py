@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from chapar_sourcing.members.holdings import Holding, Loss, Stage
+from chapar_sourcing.members.holdings import Holding, Loss, Stage, Wait
 from chapar_sourcing.members.messages import (
     Alarmed,
     Announce,
@@ -175,6 +175,8 @@ class MembersMachine:
         if self._pace.counts(beat):
             self._beats += 1
             self._peers.own_beat({row.member for row in self.owners.values()})
+            if self._owners_known:
+                self._wait_on(beat.sequence)
             # Whoever cannot know who owns what takes nothing: others must not wait for it to.
             hindered = self._hindrance is not Hindrance.NONE or self._owners_known
             hindrance = self._hindrance if hindered else Hindrance.TAKING
@@ -184,6 +186,13 @@ class MembersMachine:
         self._standing.rank(in_turn=not beat.extra, draining=self._draining)
         self._review(now)
         self._judge_claims(beat)
+
+    def _wait_on(self, sequence: int) -> None:
+        """For words that others are about to say."""
+        waits = [held.wait for held in self._held.values()] + [loss.wait for loss in self._losses.values()]
+        for wait in waits:
+            if wait is not None:
+                wait.passed(sequence)
 
     def _announced(self, row: Announcement) -> None:
         if not 0 <= row.partition < self.partitions:
@@ -220,7 +229,7 @@ class MembersMachine:
     def _gone(self, partition: int) -> bool:
         """Whether the present owner of a partition that is not held may be succeeded."""
         row, loss = self.owners.get(partition), self._losses.get(partition)
-        if loss is not None and (row is None or row.epoch < loss.epoch_least) and self._beats < loss.until:
+        if loss is not None and (row is None or row.epoch < loss.epoch_least) and loss.wait.beats:
             return False
         return row is None or row.released or row.member == self.member or self._peers.expired(row.member)
 
@@ -234,7 +243,8 @@ class MembersMachine:
             return
         if given.first:
             held.stage = Stage.TAKING
-            held.waits_until = held.waits_until or self._beats + EXPIRY_BEATS
+            if held.wait is None or given.folded_epoch > held.folded_epoch:
+                held.wait = Wait(self._pace.sequence, EXPIRY_BEATS)
         held.folded_epoch = given.folded_epoch
         held.asked_after = self._pace.sequence
         self._pace.want_extra()
@@ -254,7 +264,7 @@ class MembersMachine:
             return True
         row = self.owners.get(partition)
         unannounced = held.folded_epoch > (0 if row is None else row.epoch)
-        waits = unannounced and self._peers.someone_alive and self._beats < held.waits_until
+        waits = unannounced and self._peers.someone_alive and held.wait is not None and held.wait.beats > 0
         return self._owners_known and not waits and self._gone(partition)
 
     # ---- what this member has
@@ -267,7 +277,10 @@ class MembersMachine:
         self._standing.fitness.owning()
         if held.stage is not Stage.RELEASING:
             held.stage = Stage.OWNING
-            self._effects.append(Announce(Announcement(given.partition, given.epoch, self.member, self._address)))
+            known = self.owners.get(given.partition)
+            if known is not None and known.epoch > given.epoch:
+                self._effects.append(Doubt(given.partition))  # Somebody was faster than the fold of the own claim.
+            self._say(Announcement(given.partition, given.epoch, self.member, self._address))
 
     def _quit(self, given: Quit) -> None:
         held = self._held.pop(given.partition, None)
@@ -275,11 +288,17 @@ class MembersMachine:
             return
         if given.deposed:
             least = max(held.epoch, held.folded_epoch) + 1
-            self._losses[given.partition] = Loss(least, self._beats + EXPIRY_BEATS)
+            self._losses[given.partition] = Loss(least, Wait(self._pace.sequence, EXPIRY_BEATS))
         if held.epoch:
             # Also when deposed: whoever deposed it may be dead, and others would wait for this member to expire.
-            row = Announcement(given.partition, held.epoch, self.member, self._address, True, held.successor)
-            self._effects.append(Announce(row))
+            self._say(Announcement(given.partition, held.epoch, self.member, self._address, True, held.successor))
+
+    def _say(self, row: Announcement) -> None:
+        """Knows it at once: its word may be compacted away before it is read, behind one of a lower epoch."""
+        self._effects.append(Announce(row))
+        known = self.owners.get(row.partition)
+        if known is None or row.rank > known.rank:
+            self.owners[row.partition] = row
 
     # ---- taking and releasing
 
