@@ -19,6 +19,7 @@ LANES = {
     "owner": "tests.simulation.run",
     "damage": "tests.simulation.damage",
     "path": "tests.simulation.path.run",
+    "members": "tests.simulation.members.run",
     "erasing": "tests.simulation.erasing.run",
 }
 """The module of each lane."""

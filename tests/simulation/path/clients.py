@@ -55,6 +55,8 @@ class Client:
     skew_ms: int
     reads: float = 0.25
     """How many of its requests are queries."""
+    think: tuple[float, float] = THINK
+    """How long it does nothing between two of them."""
     wishes: list[Wish] = field(default_factory=list)
     done: bool = False
     then: Callable[[], None] | None = None
@@ -167,7 +169,7 @@ class Client:
         wish.outcome = outcome
         self.stage.learned(wish)
         world.note(f"{self.name} {wish.body.kind} {wish.body.key}: {reason or outcome.position}")
-        world.soon(*THINK, self.then or self.next, self.random)
+        world.soon(*self.think, self.then or self.next, self.random)
 
 
 class RoomDamaged(Exception):
@@ -238,6 +240,7 @@ class Reading:
 
         async def work() -> Any:
             seen = await target.host.read(partition, self._read, deadline_ms=target.host.now_ms + DEADLINE_MS)
+            self._stage.read_answered(target, partition)
             self._judge(target, seen)
             return ""
 
@@ -279,4 +282,4 @@ class Reading:
     def _end(self) -> None:
         if self._open:
             self._open = False
-            self._stage.world.soon(*THINK, self._client.next, self._client.random)
+            self._stage.world.soon(*self._client.think, self._client.next, self._client.random)

@@ -52,7 +52,7 @@ class PathMembers:
         """Everybody may."""
         await self._line.ask(lambda: None)
 
-    async def beat(self, beat: Beat) -> None:
+    async def beat(self, beat: Beat) -> int | None:
         """Arrives and is acknowledged, or not."""
         happens, world = self._world.faults.happens, self._world
         slow, slow_ack = happens("beat_slow"), happens("beat_ack_slow")
@@ -70,6 +70,7 @@ class PathMembers:
         await self._line.ask(arrive, least=least, most=most)
         if slow_ack or self._slow_from <= world.now < self._cut_off_from:
             await self._line.ask(lambda: None, least=SLOW_ACK_SECONDS[0], most=SLOW_ACK_SECONDS[1])
+        return None
 
     async def news(self) -> Sequence[News]:
         """The stage says who owns what: nobody judges by what others say."""

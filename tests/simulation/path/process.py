@@ -71,9 +71,11 @@ class ProcessClock:
         self._world = world
         self._loop = loop
         self._skew_ms = skew_ms
+        self.jumped_ms = 0
+        """By how much it is wrong beside that, since somebody has set it."""
 
     def now_ms(self) -> int:
-        return self._world.now_ms + self._skew_ms
+        return self._world.now_ms + self._skew_ms + self.jumped_ms
 
     def monotonic(self) -> float:
         return self._loop.time()
@@ -85,48 +87,64 @@ class ProcessClock:
 class Process:
     """From its start to its crash or end."""
 
+    end_seconds_max = END_SECONDS_MAX
+
     def __init__(
-        self, world: World, name: str, service: Service, owned: Sequence[int], topics: Topics, directory: Directory,
-        **config: Any,
+        self, world: World, name: str, service: Service, owned: Sequence[int] | None, topics: Topics,
+        directory: Directory, *, life: str = "", **config: Any,
     ) -> None:  # fmt: skip
-        happens, draw = world.faults.happens, world.stream(name)
+        """`owned`: None where its members agree upon it. `life` tells processes of one name apart."""
+        happens, draw = world.faults.happens, world.stream(name + life)
         rate = 1.0 + draw.uniform(-DRIFT_MAX, DRIFT_MAX) if happens("drifting_clock") else 1.0
         skew_ms = draw.randint(-SKEW_MS_MAX, SKEW_MS_MAX) if happens("crooked_clock") else 0
         self.world = world
         self.random = draw
         self.name = name
         self.service = service
-        self.owned = tuple(owned)
-        self.loop = VirtualLoop(world, name, rate)
+        self._owned = owned
+        self.loop = VirtualLoop(world, name + life, rate)
+        self.clock = ProcessClock(world, self.loop, skew_ms)
         self.claimed: set[int] = set()
         """Partitions of which a claim of its own was valid."""
         self.draining = False
         self._paused_until = 0.0
         self.ended = False
-        line = Line(world, self.loop, name)
-        self.members = PathMembers(directory, line, service.name, name)
+        line = Line(world, self.loop, name + life)
         self._directory = directory
-        self.journal = PathJournal(service.log, line)
+        self.members = self._member(line)
+        self.journal = self._journal(line)
         line.stops = self.drain
         line.breaks = lambda: self.members.cut_off(draw.uniform(*BROKEN_SECONDS), after=0.0)
         self.measures = HeldMeasures()
         self.host = self.loop.call_now(lambda: OwnerHost(
             HostConfig(
-                service=service.name, address=name, read_policy=service.read_policy, owned=self.owned,
-                may_claim=self._may_claim, tick_interval_ms=TICK_MS, drain_ms_max=DRAIN_MS_MAX,
-                release_ms_max=RELEASE_MS_MAX,
-                bounds=Bounds(documents_max=6, answers_max=4), **config,
+                service=service.name, address=name, read_policy=service.read_policy, owned=owned,
+                may_claim=self._may_claim, tick_interval_ms=TICK_MS, bounds=Bounds(documents_max=6, answers_max=4),
+                **{"drain_ms_max": DRAIN_MS_MAX, "release_ms_max": RELEASE_MS_MAX} | config,
             ),
             HostPorts(
                 self.journal, PathStore(service.servers, line), self.members, PathStream(topics, line),
             ),
-            service.rules, clock=ProcessClock(world, self.loop, skew_ms), measures=self.measures,
+            service.rules, clock=self.clock, measures=self.measures,
             remote=RemoteTargets(self, directory), randomness=draw.randbytes,
         ))  # fmt: skip
         service.processes.append(self)
-        world.note(f"{name} starts with {self.owned}")
+        world.note(f"{name}{life} starts with {self.owned}")
         self.task = self.loop.create_task(self.host.run(), name="host")
         self.task.add_done_callback(self._ended)
+
+    def _member(self, line: Line) -> PathMembers:
+        """Its way to the other members."""
+        return PathMembers(self._directory, line, self.service.name, self.name)
+
+    def _journal(self, line: Line) -> PathJournal:
+        """Its way to its service's log."""
+        return PathJournal(self.service.log, line)
+
+    @property
+    def owned(self) -> Sequence[int]:
+        """Partitions that it was told to own, or that it has to do with now where nobody tells it."""
+        return tuple(self.host._all if self._owned is None else self._owned)
 
     def _may_claim(self, partition: int) -> bool:
         """Judged anew right before the first claim: whoever was told to take over and slept since does not claim over a
@@ -165,15 +183,15 @@ class Process:
             return
         self.world.note(f"{self.name} drains")
         self.draining = True
-        self.world.after(END_SECONDS_MAX, self._must_have_ended)
+        self.world.after(self.end_seconds_max, self._must_have_ended)
         self.loop.call_soon(self.host.stop)
 
     def _must_have_ended(self) -> None:
         """Whoever is told to stop ends, but for one that stood still meanwhile."""
         if self.ended or self.loop.dead:
             return
-        if self._paused_until > self.world.now - END_SECONDS_MAX:
-            self.world.after(END_SECONDS_MAX, self._must_have_ended)
+        if self._paused_until > self.world.now - self.end_seconds_max:
+            self.world.after(self.end_seconds_max, self._must_have_ended)
         else:
             self.world.failed(f"{self.name} was told to stop and has not ended")
 

@@ -37,25 +37,25 @@ def play(seed: int, suppressed: Container[int] = frozenset(), rates: Rates | Non
     collecting = gc.isenabled()
     gc.disable()
     try:
-        _Run(Stage(world)).play()
+        Run(Stage(world)).play()
     except Violation as found:
         violation = str(found)
     except Exception as broken:
         violation = f"{type(broken).__name__}: {broken}"
     finally:
-        _bury(world)
+        bury(world)
         if collecting:
             gc.enable()
     return Played(seed, world.trace_hash, world.faults.fired, violation, world.steps, world.faults.numbered)
 
 
-def _bury(world: World) -> None:
+def bury(world: World) -> None:
     """Lets go of everything that was under way."""
     for loop in world.loops:
         loop.bury()
 
 
-class _Run:
+class Run:
     """A run on its stage."""
 
     def __init__(self, stage: Stage) -> None:

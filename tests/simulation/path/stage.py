@@ -264,6 +264,9 @@ class Stage:
         book.answered(request.actor.user, request.request_id, outcome)
         return outcome
 
+    def read_answered(self, target: Process, partition: int) -> None:
+        """The answer of a query leaves. What it shows is judged by whoever asked."""
+
     def learned(self, wish: Wish) -> None:
         """A client knows the fate of its wish: readers from now on must see it."""
         if wish.outcome is None or wish.outcome.entry is None or not wish.outcome.entry.events.events:
