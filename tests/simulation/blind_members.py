@@ -187,7 +187,7 @@ class StepsOverTheUnannounced(_AmongMembers):
     @staticmethod
     def planted(sound: Any) -> Any:
         def may_claim(self: Any, partition: int, held: Any) -> bool:
-            held.waits_until = 0
+            held.wait = None
             return bool(sound(self, partition, held))
 
         return may_claim
