@@ -185,8 +185,8 @@ class TcpProxy:
 
     def _cut(self, connection: _Connection) -> None:
         self.passed.cut += 1
-        if self._reset:
-            for _, writer in (connection.client, connection.server):
+        for _, writer in (connection.client, connection.server):
+            if self._reset and not writer.is_closing():
                 plain: socket.socket = writer.get_extra_info("socket")
                 plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        connection.abort()
+            writer.transport.abort()

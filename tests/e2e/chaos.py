@@ -62,6 +62,8 @@ class Run:
     problems: list[str]
     brokers: int = 1
     """Each with a copy of every topic, all but one of them in sync."""
+    longest: str = ""
+    """The fault after which it took longest until so many calls were answered again, and how long, itself included."""
     network: dict[str, dict[str, int]] = field(default_factory=dict)
     """What passed between services and each server, and between people and gateway, and what was done to it."""
 
@@ -72,7 +74,7 @@ async def run(seed: int, count: int, kinds: list[Fault], folder: Path, brokers: 
     async with crowd(folder, brokers=brokers) as playing:
         arena = await Arena.open(playing.stage, seed=seed)
         planned = plan(kinds, count, playing.stage.up.installation.processes, seed, brokers=brokers)
-        done = await _disturbed(playing, arena, seed, [*planned])
+        took = await _disturbed(playing, arena, seed, [*planned])
         problems = await problems_at_rest(arena)
         law = Law(playing.stage)
         await law.ask("the load")
@@ -81,6 +83,8 @@ async def run(seed: int, count: int, kinds: list[Fault], folder: Path, brokers: 
         problems += await law.problems()
         problems += _books_wrong((await law.recomputed("payments")).totals)
         void = sum([(await law.verdicts(service))[Verdict.VOID] for service in OWNERS])
+    done = Counter(disturbance.fault.value for disturbance, _ in took)
+    longest, longest_s = max(took, key=lambda one: one[1])
     if Fault.FENCE in kinds and done[Fault.FENCE.value] >= FENCES_MIN and not void:
         problems.append("nothing was ever written too late: fencing was not put to the test")
     counts = _counted(arena.recorder)
@@ -89,6 +93,7 @@ async def run(seed: int, count: int, kinds: list[Fault], folder: Path, brokers: 
         counts[False, Outcome.OK], counts[True, Outcome.OK],
         counts[False, Outcome.UNKNOWN], counts[False, Outcome.REFUSED] + counts[True, Outcome.REFUSED],
         void, round(time.monotonic() - began_s), problems, brokers,
+        f"{longest_s:.0f} s, {longest}",
         {name: asdict(passed) for name, passed in playing.network.passed.items()},
     )  # fmt: skip
 
@@ -97,16 +102,18 @@ FENCES_MIN = 5
 """From so many rounds on some of what was under way must have come too late."""
 
 
-async def _disturbed(playing: Crowd, arena: Arena, seed: int, planned: list[Disturbance]) -> Counter[str]:
-    done = Counter[str]()
+async def _disturbed(
+    playing: Crowd, arena: Arena, seed: int, planned: list[Disturbance]
+) -> list[tuple[Disturbance, float]]:
+    took = []
     async with arena.load() as recorder:
         await arena.more(ACKNOWLEDGED_BETWEEN)
         for number, disturbance in enumerate(planned, 1):
             took_s = await playing.disturb(arena, disturbance)
-            done[disturbance.fault.value] += 1
+            took.append((disturbance, took_s))
             told = f"seed {seed}  {number:>3}/{len(planned)}  {disturbance!s:<38}  {took_s:>5.1f} s"
             print(f"{told}  {recorder.acknowledged:>6} acknowledged", flush=True)
-    return done
+    return took
 
 
 def _books_wrong(totals: Mapping[str, int]) -> list[str]:
@@ -134,15 +141,15 @@ def write(report: Path, runs: list[Run]) -> None:
         "on so many Kafka brokers, each with a copy of every topic, all but one of them in sync, and one database of",
         "MongoDB's protocol (SecantusDB, not a real mongod). *Torn*: connections cut in mid-request.", "",
         "| brokers | seed | commit | faults | torn | acknowledged writes | reads | unknown for ever | void records"
-        " | found |",
-        "|---:|---:|---|---|---:|---:|---:|---:|---:|---:|",
+        " | longest until all went on | found |",
+        "|---:|---:|---|---|---:|---:|---:|---:|---:|---|---:|",
     ]  # fmt: skip
     for one in ordered:
         faults = ", ".join(f"{count} {kind}" for kind, count in sorted(one.faults.items()))
         lines.append(
             f"| {one.brokers} | {one.seed} | {one.commit} | {faults}"
             f" | {sum(passed['torn'] for passed in one.network.values()):,} | {one.acknowledged:,} | {one.reads:,}"
-            f" | {one.unknown:,} | {one.void:,} | {len(one.problems)} |"
+            f" | {one.unknown:,} | {one.void:,} | {one.longest} | {len(one.problems)} |"
         )
     report.with_suffix(".md").write_text("\n".join(lines) + "\n", "utf-8")
 

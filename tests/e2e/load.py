@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from chapar.messaging.v1 import messaging_pb2 as messaging
 from chapar.payments.v1 import payments_pb2 as payments
 from chapar_client.demo import Person, Stage, eventually
-from chapar_client.sdk import OutcomeUnknown, Refused, Unavailable
+from chapar_client.sdk import OutcomeUnknown, Pending, Refused, Unavailable
 from tests.e2e.history import (
     BringIn,
     LookAtRoom,
@@ -40,13 +40,13 @@ CASH_IN_RIALS = 10_000_000
 CALL_S = 3.0
 """The deadline of most calls: shorter than the longest stop."""
 SETTLE_CALL_S = 60.0
+BACK_S_MAX = 180.0
+"""All must answer again so long after a disturbance began: a server may take 120 s to start on a starved machine (62 s
+were seen), and owners follow it."""
 LATE_S_MAX = 5.0
 """A call that ends so much after its deadline hangs; room for a machine with other work."""
 PAUSE_S = 0.03
 """Between two calls of one worker."""
-SIGN_IN_S_MAX = 60.0
-"""A guest who cannot sign in for so long is a failure: longer than the longest stop and what follows it, and than a
-broker takes to start on a machine that has other work (25 s were seen)."""
 MORE_S_MAX = 60.0
 
 
@@ -150,10 +150,10 @@ class Arena:
         self.recorder.end(operation, Outcome.OK)
 
     async def _settle(self, person: Person, operation: Operation, request_id: str, take: Callable[[Any], None]) -> None:
-        """The same id and bytes again, until it is known."""
+        """The same id and bytes again and again, until it is known."""
         pending = next(one for one in await person.client.pending() if one.request_id == request_id)
         try:
-            take(await person.client.finish_pending(pending, timeout_s=SETTLE_CALL_S))
+            take(await _finished(person, pending))
         except Refused as refusal:
             self.recorder.failures.append(f"{operation} was refused when it was repeated: {refusal!r}")
             self.recorder.end(operation, Outcome.REFUSED)
@@ -232,7 +232,7 @@ class Arena:
         number = next(self._guests)
         if number >= GUESTS_MAX:
             return
-        gives_up_s = time.monotonic() + SIGN_IN_S_MAX
+        gives_up_s = time.monotonic() + BACK_S_MAX
         while True:
             try:
                 guest = await self.stage.person(f"guest {number}")
@@ -245,6 +245,16 @@ class Arena:
             await asyncio.sleep(PAUSE_S)
         if profile.name != guest.name:
             self.recorder.failures.append(f"{guest.name} is called {profile.name}")
+
+
+async def _finished(person: Person, pending: Pending) -> Any:
+    gives_up_s = time.monotonic() + BACK_S_MAX - SETTLE_CALL_S
+    while True:
+        try:
+            return await person.client.finish_pending(pending, timeout_s=SETTLE_CALL_S)
+        except OutcomeUnknown:
+            if time.monotonic() > gives_up_s:
+                raise
 
 
 async def _until(ending: asyncio.Event, step: Callable[[], Coroutine[Any, Any, None]]) -> None:

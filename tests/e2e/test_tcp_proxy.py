@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator
 
 import pytest
 
 from chapar_client.demo import eventually
-from tools.tcp_proxy import LOOPBACK, TcpProxy
+from tools.tcp_proxy import LOOPBACK, TORN_S_MAX, TcpProxy
 
 WAIT_S_MAX = 20.0
 PIECE = bytes(range(200))
@@ -110,6 +112,22 @@ async def test_a_connection_on_which_nothing_passes_is_cut_as_well_and_new_ones_
     assert (proxy.passed.torn, proxy.passed.cut) == (0, 1)
     await said(proxy, server)
     assert server.heard == 2 * PIECE
+
+
+async def test_a_connection_that_its_client_has_reset_is_no_trouble_to_cut(proxy: TcpProxy, server: Server) -> None:
+    async def holds() -> bool:
+        return proxy.passed.held > 0
+
+    _, writer = await said(proxy, server)
+    async with proxy.holding_answers():
+        await server.say(b"yes")
+        await eventually(holds, "an answer is held back")
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+        cutting = asyncio.create_task(proxy.cut(reset=True))
+        await asyncio.wait([cutting], timeout=2 * TORN_S_MAX)
+        assert proxy.passed.cut == 1
+    await cutting
 
 
 async def test_what_is_delayed_arrives_late_in_order_and_is_counted(proxy: TcpProxy, server: Server) -> None:
