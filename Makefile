@@ -7,7 +7,7 @@ BROKERS ?= 1
 LANE ?= owner
 MINUTES ?= 60
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka test-mongo test-real test-kills soak-kills fencing chaos soak-chaos run-real check verify proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench bench-real bench-handover bench-cold ci
+.PHONY: help setup run demo test test-kafka test-mongo test-real test-kills soak-kills fencing chaos soak-chaos run-real check verify proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench bench-real bench-handover bench-cold bench-backup ci
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,5 +103,8 @@ bench-handover: setup ## how long clients wait when processes are killed, asked 
 
 bench-cold: setup ## how long payments take to start on a log of a million events, with and without their store
 	@$(PY) -m bench.cold
+
+bench-backup: setup ## how long a backup of a long log takes, and a restore of it
+	@$(PY) -m bench.backup
 
 ci: check verify test sim-ci demo test-kafka test-mongo test-kills fencing chaos ## what CI runs
