@@ -73,10 +73,11 @@ sim-shrink: setup ## find the shortest trace of SEED that still fails
 sim-mutants: setup ## show that each planted bug is caught, and by which seed; LOWEST=1 looks for the lowest of all
 	@$(PY) -m tests.simulation.mutants --seeds $(SEEDS) $(if $(LOWEST),--lowest)
 
-sim-ci: setup ## CI's share: 2,000 seeds of owners, 300 of damaged logs, 200 of the whole path, all planted bugs
+sim-ci: setup ## CI's share: 2,000 seeds of owners, 300 of damaged logs, 200 of the whole path, 40 of members, all planted bugs
 	@$(PY) -m tests.simulation.seeds --seeds 2000
 	@$(PY) -m tests.simulation.seeds --lane damage --seeds 300
 	@$(PY) -m tests.simulation.seeds --lane path --seed 60 --seeds 200
+	@$(PY) -m tests.simulation.seeds --lane members --seed 16 --seeds 40
 	@$(PY) -m tests.simulation.mutants --seeds 500
 
 soak: SEEDS = 50000
