@@ -53,7 +53,10 @@ class Projector:
         """Whether another edition may be the live one by now: this process paused for that, or whoever owned the
         partition before was building one, and may wake and switch to it."""
         self._epoch = -1
-        """When that was asked last: nobody without a claim since then begins to build one."""
+        """When that was asked last by an owner: nobody without a claim since then begins to build one."""
+        self._round_at: Store | None = None
+        """Where this round is stored, all its batches and its checkpoint: half of it would be lost in another edition
+        whose checkpoint it moved."""
 
     @property
     def lag(self) -> int:
@@ -83,7 +86,7 @@ class Projector:
         async with self._writing:
             if self._may_move:
                 await self._look()
-            stored = False
+            stored, self._round_at = False, None
             while await self._batch():
                 stored = True
                 if not self._shell.owner.projecting:
@@ -124,9 +127,10 @@ class Projector:
 
     async def _written(self, batch: ProjectionBatch) -> bool:
         try:
-            live = await self._live_edition()
-            await live.write_documents(self._shell.partition, batch.documents)
-            await live.write_checkpoint(self._shell.partition, batch.checkpoint)
+            if self._round_at is None:
+                self._round_at = await self._live_edition()
+            await self._round_at.write_documents(self._shell.partition, batch.documents)
+            await self._round_at.write_checkpoint(self._shell.partition, batch.checkpoint)
         except Unavailable as error:
             self.problem = f"the store cannot be written at offset {batch.checkpoint.fold.offset}: {error}"
             self._measures.count("projections_failed")
@@ -145,10 +149,10 @@ class Projector:
             editions = await self._store.editions(self._shell.partition)
             if self._live is None or self._live[0] != editions.live:
                 live = self._store.at(editions.live)
-                if self._live is not None:
-                    await self._check_whole(live, editions.live)
+                await self._check_whole(live, editions.live)
                 self._live = editions.live, live
-            self._may_move, self._epoch = editions.building is not None, epoch
+            self._may_move = editions.building is not None
+            self._epoch = epoch if self._shell.owning else -1
         return self._live[1]
 
     async def _look(self) -> None:
@@ -159,7 +163,7 @@ class Projector:
             self._measures.count("projections_failed")
 
     async def _check_whole(self, store: Store, edition: int) -> None:
-        """What another process switched to may lack what was stored since."""
+        """What another process switched to may lack what this owner began with, or what was stored since."""
         checkpoint = await store.read_checkpoint(self._shell.partition)
         confirmed = self._shell.owner.confirmed_checkpoint
         if (-1 if checkpoint is None else checkpoint.fold.offset) < confirmed:

@@ -217,6 +217,8 @@ class Rebuilding:
         partition = self._owned(number)
         async with partition.paused():
             self._pace.hurried = True
+            if not await _confirmed(partition):
+                return False  # One that has only just come back does not know its checkpoint yet.
             checkpoint = partition.confirmed_checkpoint
             await builder.build(checkpoint)
             arrived = await self._arrived()
@@ -226,7 +228,7 @@ class Rebuilding:
                 self._different(number, edition, compared, comparison)
                 return True
             # Whoever could not be confirmed may have claimed anew; one that was deposed is not found the next time.
-            if comparison.moved or not await _confirmed(partition):
+            if comparison.moved or not await _confirmed(partition) or partition.confirmed_checkpoint != checkpoint:
                 return False
             await self._store.switch_edition(number, edition)
         await self._note_arrived(number, live, arrived)
