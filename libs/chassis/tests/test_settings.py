@@ -170,7 +170,7 @@ def test_nothing_listens_beyond_the_machine_in_the_clear() -> None:
     assert _problems(**tls) == ["CHAPAR_TLS_CERT, CHAPAR_TLS_KEY and CHAPAR_TLS_CA must be set together"]
 
 
-@pytest.mark.parametrize("everywhere", ["0.0.0.0:7400", "[::]:7400"])
+@pytest.mark.parametrize("everywhere", ["0.0.0.0:7400", "[::]:7400", "0:7400", "[::0]:7400", "[::ffff:0.0.0.0]:7400"])
 def test_who_listens_everywhere_says_where_it_is_reached(everywhere: str) -> None:
     host = address(everywhere).host
     assert _problems(LISTEN=everywhere, DEVELOPMENT="1") == [

@@ -13,7 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 from prometheus_client import CollectorRegistry
 
-from chapar_chassis.forwarder import GrpcForwarder
+from chapar_chassis.forwarder import ForwardFailed, GrpcForwarder
 from chapar_chassis.owner_server import callers_allowed, make_refusals, make_server
 from chapar_chassis.rpc_server import RpcServer
 from chapar_chassis.settings import Address
@@ -27,9 +27,10 @@ from .processes import health, started
 from .rig import PATIENCE_SECONDS, PEER_TOKEN, Failed, failed
 
 ANYWHERE = Address("127.0.0.1", 0)
-PUBLIC, SUBMIT, WATCH = (
+PUBLIC, SUBMIT, PLACE, WATCH = (
     "/chapar.toy.v1.CounterService/Add",
     "/chapar.sourcing.peer.v1.OwnerService/Submit",
+    "/chapar.sourcing.peer.v1.OwnerService/Place",
     "/chapar.sourcing.peer.v1.OwnerService/Watch",
 )
 TOKEN = (("chapar-peer-token", PEER_TOKEN),)
@@ -85,7 +86,7 @@ async def serving(certificate: PeerCertificate) -> AsyncIterator[str]:
         [
             grpc.method_handlers_generic_handler("chapar.toy.v1.CounterService", {"Add": one}),
             grpc.method_handlers_generic_handler(
-                "chapar.sourcing.peer.v1.OwnerService", {"Submit": one, "Watch": many}
+                "chapar.sourcing.peer.v1.OwnerService", {"Submit": one, "Place": one, "Watch": many}
             ),
         ]
     )
@@ -115,7 +116,7 @@ async def asked(channel: grpc.aio.Channel, method: str) -> bytes | Failed:
     [
         ("gateway", PUBLIC, True), ("gateway", WATCH, True), ("gateway", SUBMIT, False),
         ("toy", PUBLIC, False), ("toy", WATCH, False), ("toy", SUBMIT, True),
-        ("operator", PUBLIC, False), ("operator", SUBMIT, True),
+        ("operator", PUBLIC, False), ("operator", SUBMIT, False), ("operator", PLACE, True), ("toy", PLACE, False),
         ("payments", PUBLIC, False), ("payments", SUBMIT, False), ("payments", WATCH, False),
     ],
 )  # fmt: skip
@@ -182,8 +183,29 @@ async def test_calls_go_out_with_the_renewed_certificate(town: Town) -> None:
     await forwarder.close()
 
 
-def _spoil(town: Town, how: str) -> None:
-    certificate, key, authority = town.files("toy")
+@pytest.mark.parametrize("how", ["gone", "no certificate", "no key", "another key", "unreadable", "no authority"])
+async def test_files_that_do_not_fit_together_change_nothing_on_either_side(town: Town, how: str) -> None:
+    gateway = town.certificate("gateway")
+    async with serving(town.certificate("toy")) as address:
+        for service in ("gateway", "toy"):
+            _spoil(town, how, service)
+            assert await asked(gateway.channel(address, "toy", LOCAL), PUBLIC) == b"?"
+
+
+async def test_without_a_certificate_nothing_is_sent_beyond_this_machine(town: Town) -> None:
+    directory = MemoryDirectory()
+    refusals = make_refusals("gateway", None, Metrics(CollectorRegistry()), make_logger("toy", "error"))
+    directory.announcements["toy"].append(Announcement(0, 1, b"m" * 16, "192.0.2.7:7400"))
+    forwarder = GrpcForwarder(MemoryMembers(directory), PEER_TOKEN, refusals)
+    with pytest.raises(ForwardFailed) as raised:
+        await forwarder.unary("toy", 0, PUBLIC, b"?", timeout_ms=500)
+    assert raised.value.status.message == "REASON_UNAVAILABLE"
+    assert not forwarder._channels
+    await forwarder.close()
+
+
+def _spoil(town: Town, how: str, service: str = "toy") -> None:
+    certificate, key, authority = town.files(service)
     match how:
         case "gone":
             certificate.unlink()
@@ -192,8 +214,11 @@ def _spoil(town: Town, how: str) -> None:
         case "no key":
             key.write_text("a key")
         case "another key":
-            town.issue("gateway")
-            key.write_bytes(town.files("gateway")[1].read_bytes())
+            town.issue("payments")
+            key.write_bytes(town.files("payments")[1].read_bytes())
+        case "unreadable":
+            key.unlink()
+            key.mkdir(mode=0o700)
         case "a key for everybody":
             key.chmod(0o604)
         case "another service":

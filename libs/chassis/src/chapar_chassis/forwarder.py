@@ -21,6 +21,8 @@ from chapar.sourcing.peer.v1 import peer_pb2 as peer
 from chapar_chassis import peers, refusals
 from chapar_chassis.refusals import CallEnded, CallStatus, Refusals, error_info
 from chapar_chassis.rpc_server import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX, PEER_MARGIN_BYTES
+from chapar_chassis.settings import address as address_of
+from chapar_chassis.settings import is_loopback
 from chapar_chassis.telemetry import current_trace_parent
 from chapar_chassis.tls import PeerCertificate
 from chapar_sourcing.ports import Announcement, Members, Unavailable
@@ -92,9 +94,17 @@ class GrpcForwarder:
     """gRPC: a channel an address, found through `Members`."""
 
     def __init__(
-        self, members: Members, peer_token: str, statuses: Refusals, certificate: PeerCertificate | None = None
+        self,
+        members: Members,
+        peer_token: str,
+        statuses: Refusals,
+        certificate: PeerCertificate | None = None,
+        *,
+        development: bool = False,
     ) -> None:
-        """`statuses` makes the status of what fails on the way; without a certificate calls go in the clear."""
+        """`statuses` makes the status of what fails on the way. Without a certificate calls go in the clear, and to
+        this machine only, unless in development."""
+        self._clear_anywhere = development
         self._members = members
         self._certificate = certificate
         self._peer_token = peer_token
@@ -199,9 +209,11 @@ class GrpcForwarder:
         return channel
 
     def _opened(self, service: str, address: str) -> grpc.aio.Channel:
-        if self._certificate is None:
-            return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
-        return self._certificate.channel(address, service, _CHANNEL_OPTIONS)
+        if self._certificate is not None:
+            return self._certificate.channel(address, service, _CHANNEL_OPTIONS)
+        if not self._clear_anywhere and not is_loopback(address_of(address).host):
+            raise ForwardFailed(self._statuses.of_reason(refusals.UNAVAILABLE))
+        return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
 
     # ---- what goes along and what comes back
 

@@ -22,6 +22,7 @@ AddServicer: TypeAlias = Callable[[grpc.aio.Server], None]
 """Adds one servicer, such as `lambda server: add_LeaseServiceServicer_to_server(servicer, server)`."""
 
 OWNER_SERVICE = "chapar.sourcing.peer.v1.OwnerService"
+OPERATORS_METHODS = frozenset({"Digest", "Rebuild", "Owners", "Place"})
 
 
 def make_refusals(service: str, api: ServiceApi | None, metrics: Metrics, log: Any) -> Refusals:
@@ -51,11 +52,12 @@ def callers_allowed(service: str, method: str) -> Collection[str]:
     """Names in certificates that may call a method of an owner, given as "/package.Service/Method".
 
     What clients ask and watch comes through gateways; what partitions tell each other comes from the service itself;
-    operators look, move and rebuild.
+    operators look, move and rebuild, and decide nothing.
     """
-    if not method.startswith(f"/{OWNER_SERVICE}/") or method == f"/{OWNER_SERVICE}/Watch":
+    package, _, name = method.removeprefix("/").rpartition("/")
+    if package != OWNER_SERVICE or name == "Watch":
         return (name_of("gateway"),)
-    return name_of(service), name_of("operator")
+    return (name_of("operator" if name in OPERATORS_METHODS else service),)
 
 
 def add_owner(

@@ -210,7 +210,9 @@ class OwnerProcess:
         address = server.bind(settings.listen, certificate)
         if settings.health_listen is not None:
             server.bind_health(settings.health_listen)
-        forwarder = GrpcForwarder(ports.host.members, peer_token, refusals, certificate)
+        forwarder = GrpcForwarder(
+            ports.host.members, peer_token, refusals, certificate, development=settings.development
+        )
         closing.push_async_callback(forwarder.close)
         host = OwnerHost(
             HostConfig(

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self, get_type_hints
@@ -134,7 +136,6 @@ def database_name(value: str) -> str:
 
 
 ANY_LOOPBACK_PORT = Address("127.0.0.1", 0)
-EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what is compared with, not what is bound.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +223,7 @@ class CommonSettings:
         found = []
         if self.tls_cert is None and not self.development and not is_loopback(self.listen.host):
             found.append("CHAPAR_TLS_CERT must be set to listen beyond this machine: nothing is sent in the clear")
-        if self.advertise is None and self.listen.host in EVERY_ADDRESS:
+        if self.advertise is None and is_everywhere(self.listen.host):
             found.append(f"CHAPAR_ADVERTISE must be set: {self.listen.host} is no address that others reach")
         return found
 
@@ -242,6 +243,15 @@ class CommonSettings:
 
 def _is_here(broker: str) -> bool:
     return is_loopback(address(broker).host)
+
+
+def is_everywhere(host: str) -> bool:
+    """Whether it stands for all addresses of a machine, however it is written."""
+    for family, all_zeros in ((socket.AF_INET, bytes(4)), (socket.AF_INET6, bytes(16))):
+        with suppress(OSError):
+            if (socket.inet_aton(host) if family is socket.AF_INET else socket.inet_pton(family, host)) == all_zeros:
+                return True
+    return host == "::ffff:0.0.0.0"
 
 
 def is_loopback(host: str) -> bool:

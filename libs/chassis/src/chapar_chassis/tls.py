@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,7 @@ class ServerCertificate:
 
     def __init__(self, certificate: Path, key: Path) -> None:
         """Reads and checks the files. Raises `CertificateInvalid`."""
-        self._files = _Files((certificate, key))
-        _check_pair(certificate, key, *self._files.read())
+        self._files = _Files((certificate, key), lambda chain, private: _check_pair(certificate, key, chain, private))
 
     def credentials(self) -> grpc.ServerCredentials:
         """For one port; renewed certificates are served to whoever connects after that."""
@@ -53,12 +53,15 @@ class PeerCertificate:
 
     def __init__(self, service: str, certificate: Path, key: Path, authority: Path) -> None:
         """Reads and checks the files: the certificate is for this service. Raises `CertificateInvalid`."""
-        self._files = _Files((certificate, key, authority))
-        chain, private, trusted = self._files.read()
-        leaf = _check_pair(certificate, key, chain, private)
-        if name_of(service) not in _names(leaf):
-            raise CertificateInvalid(f"{certificate} must be for {name_of(service)}, which its names do not include")
-        _certificates(authority, trusted)
+
+        def check(chain: bytes, private: bytes, trusted: bytes) -> None:
+            if name_of(service) not in _names(_check_pair(certificate, key, chain, private)):
+                raise CertificateInvalid(
+                    f"{certificate} must be for {name_of(service)}, which its names do not include"
+                )
+            _certificates(authority, trusted)
+
+        self._files = _Files((certificate, key, authority), check)
         self._stamp = self._files.stamp
         self._look_at_s = time.monotonic() + LOOK_S
 
@@ -88,36 +91,45 @@ class PeerCertificate:
 
 
 def caller_names(context: Any) -> frozenset[str]:
-    """The names in the certificate that a caller has proven to hold; none without TLS."""
-    names = context.auth_context().get("x509_subject_alternative_name", ())
+    """The DNS names in the certificate that a caller has proven to hold; none without TLS."""
+    names = context.auth_context().get("peer_dns", ())
     return frozenset(name.decode("ascii", "replace") for name in names)
 
 
 class _Files:
-    """Files that belong together, read anew after any of them has changed."""
+    """Files that belong together, read anew after any of them has changed; those that do not fit together change
+    nothing: they are in the middle of being renewed, or somebody has to mend them."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], check: Callable[..., object]) -> None:
+        """`check` is given the contents. Raises `CertificateInvalid`."""
         self._paths = paths
+        self._check = check
         self._lock = threading.Lock()
-        self._read_at: object = None
-        self._content: tuple[bytes, ...] = ()
+        self._read_at = self.stamp
+        self._content = self._checked()
 
     @property
     def stamp(self) -> object:
-        """Equal while the files are the same. What cannot be looked at has not changed."""
+        """Equal while the files are the same; None where they cannot be looked at."""
         try:
             return tuple((found.st_mtime_ns, found.st_size, found.st_ino) for found in map(Path.stat, self._paths))
         except OSError:
-            return self._read_at
+            return None
 
     def read(self) -> tuple[bytes, ...]:
-        """Their contents, in the order of their paths. Raises `CertificateInvalid` when they were never readable."""
+        """Their contents, in the order of their paths: the newest that were good."""
         with self._lock:
             stamp = self.stamp
-            if stamp != self._read_at or not self._content:
-                self._content = tuple(map(_content, self._paths))
-                self._read_at = stamp
+            if stamp != self._read_at:
+                with suppress(CertificateInvalid):
+                    self._content = self._checked()
+                    self._read_at = stamp
             return self._content
+
+    def _checked(self) -> tuple[bytes, ...]:
+        content = tuple(map(_content, self._paths))
+        self._check(*content)
+        return content
 
 
 def _content(path: Path) -> bytes:
@@ -127,15 +139,19 @@ def _content(path: Path) -> bytes:
         raise CertificateInvalid(f"{path} cannot be read ({type(error).__name__})") from None
 
 
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except OSError as error:
+        raise CertificateInvalid(f"{path} cannot be looked at ({type(error).__name__})") from None
+
+
 def _server_credentials(files: _Files, *, require_client: bool) -> grpc.ServerCredentials:
     served: list[tuple[bytes, ...]] = [files.read()]
 
     def renewed() -> Any:
         """Called for each connection, on a thread of gRPC's."""
-        try:
-            content = files.read()
-        except CertificateInvalid:
-            return None  # In the middle of being renewed: what was served before serves on.
+        content = files.read()
         if content == served[0]:
             return None
         served[0] = content
@@ -154,7 +170,7 @@ def _configuration(content: tuple[bytes, ...]) -> Any:
 def _check_pair(certificate: Path, key: Path, chain: bytes, private: bytes) -> x509.Certificate:
     """The certificate in front of the chain, once its key was compared and its time looked at."""
     leaf = _certificates(certificate, chain)[0]
-    if key.stat().st_mode & 0o007:
+    if _mode(key) & 0o007:
         raise CertificateInvalid(f"{key} can be read by everybody: give it mode 0600")
     try:
         public = load_pem_private_key(private, None).public_key()

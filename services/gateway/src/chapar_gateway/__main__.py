@@ -70,7 +70,7 @@ async def _open(settings: GatewaySettings, closing: AsyncExitStack) -> tuple[Out
     members = await open_members(settings)
     closing.push_async_callback(members.close)
     refusals = make_refusals(NAME, None, metrics, log)
-    forwarder = GrpcForwarder(members, peer_token, refusals, certificate)
+    forwarder = GrpcForwarder(members, peer_token, refusals, certificate, development=settings.development)
     closing.push_async_callback(forwarder.close)
     outside = Outside(
         stream=stream, forwarder=forwarder, verifier=verifier, operators=operators, refusals=refusals,
