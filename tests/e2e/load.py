@@ -224,7 +224,7 @@ class Arena:
         shown = len(person.updates)
         person.read()
         try:
-            await person.hears_more(than=shown)
+            await person.until(lambda: person.updates[shown:], f"update {shown + 1}", timeout_s=BACK_S_MAX)
         except TimeoutError as error:
             self.recorder.failures.append(str(error))
 

@@ -64,10 +64,6 @@ class Person:
             await self._inbox.aclose()
             self._reading = self._inbox = None
 
-    async def hears_more(self, than: int = 0) -> None:
-        """Waits until more updates than so many have come, such as the first, a connection."""
-        await self.until(lambda: self.updates[than:], f"update {than + 1}")
-
     async def reading_ended(self) -> None:
         """Waits until reading ends by itself; `ended` says why."""
         while self.ended is None:
