@@ -43,6 +43,7 @@ from tools.kafka_server import KafkaCluster
 
 WALLETS = 10_000
 CHUNK_COMMANDS = 2_000
+ASIDE = "aside"
 BLOCK_COMMANDS = 100
 READY_S_MAX = 1_800.0
 SEARCHED_MAX = 400
@@ -137,18 +138,23 @@ class Cold:
     def without_store(self) -> Iterator[None]:
         """While the block runs payments has an empty store; then the old one again."""
         data = self._installation.data_dir / "payments"
-        aside = data / "aside"
-        aside.mkdir()
+        data.joinpath(ASIDE).mkdir()
         for path in data.glob("store.db*"):
-            path.rename(aside / path.name)
+            path.rename(data / ASIDE / path.name)
         try:
             yield
         finally:
+            self.put_store_back()
+
+    def put_store_back(self) -> None:
+        """What `without_store` does at its end, also for a run that was ended before."""
+        data = self._installation.data_dir / "payments"
+        if data.joinpath(ASIDE).exists():
             for path in data.glob("store.db*"):
                 path.unlink()
-            for path in aside.iterdir():
+            for path in data.joinpath(ASIDE).iterdir():
                 path.rename(data / path.name)
-            aside.rmdir()
+            data.joinpath(ASIDE).rmdir()
 
 
 def users_at(partition: int, partitions: int) -> list[int]:
@@ -199,6 +205,7 @@ async def measure(given: argparse.Namespace, folder: Path, bars: Bars) -> list[F
         kafka = given.journal == "kafka"
         broker = closing.enter_context(KafkaCluster(folder / "kafka", 1)).bootstrap if kafka else ""
         cold = Cold(folder, broker)
+        cold.put_store_back()
         if not cold.filled_events:
             with bars.step("an installation is made"):
                 await cold.make()
@@ -214,8 +221,10 @@ async def _measured(cold: Cold, given: argparse.Namespace, bars: Bars) -> list[F
     with bars.step("from checkpoints", given.starts + 1) as advance:
         for _ in range(given.starts):
             warm.append(await cold.started())
+            bars.note(f"payments alone is ready after {warm[-1]:.1f} s")
             advance()
         ready, paid = await cold.all_started()
+        bars.note(f"all are ready after {ready:.1f} s, and have paid after {paid:.1f} s")
     with bars.step("from zero"), cold.without_store():
         zero = await cold.started()
     told = f"{cold.filled_events:,} cash-ins on {given.journal}, 16 partitions, store SQLite"
