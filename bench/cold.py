@@ -22,7 +22,9 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from bench.cpu import cpu_ms
 from bench.figures import Figure
 from bench.probes import CASH_IN_RIALS, DEADLINE_S
 from bench.progress import Advance, Bars
@@ -55,6 +57,13 @@ class Payer:
 
     folder: Path
     user_id: str
+
+
+class Started(NamedTuple):
+    """What a process took until it was ready."""
+
+    seconds: float
+    cpu_s: float
 
 
 class Cold:
@@ -107,8 +116,8 @@ class Cold:
                 await fill(ports, partition, (cash_in(n, users[n % len(users)]) for n in numbers), advance)
         self._note.write_text(f"{events}")
 
-    async def started(self) -> float:
-        """Starts the process of payments alone, and ends it; the seconds until it says that it is ready."""
+    async def started(self) -> Started:
+        """Starts the process of payments alone, and ends it once it says that it is ready."""
         command = self._installation.command("payments")
         environment = self._installation.environment("payments", listen=ANY_PORT)
         began = time.monotonic()
@@ -119,7 +128,7 @@ class Cold:
             async with asyncio.timeout(READY_S_MAX):
                 while process.stdout is not None and (line := await process.stdout.readline()):
                     if b'"event": "ready"' in line:
-                        return time.monotonic() - began
+                        return Started(time.monotonic() - began, cpu_ms(process.pid) / 1_000)
             raise RuntimeError("payments has ended before it was ready")
         finally:
             process.terminate()
@@ -217,16 +226,17 @@ async def measure(given: argparse.Namespace, folder: Path, bars: Bars) -> list[F
 
 
 async def _measured(cold: Cold, given: argparse.Namespace, bars: Bars) -> list[Figure]:
-    warm: list[float] = []
+    warm: list[Started] = []
     with bars.step("from checkpoints", given.starts + 1) as advance:
         for _ in range(given.starts):
             warm.append(await cold.started())
-            bars.note(f"payments alone is ready after {warm[-1]:.1f} s")
+            bars.note(f"payments alone is ready after {warm[-1].seconds:.1f} s, {warm[-1].cpu_s:.1f} s of CPU")
             advance()
         ready, paid = await cold.all_started()
         bars.note(f"all are ready after {ready:.1f} s, and have paid after {paid:.1f} s")
     with bars.step("from zero"), cold.without_store():
         zero = await cold.started()
+    bars.note(f"without a store it is ready after {zero.seconds:.1f} s, {zero.cpu_s:.1f} s of CPU")
     told = f"{cold.filled_events:,} cash-ins on {given.journal}, 16 partitions, store SQLite"
 
     def figure(name: str, seconds: float, how: str) -> Figure:
@@ -234,10 +244,14 @@ async def _measured(cold: Cold, given: argparse.Namespace, bars: Bars) -> list[F
 
     runs = f"the longest of {given.starts} starts"
     return [
-        figure("payments alone, from checkpoints", max(warm), f"until ready, {runs}"),
+        figure("payments alone, from checkpoints", max(warm).seconds, f"until ready, {runs}"),
+        figure("payments alone, from checkpoints, CPU", max(one.cpu_s for one in warm), f"until ready, {runs}"),
         figure("all services, from checkpoints", ready, "until all are ready"),
         figure("all services, first payments", paid, "until each partition has made a payment for a client"),
-        figure("payments alone, no store", zero, f"until ready, {cold.filled_events / zero:,.0f} events/s"),
+        figure("payments alone, no store", zero.seconds, "until ready"),
+        figure(
+            "payments alone, no store, CPU", zero.cpu_s, f"{cold.filled_events / zero.cpu_s:,.0f} events a CPU second"
+        ),
     ]
 
 
