@@ -243,6 +243,7 @@ async def _measured(cold: Cold, given: argparse.Namespace, bars: Bars) -> list[F
         return Figure("cold start", name, seconds, "s", f"{told}; {how}")
 
     runs = f"the longest of {given.starts} starts"
+    folded = cold.filled_events / zero.cpu_s
     return [
         figure("payments alone, from checkpoints", max(warm).seconds, f"until ready, {runs}"),
         figure("payments alone, from checkpoints, CPU", max(one.cpu_s for one in warm), f"until ready, {runs}"),
