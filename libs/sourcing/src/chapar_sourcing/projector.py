@@ -147,10 +147,10 @@ class Projector:
         epoch = self._shell.owner.epoch
         if self._live is None or self._may_move or self._epoch != epoch:
             editions = await self._store.editions(self._shell.partition)
-            if self._live is None or self._live[0] != editions.live:
-                live = self._store.at(editions.live)
-                await self._check_whole(live, editions.live)
-                self._live = editions.live, live
+            known = self._shell.edition if self._live is None else self._live[0]
+            if editions.live != known:
+                await self._check_whole(editions.live)
+            self._live = editions.live, self._store.at(editions.live)
             self._may_move = editions.building is not None
             self._epoch = epoch if self._shell.owning else -1
         return self._live[1]
@@ -162,9 +162,9 @@ class Projector:
         except Unavailable:
             self._measures.count("projections_failed")
 
-    async def _check_whole(self, store: Store, edition: int) -> None:
+    async def _check_whole(self, edition: int) -> None:
         """What another process switched to may lack what this owner began with, or what was stored since."""
-        checkpoint = await store.read_checkpoint(self._shell.partition)
+        checkpoint = await self._store.at(edition).read_checkpoint(self._shell.partition)
         confirmed = self._shell.owner.confirmed_checkpoint
         if (-1 if checkpoint is None else checkpoint.fold.offset) < confirmed:
             raise EditionMoved(

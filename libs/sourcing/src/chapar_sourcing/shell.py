@@ -79,6 +79,8 @@ class OwnerShell:
         self.partition = partition
         self.alarm = ""
         """Why nothing is decided any more; empty when all is well."""
+        self.edition: int | None = None
+        """The store's edition whose checkpoint it began with."""
         self.phase_changed = Pulse()
         self.applied = Pulse()
         self._store = store
@@ -359,7 +361,8 @@ class OwnerShell:
     async def _checkpoint(self) -> Checkpoint | None:
         while True:
             try:
-                return await self._store.read_checkpoint(self.partition)
+                self.edition = (await self._store.editions(self.partition)).live
+                return await self._store.at(self.edition).read_checkpoint(self.partition)
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS)
 

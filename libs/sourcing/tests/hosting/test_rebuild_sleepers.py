@@ -115,9 +115,13 @@ async def test_a_switch_after_a_takeover_is_noticed_although_nothing_was_stored_
     world, asked, told = World(), asyncio.Event(), asyncio.Event()
     sleeper = Sleeper(world)
     texts = [f"since {number}" for number in range(20)]
+    looks = list[int]()
 
     def fault(step: str, partition: int) -> Awaitable[Any] | None:
-        return held() if step == "editions" and partition == 0 else None
+        """The first look is the take-over's, the second one is for what is to be stored."""
+        if step == "editions" and partition == 0:
+            looks.append(1)
+        return held() if step == "editions" and partition == 0 and len(looks) == 2 else None
 
     async def held() -> None:
         asked.set()
