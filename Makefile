@@ -31,7 +31,7 @@ test-kafka: setup ## conformance and e2e tests against a real Kafka broker, whic
 	@$(PY) -m pytest -n 2 --dist loadfile -m "kafka and not kills"
 
 test-mongo: setup ## conformance and faults against a real database of MongoDB's protocol, which they obtain and start
-	@$(PY) -m pytest -m "mongo and not kafka and not kills"
+	@$(PY) -m pytest -n 2 --dist loadfile -m "mongo and not kafka and not kills"
 
 test-real: test-kafka test-mongo ## both of these
 
