@@ -184,12 +184,19 @@ async def test_calls_go_out_with_the_renewed_certificate(town: Town) -> None:
 
 
 @pytest.mark.parametrize("how", ["gone", "no certificate", "no key", "another key", "unreadable", "no authority"])
-async def test_files_that_do_not_fit_together_change_nothing_on_either_side(town: Town, how: str) -> None:
+async def test_files_that_do_not_fit_together_change_nothing_on_either_side_and_are_told(
+    town: Town, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
     gateway = town.certificate("gateway")
     async with serving(town.certificate("toy")) as address:
         for service in ("gateway", "toy"):
             _spoil(town, how, service)
-            assert await asked(gateway.channel(address, "toy", LOCAL), PUBLIC) == b"?"
+            for _ in range(2):
+                assert await asked(gateway.channel(address, "toy", LOCAL), PUBLIC) == b"?"
+    told = [record.getMessage() for record in caplog.records if record.name == "chapar_chassis.tls"]
+    sharing = 2 if how == "no authority" else 1
+    assert told
+    assert {told.count(problem) for problem in told} == {sharing}, "each side tells each problem once"
 
 
 async def test_without_a_certificate_nothing_is_sent_beyond_this_machine(town: Town) -> None:

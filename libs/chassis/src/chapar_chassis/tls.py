@@ -8,10 +8,10 @@ certificates can be renewed while processes run: new connections use the new one
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from chapar_chassis.settings import CommonSettings
+
+log = logging.getLogger(__name__)
 
 NAME_SUFFIX = ".chapar"
 LOOK_S = 1.0
@@ -105,6 +107,7 @@ class _Files:
         self._paths = paths
         self._check = check
         self._lock = threading.Lock()
+        self._told = ""
         self._read_at = self.stamp
         self._content = self._checked()
 
@@ -121,10 +124,18 @@ class _Files:
         with self._lock:
             stamp = self.stamp
             if stamp != self._read_at:
-                with suppress(CertificateInvalid):
+                try:
                     self._content = self._checked()
                     self._read_at = stamp
+                except CertificateInvalid as error:
+                    self._tell(str(error))
             return self._content
+
+    def _tell(self, problem: str) -> None:
+        """Once for each problem: what is served ends some day."""
+        if problem != self._told:
+            log.warning("renewed certificates are not used: %s", problem)
+            self._told = problem
 
     def _checked(self) -> tuple[bytes, ...]:
         content = tuple(map(_content, self._paths))
