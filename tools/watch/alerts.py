@@ -157,13 +157,14 @@ ENGINE_ALERTS: Sequence[Alert] = (
 )  # fmt: skip
 
 
-def groups() -> list[dict[str, Any]]:
-    """Rule groups as Prometheus reads them."""
-    burning = [burn_rule(level, burn) for level in LEVELS for burn in BURNS]
-    return [
-        {"name": "chapar-budgets", "rules": burning},
-        {"name": "chapar-engine", "rules": [alert.rule() for alert in ENGINE_ALERTS]},
-    ]
+def of_levels() -> list[dict[str, Any]]:
+    """The rules that tell of budgets that burn, as Prometheus reads them."""
+    return [burn_rule(level, burn) for level in LEVELS for burn in BURNS]
+
+
+def of_engine() -> list[dict[str, Any]]:
+    """All other rules, as Prometheus reads them."""
+    return [alert.rule() for alert in ENGINE_ALERTS]
 
 
 def names() -> Iterator[str]:

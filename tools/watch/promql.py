@@ -56,7 +56,7 @@ def _tokens(query: str) -> Iterator[str]:
     while at < len(query.rstrip()):
         found = _TOKEN.match(query, at)
         if found is None:
-            raise NotRead(f"{query[at:at + 20]!r} in {query!r}")
+            raise NotRead(f"{query[at : at + 20]!r} in {query!r}")
         at = found.end()
         yield found.group().strip()
 

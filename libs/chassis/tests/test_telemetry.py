@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from chapar_chassis.settings import Address
 from chapar_chassis.telemetry import (
     REDACTED,
+    PROCESS,
     LibraryLogs,
     Metrics,
     MetricsServer,
@@ -128,6 +129,13 @@ def test_the_engines_measures_become_metrics_of_the_registry_given() -> None:
     assert registry.get_sample_value("chapar_append_seconds_bucket", {"le": "0.005"}) == 1
     assert registry.get_sample_value("chapar_append_seconds_bucket", {"le": "0.0025"}) == 0
     assert other.get_sample_value("chapar_alarms_total") == 0
+
+
+def test_what_the_system_says_of_the_process_is_what_the_catalogue_says() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry)
+    found = {family.name: family.type for family in registry.collect() if family.name.startswith("process_")}
+    assert found == {name: measure.kind.value for name, measure in PROCESS.items()}
 
 
 def test_a_measure_of_no_catalogue_is_refused() -> None:
