@@ -80,7 +80,8 @@ CASES: Mapping[str, Case] = {
     "ChaparPartitionsWithoutOwner": Case(
         {f"chapar_partitions_owned{{{M1}}}": "128x80", f"chapar_partitions_owned{{{M2}}}": "128x60 127x20"},
         # One process hands everything to the other, and for a minute both have it.
-        {f"chapar_partitions_owned{{{M1}}}": "128x60 256 256x20", f"chapar_partitions_owned{{{M2}}}": "128x60 128 0x20"},
+        {f"chapar_partitions_owned{{{M1}}}": "128x60 256 256x20",
+         f"chapar_partitions_owned{{{M2}}}": "128x60 128 0x20"},
         OF_M,
         minutes=75,
     ),
@@ -90,7 +91,8 @@ CASES: Mapping[str, Case] = {
         OF_M1,
     ),
     "ChaparClockOff": Case(
-        {f'chapar_clock_off_ms{{{M1},partition="3"}}': "0x5 -4000x15", f'chapar_clock_off_ms{{{M1},partition="4"}}': "0x20"},
+        {f'chapar_clock_off_ms{{{M1},partition="3"}}': "0x5 -4000x15",
+         f'chapar_clock_off_ms{{{M1},partition="4"}}': "0x20"},
         {f'chapar_clock_off_ms{{{M1},partition="3"}}': "0x20"},
         OF_M1,
     ),

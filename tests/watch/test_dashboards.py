@@ -94,7 +94,9 @@ PLANTED: Mapping[str, tuple[Callable[[Json], None], str]] = {
     "no description": (_set("description", ""), "description is no sentence"),
     "no tag": (_set("tags", []), "tag of all"),
     "no title of a panel": (_on_panel(lambda panel: panel.update(title="")), "title is missing"),
-    "no description of a panel": (_on_panel(lambda panel: panel.update(description="CPU")), "description is no sentence"),
+    "no description of a panel": (
+        _on_panel(lambda panel: panel.update(description="CPU")), "description is no sentence",
+    ),
     "no query": (_on_panel(lambda panel: panel.update(targets=[])), "no query"),
     "another Prometheus": (_on_panel(lambda panel: panel["datasource"].update(uid="mine")), "chosen Prometheus"),
     "overlapping": (_on_panel(_move), "overlap"),
@@ -114,7 +116,9 @@ PLANTED: Mapping[str, tuple[Callable[[Json], None], str]] = {
     "a metric that does not exist": (_asks("sum(chapar_surprises)"), "chapar_surprises does not exist"),
     "a counter without its suffix": (_asks("sum(rate(chapar_alarms[$__rate_interval]))"), "does not exist"),
     "a label that does not exist": (_asks('sum(chapar_watchers{user="u1"})'), "has no label user"),
-    "a metric of another service": (_asks('sum(chapar_watchers{job="chapar-gateway"})'), "no process of chapar-gateway"),
+    "a metric of another service": (
+        _asks('sum(chapar_watchers{job="chapar-gateway"})'), "no process of chapar-gateway",
+    ),
     "grouped by nothing": (_asks("sum by (topic) (chapar_watchers)"), "which nothing has"),
     "a legend of nothing": (_asks("sum by (job) (chapar_watchers)", "{{instance}}"), "names instance"),
     "no legend": (_asks("sum(chapar_watchers)", ""), "no legend"),

@@ -85,7 +85,7 @@ def test_what_is_wrong_with_an_alert_is_said(change: Json, expected: str) -> Non
 
 
 def test_what_a_rule_records_has_to_be_known() -> None:
-    rule = {"record": "slo:chapar_surprise:ratio", "expr": "vector(1)"}
+    rule: Json = {"record": "slo:chapar_surprise:ratio", "expr": "vector(1)"}
     assert any("is not known" in problem for problem in lint.rule(rule))
     rule = {"record": "slo:chapar_errors:ratio_rate5m", "expr": "vector(1)", "labels": {"user": "u1"}}
     assert any("with other labels" in problem for problem in lint.rule(rule))
@@ -169,7 +169,8 @@ def test_budgets_burn_at_the_pace_of_each_window(tmp_path: Path, pace: float, wi
 
 
 def test_late_answers_burn_as_faults_do_and_mistakes_of_callers_do_not(tmp_path: Path) -> None:
-    late, mistaken = {}, {}
+    late: dict[str, str] = {}
+    mistaken: dict[str, str] = {}
     called = [level for level in LEVELS if level.calls]
     for level in called:
         late |= _calls(level, f"0+{PER_MINUTE * 0.9}x{MINUTES}", answered=f"0+{PER_MINUTE}x{MINUTES}")
@@ -182,7 +183,8 @@ def test_late_answers_burn_as_faults_do_and_mistakes_of_callers_do_not(tmp_path:
 
 
 def test_it_burns_where_nothing_was_ever_good_and_not_where_nothing_is_asked(tmp_path: Path) -> None:
-    faults, nothing = {}, {}
+    faults: dict[str, str] = {}
+    nothing: dict[str, str] = {}
     called = [level for level in LEVELS if level.calls]
     for level in called:
         (_, count) = _calls(level, "", code="UNAVAILABLE")
@@ -214,9 +216,9 @@ def test_a_page_ends_soon_after_what_was_wrong(tmp_path: Path) -> None:
 def test_severities_are_routed(severity: str, receiver: str) -> None:
     for rule in _rules():
         if rule.get("labels", {}).get("severity") == severity:
-            labels = [f"{name}={value}" for name, value in rule["labels"].items()]
-            command = (program("amtool"), "config", "routes", "test", f"--config.file={ALERTMANAGER}", *labels)
-            done = subprocess.run((*command, f"alertname={rule['alert']}"), capture_output=True, text=True, check=False)
+            labels = [f"{name}={value}" for name, value in {**rule["labels"], "alertname": rule["alert"]}.items()]
+            command = [str(program("amtool")), "config", "routes", "test", f"--config.file={ALERTMANAGER}", *labels]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
             assert (done.returncode, done.stdout.strip()) == (0, receiver), done.stderr
 
 

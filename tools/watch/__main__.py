@@ -28,8 +28,8 @@ working day; each name leads to its runbook.
 
 ## Service levels
 
-Over 30 days. An alert comes when the budget burns 14.4 times as fast as it lasts (over 1 h, and still over 5 min), 6 times
-(6 h, 30 min), or as fast (3 days, 6 h; a ticket).
+Over 30 days. An alert comes when the budget burns 14.4 times as fast as it lasts (over 1 h, and still over 5 min), 6
+times (6 h, 30 min), or as fast (3 days, 6 h; a ticket).
 
 | level | promise | share |
 |---|---|---|

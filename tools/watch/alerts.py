@@ -1,4 +1,4 @@
-"""Alerts: one table, from which the rules, the runbooks' test and the tests with a firing and a silent case are made."""
+"""Alerts: one table, from which the rules are made and by which runbooks and cases are checked."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ ENGINE_ALERTS: Sequence[Alert] = (
     ),
     Alert(
         "ChaparReactorRefused", happened("chapar_reactor_refusals_total", "job, reactor, reason"), "0s", TICKET,
-        "A command of the reactor {{ $labels.reactor }} of {{ $labels.job }} was refused for good: {{ $labels.reason }}.",
+        "A command of the reactor {{ $labels.reactor }} of {{ $labels.job }} was refused: {{ $labels.reason }}.",
     ),
     Alert(
         "ChaparReactorFailed", happened("chapar_reactor_failures_total", "job, reactor"), "0s", PAGE,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tools.watch.alerts import BURNS
 from tools.watch.known import BROKERS
-from tools.watch.levels import ERRORS, OBJECTIVE
+from tools.watch.levels import BURNS, ERRORS, OBJECTIVE
 from tools.watch.panels import NO_EXPORTER, NOTHING_IS_WELL, Board, Choice, Panel, Section
 from tools.watch.sections import INSTANCE, deciding, following, gauge, of_job, owning, quantile, rate, storing
 from tools.watch.services import SERVICES
@@ -43,7 +42,7 @@ def engine() -> Board:
               [(f"{gauge('chapar_rebuild_done', _OF_SERVICE, 'job, phase')}"
                 f" / {gauge('chapar_rebuild_total', _OF_SERVICE, 'job, phase')}", "{{job}} {{phase}}")],
               NOTHING_IS_WELL),
-        Panel("Editions", "Partitions whose store was switched to another edition, and differences found before.", "cps",
+        Panel("Editions", "Partitions whose store was switched to another edition, and differences found.", "cps",
               [(rate("chapar_editions_switched_total", _OF_SERVICE, "job"), "switched {{job}}"),
                (rate("chapar_edition_differences_total", _OF_SERVICE, "job"), "differences {{job}}")]),
     ])  # fmt: skip
@@ -134,7 +133,8 @@ def wallet() -> Board:
                   (rate("chapar_reactor_holes_total", owner, "reactor"), "{{reactor}}: out of order"),
               ], NOTHING_IS_WELL),
         Panel("Commands made durable", "Entries of blocks that the journal of payments acknowledged; reads of wallets "
-              "share empty blocks.", "cps", [(rate("chapar_entries_written_total", owner, "instance"), "{{instance}}")]),
+              "share empty blocks.", "cps",
+              [(rate("chapar_entries_written_total", owner, "instance"), "{{instance}}")]),
         Panel("Appends", "Time until the journal acknowledged a block.", "s",
               [(quantile(share, "chapar_append_seconds", owner, "instance"), f"p{share * 100:g} {{{{instance}}}}")
                for share in (0.5, 0.99)]),
@@ -173,11 +173,11 @@ def capacity() -> Board:
         Panel("CPU", "Cores used, by service.", "short",
               [(rate("process_cpu_seconds_total", scope, "job"), "{{job}}")]),
         Panel("CPU of the busiest process", "One process uses one core at most.", "percentunit",
-              [("max by (job) (rate(process_cpu_seconds_total{%s}[$__rate_interval]))" % scope, "{{job}}")]),
+              [(f"max by (job) (rate(process_cpu_seconds_total{{{scope}}}[$__rate_interval]))", "{{job}}")]),
         Panel("Memory", "Memory held, by service.", "bytes",
               [(gauge("process_resident_memory_bytes", scope, "job"), "{{job}}")]),
         Panel("File descriptors", "Share of those allowed, of the worst process.", "percentunit",
-              [("max by (job) (process_open_fds{%s} / process_max_fds{%s})" % (scope, scope), "{{job}}")]),
+              [(f"max by (job) (process_open_fds{{{scope}}} / process_max_fds{{{scope}}})", "{{job}}")]),
     ])  # fmt: skip
     cost = Section("What work costs", [
         Panel("CPU a command", "CPU time of all services for each command made durable.", "s",

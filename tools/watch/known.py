@@ -13,7 +13,7 @@ from chapar_sourcing.measures import ENGINE, Kind, Measure
 OWNERS = ("chapar-identity", "chapar-messaging", "chapar-payments", "chapar-presence")
 JOBS = ("chapar-gateway", *OWNERS)
 BROKERS = "kafka"
-"""What the job is called that scrapes brokers' own JMX exporters, with the rules of `deploy/prometheus/kafka-jmx.yaml`."""
+"""The job that scrapes brokers' own JMX exporters, with the rules of `deploy/prometheus/kafka-jmx.yaml`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ LEVELS: Sequence[Level] = (
         (f"{_MESSAGING}/SendMessage",), f"{OURS}|RESOURCE_EXHAUSTED",
     ),
     Level(
-        "delivery", 0.999, "No message that was acknowledged waits longer than 2 s to be in the inboxes of its readers.",
+        "delivery", 0.999, "No message that was acknowledged waits longer than 2 s to be in its readers' inboxes.",
         2.0,
     ),
     Level(
@@ -74,7 +74,7 @@ LEVELS: Sequence[Level] = (
         tuple(f"{_PAYMENTS}/{rpc}" for rpc in ("Transfer", "GetWallet", "ListStatementLines")),
         f"{OURS}|RESOURCE_EXHAUSTED",
     ),
-    # A caller who asks for codes too often is told so by RESOURCE_EXHAUSTED: no fault of ours, and not to be told apart.
+    # A caller who asks for codes too often is told so by RESOURCE_EXHAUSTED, too: no fault of ours.
     Level(
         "sign-in", 0.999, "Sign-ins and refreshed tokens are answered within 1 s.", 1.0,
         tuple(f"{_IDENTITY}/{rpc}" for rpc in ("StartSignIn", "CompleteSignIn", "RefreshTokens")),

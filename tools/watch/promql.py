@@ -48,10 +48,10 @@ class NotRead(ValueError):
 
 def read(query: str) -> Reading:
     """Raises `NotRead`."""
-    return _Reader([*_tokens(query)]).all()
+    return _Reader([*_signs(query)]).all()
 
 
-def _tokens(query: str) -> Iterator[str]:
+def _signs(query: str) -> Iterator[str]:
     at = 0
     while at < len(query.rstrip()):
         found = _TOKEN.match(query, at)
@@ -62,8 +62,8 @@ def _tokens(query: str) -> Iterator[str]:
 
 
 class _Reader:
-    def __init__(self, tokens: Sequence[str]) -> None:
-        self._tokens = tokens
+    def __init__(self, signs: Sequence[str]) -> None:
+        self._signs = signs
         self._at = 0
         self._inside: list[str] = []
         self._selectors: list[Selector] = []
@@ -79,12 +79,12 @@ class _Reader:
 
     @property
     def _next(self) -> str:
-        return self._tokens[self._at] if self._at < len(self._tokens) else ""
+        return self._signs[self._at] if self._at < len(self._signs) else ""
 
     def _take(self) -> str:
-        token = self._next
+        sign = self._next
         self._at += 1
-        return token
+        return sign
 
     def _until(self, end: str) -> list[str]:
         taken = []
@@ -96,17 +96,17 @@ class _Reader:
         return taken
 
     def _step(self) -> None:
-        token = self._take()
-        if token == "(":
+        sign = self._take()
+        if sign == "(":
             self._inside.append("")
-        elif token == ")":
+        elif sign == ")":
             if not self._inside:
                 raise NotRead("a bracket closes that was not open")
             self._inside.pop()
-        elif token == "[":
+        elif sign == "[":
             self._until("]")
-        elif re.match(r"[A-Za-z_:]", token):
-            self._word(token)
+        elif re.match(r"[A-Za-z_:]", sign):
+            self._word(sign)
 
     def _word(self, word: str) -> None:
         if word in _GROUPING:

@@ -49,7 +49,7 @@ def messaging() -> Board:
     scope = of_job("chapar-messaging")
     fan_out = ',reactor="fan_out"'
     own = Section("Inboxes", [
-        Panel("Age of deliveries", "The oldest message that is not in all inboxes of its readers, of the worst partition.",
+        Panel("Age of deliveries", "The oldest message that is not in all inboxes, of the worst partition.",
               "s", [(gauge("chapar_reactor_lag_seconds", scope, "instance", "max", fan_out), "{{instance}}")]),
         Panel("Advances under way", "Advances of inboxes that nobody has acknowledged.", "short",
               [(gauge("chapar_reactor_items", scope, "instance", "sum", fan_out), "{{instance}}")]),

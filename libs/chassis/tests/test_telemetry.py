@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from chapar_chassis.settings import Address
 from chapar_chassis.telemetry import (
-    REDACTED,
     PROCESS,
+    REDACTED,
     LibraryLogs,
     Metrics,
     MetricsServer,
