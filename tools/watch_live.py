@@ -1,10 +1,11 @@
 """Asks every query of every dashboard of a real Prometheus that watches the five services under load.
 
-    python -m tools.watch_live [--seconds 180] [--report docs/dashboards.json]
+    python -m tools.watch_live [--seconds 180] [--kafka] [--report docs/dashboards.json]
 
 Passes when no query is refused, 95 % of those that should have data have some, every series that the services serve is
-one that the catalogues know, and no alert pages. Queries that are marked as healthy when empty, and those of brokers'
-own exporters, are asked, too, and counted apart.
+one that the catalogues know, and no alert pages. Queries that are marked as healthy when empty are asked,
+too, and counted apart. With --kafka journals and streams lie on a real broker with an exporter inside of it, and the
+queries of its own figures count as all others; otherwise they are counted apart.
 """
 
 from __future__ import annotations
@@ -15,17 +16,22 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from chapar_client.demo import Stage
 from chapar_client.up import service_of
+from tools.kafka_jars import exporter
+from tools.kafka_server import KafkaServer
 from tools.prometheus_server import PrometheusServer, QueryRefused
-from tools.watch.__main__ import DASHBOARDS
-from tools.watch.known import SCRAPED
+from tools.server_process import free_ports
+from tools.watch.__main__ import DASHBOARDS, RULES
+from tools.watch.known import BROKERS, SCRAPED
 from tools.watch.panels import NO_EXPORTER, NOTHING_IS_WELL
 from tools.watch_load import Crowd
 
+EXPORTER_RULES = RULES.parent / "kafka-jmx.yaml"
 SHARE_MIN = 0.95
 RATE_INTERVAL = "15s"
 LOOKED_BACK_S = 60
@@ -77,10 +83,11 @@ def unknown(names: set[str]) -> Sequence[str]:
 
 
 def judged(
-    asked: Sequence[Asked], strangers: Sequence[str], alerts: Sequence[Mapping[str, str]]
+    asked: Sequence[Asked], strangers: Sequence[str], alerts: Sequence[Mapping[str, str]], *, on_kafka: bool = False
 ) -> Mapping[str, object]:
     """The report."""
-    due = [one for one in asked if not one.mark]
+    excused = {NOTHING_IS_WELL} if on_kafka else {NOTHING_IS_WELL, NO_EXPORTER}
+    due = [one for one in asked if one.mark not in excused]
     with_data = [one for one in due if one.values]
     refused = [one for one in asked if one.refused]
     pages = sorted({f"{alert['alertname']} {alert.get('job', '')}" for alert in alerts if alert["severity"] == "page"})
@@ -100,10 +107,21 @@ def _counted(asked: Sequence[Asked], mark: str) -> Mapping[str, int]:
     return {"queries": len(marked), "with_data": sum(one.values > 0 for one in marked)}
 
 
-async def watched(folder: Path, seconds: float) -> Mapping[str, object]:
+@contextmanager
+def broker(folder: Path) -> Iterator[tuple[str, str]]:
+    """A broker with an exporter inside: where clients call it, and where its figures are."""
+    (port,) = free_ports(None)
+    figures = f"127.0.0.1:{port}"
+    with KafkaServer(folder, java_options=(f"-javaagent:{exporter()}={figures}:{EXPORTER_RULES}",)) as server:
+        yield server.bootstrap, figures
+
+
+async def watched(folder: Path, seconds: float, kafka: str, figures: str) -> Mapping[str, object]:
     """Runs everything once."""
-    async with Stage(folder) as stage:
+    async with Stage(folder, kafka=kafka) as stage:
         jobs = {f"chapar-{service_of(name)}": [at.metrics_address] for name, at in stage.up.addresses.items()}
+        if figures:
+            jobs[BROKERS] = [figures]
         with PrometheusServer(folder / "prometheus", jobs) as prometheus:
             crowd = await Crowd.open(stage)
             print(f"watch: the load runs for {seconds:.0f} s", file=sys.stderr, flush=True)
@@ -112,17 +130,22 @@ async def watched(folder: Path, seconds: float) -> Mapping[str, object]:
                 asked = await asyncio.to_thread(ask, prometheus)
                 names = await asyncio.to_thread(prometheus.names)
                 alerts = await asyncio.to_thread(prometheus.series, 'ALERTS{alertstate="firing"}')
-    return {**judged(asked, unknown(names), alerts), "seconds": seconds, "done": dict(sorted(crowd.done.items()))}
+    report = judged(asked, unknown(names), alerts, on_kafka=bool(kafka))
+    return {**report, "kafka": bool(kafka), "seconds": seconds, "done": dict(sorted(crowd.done.items()))}
 
 
 def main() -> int:
     """Runs what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=180, help="of load before anything is asked")
+    parser.add_argument("--kafka", action="store_true", help="journals and streams on a real broker")
     parser.add_argument("--report", type=Path, help="where the report is written as well")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="chapar-watch-") as folder:
-        report = asyncio.run(watched(Path(folder), given.seconds))
+    with (
+        tempfile.TemporaryDirectory(prefix="chapar-watch-") as folder,
+        broker(Path(folder) / "kafka") if given.kafka else nullcontext(("", "")) as (kafka, figures),
+    ):
+        report = asyncio.run(watched(Path(folder), given.seconds, kafka, figures))
     text = json.dumps(report, indent=1, ensure_ascii=False)
     print(text)
     if given.report:

@@ -41,6 +41,7 @@ def test_there_is_one_for_each_service_and_subject() -> None:
     assert {board["uid"] for board in _committed()} == {f"chapar-{subject}" for subject in subjects}
 
 
+@pytest.mark.watch
 def test_all_queries_are_promql(tmp_path: Path) -> None:
     queries = [target["expr"] for board in _committed() for panel in _panels(board) for target in panel["targets"]]
     rules = [

@@ -111,6 +111,7 @@ def test_each_alert_of_the_engine_has_a_case_that_fires_and_one_that_does_not() 
         assert case.fires != case.silent
 
 
+@pytest.mark.watch
 def test_alerts_of_the_engine_fire_and_are_silent(tmp_path: Path) -> None:
     by_name = {rule["alert"]: rule for rule in _rules() if "alert" in rule}
     tests = []
@@ -158,6 +159,7 @@ def _levels_test(series: Series, *expected: tuple[Level, Sequence[Json]], minute
     return test
 
 
+@pytest.mark.watch
 @pytest.mark.parametrize(
     ("pace", "windows"), [(0.5, ()), (1.3, ("3d",)), (8, ("6h", "3d")), (20, ("1h", "6h", "3d"))], ids=str
 )
@@ -168,6 +170,7 @@ def test_budgets_burn_at_the_pace_of_each_window(tmp_path: Path, pace: float, wi
     _promtool(tmp_path, "levels", [_levels_test(series, *((level, _burning(level, *windows)) for level in LEVELS))])
 
 
+@pytest.mark.watch
 def test_late_answers_burn_as_faults_do_and_mistakes_of_callers_do_not(tmp_path: Path) -> None:
     late: dict[str, str] = {}
     mistaken: dict[str, str] = {}
@@ -182,6 +185,7 @@ def test_late_answers_burn_as_faults_do_and_mistakes_of_callers_do_not(tmp_path:
     ])  # fmt: skip
 
 
+@pytest.mark.watch
 def test_it_burns_where_nothing_was_ever_good_and_not_where_nothing_is_asked(tmp_path: Path) -> None:
     faults: dict[str, str] = {}
     nothing: dict[str, str] = {}
@@ -197,6 +201,7 @@ def test_it_burns_where_nothing_was_ever_good_and_not_where_nothing_is_asked(tmp
     ])  # fmt: skip
 
 
+@pytest.mark.watch
 def test_a_page_ends_soon_after_what_was_wrong(tmp_path: Path) -> None:
     """Half an hour of faults is remembered by the long window; the short one lets go."""
     series: dict[str, str] = {}
@@ -212,6 +217,7 @@ def test_a_page_ends_soon_after_what_was_wrong(tmp_path: Path) -> None:
 # ---- where alerts go
 
 
+@pytest.mark.watch
 @pytest.mark.parametrize(("severity", "receiver"), [("page", "page"), ("ticket", "ticket")])
 def test_severities_are_routed(severity: str, receiver: str) -> None:
     for rule in _rules():
@@ -222,11 +228,13 @@ def test_severities_are_routed(severity: str, receiver: str) -> None:
             assert (done.returncode, done.stdout.strip()) == (0, receiver), done.stderr
 
 
+@pytest.mark.watch
 def test_what_has_no_severity_is_not_lost() -> None:
     command = (program("amtool"), "config", "routes", "test", f"--config.file={ALERTMANAGER}", "alertname=Other")
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "ticket"
 
 
+@pytest.mark.watch
 def test_the_configuration_of_routes_is_one() -> None:
     command = (program("amtool"), "check-config", str(ALERTMANAGER))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
