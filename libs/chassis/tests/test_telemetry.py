@@ -138,6 +138,16 @@ def test_what_the_system_says_of_the_process_is_what_the_catalogue_says() -> Non
     assert found == {name: measure.kind.value for name, measure in PROCESS.items()}
 
 
+def test_no_series_are_served_but_those_of_catalogues() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.rpc_seconds.labels("/toy/Add", "OK").observe(0.1)
+    metrics.count("events_published", 1, topic="toy.events.v1")
+    served = {sample.name for family in registry.collect() for sample in family.samples}
+    assert "chapar_rpc_seconds_bucket" in served
+    assert [name for name in served if name.endswith("_created")] == []
+
+
 def test_a_measure_of_no_catalogue_is_refused() -> None:
     metrics = Metrics(CollectorRegistry())
     with pytest.raises(KeyError):

@@ -23,7 +23,15 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
+)
 
 from chapar_chassis.settings import Address
 from chapar_sourcing.measures import ENGINE, SECONDS, Kind, Measure, catalogue
@@ -171,6 +179,8 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry, more: Mapping[str, Measure] = ENGINE) -> None:
         self.registry = registry
+        # The library would add a series of when it was made to each counter and histogram; it can for all or none.
+        cast(Any, disable_created_metrics)()
         ProcessCollector(registry=registry)
         self._metrics: dict[str, Any] = {
             name: _MAKE[measure.kind](measure, registry) for name, measure in {**CHASSIS, **more}.items()
