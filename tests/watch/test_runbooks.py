@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,24 +11,14 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from chapar_client.cli import app
-from tools.watch import alerts, lint
-from tools.watch.__main__ import PAGE, ROOT, page
+from tools.watch import alerts, lint, runbooks
+from tools.watch.__main__ import PAGE, page
 from tools.watch.boards import boards
 
-BOOKS = ROOT / "docs" / "runbooks"
 PANELS = {
     f"{board.uid} / {panel.title}" for board in boards() for section in board.sections for panel in section.panels
 }
 SECTIONS = ["## Look", "## Do", "## Over when"]
-BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
-
-
-def _books() -> list[Path]:
-    return sorted(BOOKS.glob("*.md"))
-
-
-def _blocks(text: str, language: str) -> Iterator[str]:
-    yield from (block for found, block in BLOCK.findall(text) if found == language)
 
 
 def _problem_of(line: str) -> str:
@@ -51,19 +40,19 @@ def _problem_of(line: str) -> str:
 
 
 def test_there_is_one_for_each_alert_and_no_other() -> None:
-    assert {book.stem for book in _books()} == {*alerts.names()}
+    assert {book.stem for book in runbooks.books()} == {*alerts.names()}
 
 
-@pytest.mark.parametrize("book", _books(), ids=lambda book: book.stem)
+@pytest.mark.parametrize("book", runbooks.books(), ids=lambda book: book.stem)
 def test_what_a_runbook_names_is_there(book: Path) -> None:
     text = book.read_text(encoding="utf-8")
     assert text.startswith(f"# {book.stem}\n")
     assert [line for line in text.splitlines() if line.startswith("## ")] == SECTIONS
-    for line in (line.strip() for block in _blocks(text, "") for line in block.splitlines() if line.strip()):
+    for line in runbooks.commands(text):
         assert _problem_of(line) == "", line
-    for query in _blocks(text, "promql"):
-        assert [*lint.query_problems(query.strip(), in_panel=False)] == []
-    flat = re.sub(r"\s+", " ", BLOCK.sub("", text))
+    for query in runbooks.queries(text):
+        assert [*lint.query_problems(query, in_panel=False)] == []
+    flat = runbooks.prose(text)
     for panel in re.findall(r"`(chapar-\w+ / [^`]+)`", flat):
         assert panel in PANELS
     for other in re.findall(r"\bChapar[A-Z]\w+", flat):
@@ -72,8 +61,9 @@ def test_what_a_runbook_names_is_there(book: Path) -> None:
 
 def test_some_runbook_names_each_of_these() -> None:
     """The test above looks at something."""
-    texts = [book.read_text(encoding="utf-8") for book in _books()]
-    assert sum(len([*_blocks(text, "")]) for text in texts) > 20
+    texts = [book.read_text(encoding="utf-8") for book in runbooks.books()]
+    assert sum(len([*runbooks.commands(text)]) for text in texts) > 20
+    assert sum(len([*runbooks.queries(text)]) for text in texts) >= 2
     assert sum(len(re.findall(r"`chapar-\w+ / ", text)) for text in texts) > 50
 
 
