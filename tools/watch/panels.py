@@ -90,7 +90,7 @@ def made(board: Board) -> dict[str, Any]:
 
 
 def _variable(choice: Choice) -> builders.QueryVariable:
-    everything = models.VariableOption(selected=True, text="All", value="$__all")
+    everything = models.VariableOption(selected=True, text=["All"], value=["$__all"])
     return (
         builders.QueryVariable(choice.name).label(choice.label).query(choice.query).datasource(_source())
         .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(models.VariableSort.ALPHABETICAL_ASC)
@@ -111,7 +111,8 @@ def _panel(panel: Panel, number: int) -> stat.Panel | timeseries.Panel:
 
 
 def _stat() -> stat.Panel:
-    return stat.Panel().graph_mode(common.BigValueGraphMode.NONE)
+    newest = common_builders.ReduceDataOptions().calcs(["lastNotNull"])
+    return stat.Panel().graph_mode(common.BigValueGraphMode.NONE).decimals(2).reduce_options(newest)
 
 
 def _lines() -> timeseries.Panel:
