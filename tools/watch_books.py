@@ -73,14 +73,15 @@ async def run(command: str, books: Sequence[str], filled: Sequence[str]) -> Ran:
 
 
 async def on_files(folder: Path) -> Sequence[Ran]:
-    """Those of an installation on files; what they restore is a copy made here."""
+    """Those of an installation on files; what they restore is copied here, what they drop is rebuilt."""
     async with Stage(folder / "one") as stage:
         one, other = await stage.person("الف"), await stage.person("ب")
         await one.say(one.with_(other), "سلام")
         copy, new, data = folder / "copy", folder / "new", stage.data_dir
-        made = await run("", (), ("backup", "--to", str(copy), "--data", str(data)))
-        if made.status:
-            raise RuntimeError(f"nothing to restore: {made.said}")
+        for words in (("backup", "--to", str(copy)), ("rebuild", "messaging")):
+            made = await run(f"(before) chapar {words[0]}", (), (*words, "--data", str(data)))
+            if made.status:
+                raise RuntimeError(f"chapar {words[0]}: {made.said}")
         shutil.copytree(data / "secrets", new / "secrets")
         places = {"/path/to/copy": str(copy), "/path/to/new": str(new)}
         return await _all("files", lambda words: _with_data([places.get(word, word) for word in words], data))

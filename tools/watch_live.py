@@ -3,9 +3,9 @@
     python -m tools.watch_live [--seconds 180] [--kafka] [--report docs/dashboards.json]
 
 Passes when no query is refused, 95 % of those that should have data have some, every series that the services serve is
-one that the catalogues know, and no alert pages. Queries that are marked as healthy when empty are asked,
-too, and counted apart. With --kafka journals and streams lie on a real broker with an exporter inside of it, and the
-queries of its own figures count as all others; otherwise they are counted apart.
+one that the catalogues know, each service level is measured over each window, and no alert pages. Queries that are
+marked as healthy when empty are asked, too, and counted apart. With --kafka journals and streams lie on a real broker
+with an exporter inside of it, and the queries of its own figures count as all others; otherwise they are counted apart.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tools.prometheus_server import PrometheusServer, QueryRefused
 from tools.server_process import free_ports
 from tools.watch.__main__ import DASHBOARDS, RULES
 from tools.watch.known import BROKERS, SCRAPED
+from tools.watch.levels import ERRORS, LEVELS, WINDOWS
 from tools.watch.panels import NO_EXPORTER, NOTHING_IS_WELL
 from tools.watch_load import Crowd
 
@@ -82,9 +83,20 @@ def unknown(names: set[str]) -> Sequence[str]:
     return sorted(ours - {*SCRAPED})
 
 
+def measured(prometheus: PrometheusServer) -> Mapping[str, int]:
+    """Of each service level, how many windows have numbers."""
+    return {
+        level.name: sum(
+            prometheus.values(f'{ERRORS}{window}{{slo="{level.name}"}}', LOOKED_BACK_S) > 0 for window in WINDOWS
+        )
+        for level in LEVELS
+    }
+
+
 def judged(
-    asked: Sequence[Asked], strangers: Sequence[str], alerts: Sequence[Mapping[str, str]], *, on_kafka: bool = False
-) -> Mapping[str, object]:
+    asked: Sequence[Asked], strangers: Sequence[str], alerts: Sequence[Mapping[str, str]],
+    levels: Mapping[str, int], *, on_kafka: bool = False,
+) -> Mapping[str, object]:  # fmt: skip
     """The report."""
     excused = {NOTHING_IS_WELL} if on_kafka else {NOTHING_IS_WELL, NO_EXPORTER}
     due = [one for one in asked if one.mark not in excused]
@@ -92,12 +104,13 @@ def judged(
     refused = [one for one in asked if one.refused]
     pages = sorted({f"{alert['alertname']} {alert.get('job', '')}" for alert in alerts if alert["severity"] == "page"})
     share = len(with_data) / len(due)
+    measured_all = all(windows == len(WINDOWS) for windows in levels.values())
     return {
-        "well": share >= SHARE_MIN and not refused and not strangers and not pages,
+        "well": share >= SHARE_MIN and not refused and not strangers and not pages and measured_all,
         "queries": len(asked), "due": len(due), "with_data": len(with_data), "share": round(share, 4),
         "healthy_when_empty": _counted(asked, NOTHING_IS_WELL), "of_brokers": _counted(asked, NO_EXPORTER),
         "empty": [asdict(one) for one in due if not one.values], "refused": [asdict(one) for one in refused],
-        "unknown_series": [*strangers], "pages": pages,
+        "windows_measured": dict(levels), "unknown_series": [*strangers], "pages": pages,
         "tickets": sorted({alert["alertname"] for alert in alerts if alert["severity"] == "ticket"}),
     }  # fmt: skip
 
@@ -130,7 +143,8 @@ async def watched(folder: Path, seconds: float, kafka: str, figures: str) -> Map
                 asked = await asyncio.to_thread(ask, prometheus)
                 names = await asyncio.to_thread(prometheus.names)
                 alerts = await asyncio.to_thread(prometheus.series, 'ALERTS{alertstate="firing"}')
-    report = judged(asked, unknown(names), alerts, on_kafka=bool(kafka))
+                levels = await asyncio.to_thread(measured, prometheus)
+    report = judged(asked, unknown(names), alerts, levels, on_kafka=bool(kafka))
     return {**report, "kafka": bool(kafka), "seconds": seconds, "done": dict(sorted(crowd.done.items()))}
 
 

@@ -95,10 +95,10 @@ class Crowd:
         self.done["looked"] += 1
 
     async def _visit(self) -> None:
-        """Somebody new signs in, takes a name, and leaves."""
+        """Somebody new signs in, takes a name, reads, and stops."""
         guest = await self._stage.person(f"guest {next(self._numbers)}")
         await guest.read_from_now()
-        await guest.close()
+        await guest.stop_reading()
         self.done["visited"] += 1
 
 

@@ -35,6 +35,8 @@ def _buckets(metric: str, within: str, bound: str, above: str) -> Series:
 ALL_UP = {f'up{{job="chapar-{name}",instance="{name}-1"}}': "1x30"
           for name in ("gateway", "identity", "messaging", "payments", "presence")}  # fmt: skip
 
+REFUSED = f'chapar_reactor_refusals_total{{{M1},reactor="reactor/payment_cards",reason="REASON_USER_UNKNOWN"}}'
+
 CASES: Mapping[str, Case] = {
     "ChaparTargetDown": Case(
         {f"up{{{M1}}}": "1x5 0x20"}, {f"up{{{M1}}}": "1x5 0 1x20", 'up{job="other",instance="o"}': "0x20"}, OF_M1,
@@ -127,10 +129,10 @@ CASES: Mapping[str, Case] = {
         OF_M,
     ),
     "ChaparReactorLate": Case(
-        {f'chapar_reactor_lag_seconds{{{M1},reactor="fan_out"}}': "0x5 60+60x15",
-         f'chapar_reactor_lag_seconds{{{M1},reactor="payment_cards"}}': "0x20"},
-        {f'chapar_reactor_lag_seconds{{{M1},reactor="fan_out"}}': "0x5 25x15"},
-        {**OF_M, "reactor": "fan_out"},
+        {f'chapar_reactor_lag_seconds{{{M1},reactor="reactor/fan_out"}}': "0x5 60+60x15",
+         f'chapar_reactor_lag_seconds{{{M1},reactor="reactor/payment_cards"}}': "0x20"},
+        {f'chapar_reactor_lag_seconds{{{M1},reactor="reactor/fan_out"}}': "0x5 25x15"},
+        {**OF_M, "reactor": "reactor/fan_out"},
     ),
     "ChaparRelayLate": Case(
         {f'chapar_relay_lag_offsets{{{M1},topic="messaging.events.v1"}}': "0x5 20000x15"},
@@ -139,27 +141,27 @@ CASES: Mapping[str, Case] = {
     ),
     "ChaparReactorRefused": Case(
         # The series appears with its first count: nothing ever grows.
-        {f'chapar_reactor_refusals_total{{{M1},reactor="payment_cards",reason="REASON_USER_UNKNOWN"}}': "_x70 1x10"},
-        {f'chapar_reactor_refusals_total{{{M1},reactor="payment_cards",reason="REASON_USER_UNKNOWN"}}': "1x80"},
-        {**OF_M, "reactor": "payment_cards", "reason": "REASON_USER_UNKNOWN"},
+        {REFUSED: "_x70 1x10"},
+        {REFUSED: "1x80"},
+        {**OF_M, "reactor": "reactor/payment_cards", "reason": "REASON_USER_UNKNOWN"},
         minutes=75,
     ),
     "ChaparReactorFailed": Case(
-        {f'chapar_reactor_failures_total{{{M1},reactor="fan_out"}}': "_x70 1x10"},
-        {f'chapar_reactor_failures_total{{{M1},reactor="fan_out"}}': "1x80"},
-        {**OF_M, "reactor": "fan_out"},
+        {f'chapar_reactor_failures_total{{{M1},reactor="reactor/fan_out"}}': "_x70 1x10"},
+        {f'chapar_reactor_failures_total{{{M1},reactor="reactor/fan_out"}}': "1x80"},
+        {**OF_M, "reactor": "reactor/fan_out"},
         minutes=75,
     ),
     "ChaparReactorHoles": Case(
-        {f'chapar_reactor_holes_total{{{M1},reactor="fan_out"}}': "0+1x30"},
-        {f'chapar_reactor_holes_total{{{M1},reactor="fan_out"}}': "0x5 3x25"},
-        {**OF_M, "reactor": "fan_out"},
+        {f'chapar_reactor_holes_total{{{M1},reactor="reactor/fan_out"}}': "0+1x30"},
+        {f'chapar_reactor_holes_total{{{M1},reactor="reactor/fan_out"}}': "0x5 3x25"},
+        {**OF_M, "reactor": "reactor/fan_out"},
         minutes=25,
     ),
     "ChaparFollowersRestarting": Case(
-        {f'chapar_followers_restarted_total{{{M1},follower="fan_out"}}': "0+1x20"},
-        {f'chapar_followers_restarted_total{{{M1},follower="fan_out"}}': "0x5 2x15"},
-        {**OF_M, "follower": "fan_out"},
+        {f'chapar_followers_restarted_total{{{M1},follower="reactor/fan_out"}}': "0+1x20"},
+        {f'chapar_followers_restarted_total{{{M1},follower="reactor/fan_out"}}': "0x5 2x15"},
+        {**OF_M, "follower": "reactor/fan_out"},
     ),
     "ChaparTimersFailing": Case(
         {f'chapar_timers_failed_total{{{M1},reason="REASON_UNAVAILABLE"}}': "0+1x30"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 import subprocess
@@ -14,8 +15,9 @@ import yaml
 
 from tools.debian import program
 from tools.watch import lint
-from tools.watch.__main__ import DASHBOARDS
+from tools.watch.__main__ import DASHBOARDS, ROOT
 from tools.watch.boards import boards, capacity, kafka
+from tools.watch.known import REACTORS
 from tools.watch.panels import made
 
 Json = dict[str, Any]
@@ -120,6 +122,18 @@ PLANTED: Mapping[str, tuple[Callable[[Json], None], str]] = {
     "a metric of another service": (
         _asks('sum(chapar_watchers{job="chapar-gateway"})'), "no process of chapar-gateway",
     ),
+    "a reactor that does not exist": (
+        _asks('max(chapar_reactor_items{reactor="fan_out"})'), "no reactor is ever fan_out",
+    ),
+    "a reactor of another service": (
+        _asks('max(chapar_reactor_items{job="chapar-payments",reactor="reactor/fan_out"})'), "has no reactor/fan_out",
+    ),
+    "a call that does not exist": (
+        _asks('sum(chapar_rpc_running{rpc="/chapar.messaging.v1.MessagingService/Send"})'), "no rpc is ever",
+    ),
+    "a status that does not exist": (
+        _asks('sum(rate(chapar_rpc_seconds_count{code=~"INTERNAL|BROKEN"}[$__rate_interval]))'), "no code is ever",
+    ),
     "grouped by nothing": (_asks("sum by (topic) (chapar_watchers)"), "which nothing has"),
     "a legend of nothing": (_asks("sum by (job) (chapar_watchers)", "{{instance}}"), "names instance"),
     "no legend": (_asks("sum(chapar_watchers)", ""), "no legend"),
@@ -145,6 +159,20 @@ def test_what_is_wrong_with_a_dashboard_is_said(planted: str) -> None:
     change(board)
     problems = lint.dashboard(board)
     assert any(expected in problem for problem in problems), problems
+
+
+def test_reactors_are_those_of_the_services() -> None:
+    for job, names in REACTORS.items():
+        found = set()
+        for source in ROOT.glob(f"services/{job.removeprefix('chapar-')}/src/*/reactors/*.py"):
+            for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+                match node:
+                    case (
+                        ast.AnnAssign(target=ast.Name(id="name"), value=ast.Constant(value=str(name)))
+                        | ast.Assign(targets=[ast.Name(id="name")], value=ast.Constant(value=str(name)))
+                    ):
+                        found.add(name)
+        assert found == names, job
 
 
 def test_two_dashboards_of_one_name_are_said() -> None:

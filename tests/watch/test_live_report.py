@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from tools.watch.levels import LEVELS, WINDOWS
 from tools.watch.panels import NO_EXPORTER, NOTHING_IS_WELL
 from tools.watch_live import Asked, judged, queries, unknown
 
+MEASURED = {level.name: len(WINDOWS) for level in LEVELS}
 PAGE = {"alertname": "ChaparTargetDown", "job": "chapar-gateway", "severity": "page"}
 
 
@@ -27,14 +29,14 @@ def test_all_that_is_asked_has_no_variable_left() -> None:
 
 @pytest.mark.parametrize(("filled", "empty", "well"), [(95, 5, True), (94, 6, False), (100, 0, True)])
 def test_ninety_five_of_a_hundred_have_data(filled: int, empty: int, well: bool) -> None:
-    report = judged(_asked(filled, empty), [], [])
+    report = judged(_asked(filled, empty), [], [], MEASURED)
     assert report["well"] is well
     assert report["share"] == filled / 100
 
 
 def test_what_is_marked_is_counted_apart() -> None:
     marked = [Asked("b", "p", "up", NOTHING_IS_WELL, 0), Asked("b", "p", "up", NO_EXPORTER, 3)]
-    report = judged(_asked(95, 5, *marked), [], [])
+    report = judged(_asked(95, 5, *marked), [], [], MEASURED)
     assert report["well"]
     assert report["healthy_when_empty"] == {"queries": 1, "with_data": 0}
     assert report["of_brokers"] == {"queries": 1, "with_data": 1}
@@ -47,7 +49,11 @@ def test_what_is_marked_is_counted_apart() -> None:
 )
 def test_nothing_of_this_is_well(strangers: Sequence[str], alerts: Sequence[Mapping[str, str]], refused: str) -> None:
     more: list[Any] = [Asked("b", "p", "up(", NOTHING_IS_WELL, 0, refused)] if refused else []
-    assert not judged(_asked(100, 0, *more), strangers, alerts)["well"]
+    assert not judged(_asked(100, 0, *more), strangers, alerts, MEASURED)["well"]
+
+
+def test_a_level_that_is_not_measured_is_not_well() -> None:
+    assert not judged(_asked(100, 0), [], [], MEASURED | {"delivery": 0})["well"]
 
 
 def test_series_of_ours_that_no_catalogue_has_are_named() -> None:

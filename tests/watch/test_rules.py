@@ -140,7 +140,7 @@ def _bad(level: Level, share: float) -> Series:
         bad = round(PER_MINUTE * share)
         of_them = f"0+{bad}x{MINUTES}"
         return {**_calls(level, f"0+{PER_MINUTE - bad}x{MINUTES}"), **_calls(level, of_them, code="UNAVAILABLE")}
-    lag = 'chapar_reactor_lag_seconds{{job="chapar-messaging",reactor="fan_out",instance="m-{}"}}'
+    lag = 'chapar_reactor_lag_seconds{{job="chapar-messaging",reactor="reactor/fan_out",instance="m-{}"}}'
     # One process is late: always, or, where the short window is long enough, for one minute of ten.
     late, others = ("3x120", 1) if share > 0.01 else (" ".join(["3 1x8"] * 12), 10)
     return {lag.format(n): late if n == 0 else f"1x{MINUTES}" for n in range(round(1 / share / others))}

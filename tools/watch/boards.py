@@ -108,7 +108,7 @@ def wallet() -> Board:
     """Money, from the call to the card in the chat."""
     gateway, owner, chat = 'job="chapar-gateway"', 'job="chapar-payments"', 'job="chapar-messaging"'
     paying = ',rpc=~"/chapar[.]payments[.]v1[.].+"'
-    transit, cards = ',reactor="transits"', ',reactor="payment_cards"'
+    transit, cards = ',reactor="reactor/transits"', ',reactor="reactor/payment_cards"'
     people = Section("As people see it", [
         Panel("Calls", "Transfers, wallets, statements and cash-ins, at gateways.", "reqps",
               [(rate("chapar_rpc_seconds_count", gateway, "rpc", paying), "{{rpc}}")]),

@@ -6,14 +6,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import grpc
+
 from chapar_chassis.telemetry import CHASSIS, PREFIX, PROCESS
 from chapar_gateway.measures import GATEWAY
 from chapar_sourcing.measures import ENGINE, Kind, Measure
+from tools.reference import FILES
 
 OWNERS = ("chapar-identity", "chapar-messaging", "chapar-payments", "chapar-presence")
 JOBS = ("chapar-gateway", *OWNERS)
 BROKERS = "kafka"
 """The job that scrapes brokers' own JMX exporters, with the rules of `deploy/prometheus/kafka-jmx.yaml`."""
+
+
+REACTORS: Mapping[str, frozenset[str]] = {
+    "chapar-identity": frozenset({"carry-sign-ins", "carry-reservations", "release-phones", "deliver-codes"}),
+    "chapar-messaging": frozenset({"fan_out", "payment_cards", "erase_contents"}),
+    "chapar-payments": frozenset({"transits", "erase-memos"}),
+    "chapar-presence": frozenset({"memberships"}),
+}
+"""By job, without the "reactor/" that stands before them as a label."""
+VALUES: Mapping[str, frozenset[str]] = {
+    "rpc": frozenset(
+        f"/{service.full_name}/{method.name}"
+        for module in FILES
+        for service in module.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    ),
+    "code": frozenset(code.name for code in grpc.StatusCode),
+    "reactor": frozenset(f"reactor/{name}" for names in REACTORS.values() for name in names),
+}
+"""What labels can be whose values queries name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ def groups() -> list[dict[str, Any]]:
 
 def _late() -> str:
     (delivery,) = (level for level in LEVELS if not level.calls)
-    lag = 'chapar_reactor_lag_seconds{job="chapar-messaging",reactor="fan_out"}'
+    lag = 'chapar_reactor_lag_seconds{job="chapar-messaging",reactor="reactor/fan_out"}'
     return f"avg({lag} > bool {delivery.seconds})"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chapar_sourcing.measures import Kind
-from tools.watch.known import BROKERS, Series, known
+from tools.watch.known import BROKERS, REACTORS, VALUES, Series, known
 from tools.watch.levels import RECORDED
 from tools.watch.panels import NO_EXPORTER, NOTHING_IS_WELL, SOURCE
 from tools.watch.promql import NotRead, Reading, Selector, read
@@ -195,11 +195,30 @@ def _selector_problems(one: Selector, series: Series) -> Iterator[str]:
     for label in one.matchers:
         if label not in series.labels:
             yield f"{one.metric} has no label {label}"
+    yield from _value_problems(one)
     wanted = one.matchers.get("job", "")
     if wanted and not wanted.startswith("$") and not any(re.fullmatch(wanted, job) for job in series.jobs):
         yield f"no process of {wanted} has {one.metric}"
     if series.jobs == {BROKERS} and wanted != BROKERS:
         yield f"{one.metric} is not said to be of brokers"
+
+
+def _value_problems(one: Selector) -> Iterator[str]:
+    """Whether the values of labels that a query names can be there at all."""
+    for label, pattern in one.matchers.items():
+        if label in VALUES and not all(_matches(part, VALUES[label]) for part in _alternatives(pattern)):
+            yield f"no {label} is ever {pattern}"
+    job, reactor = one.matchers.get("job", ""), one.matchers.get("reactor", "")
+    if job in REACTORS and reactor and reactor.removeprefix("reactor/") not in REACTORS[job]:
+        yield f"{job} has no {reactor}"
+
+
+def _alternatives(pattern: str) -> Sequence[str]:
+    return [pattern] if "(" in pattern else pattern.split("|")
+
+
+def _matches(pattern: str, values: Iterable[str]) -> bool:
+    return any(re.fullmatch(pattern, value) for value in values)
 
 
 def _growth_problems(one: Selector, series: Series, query: str, in_panel: bool) -> Iterator[str]:

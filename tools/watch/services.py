@@ -47,7 +47,7 @@ def identity() -> Board:
 def messaging() -> Board:
     """Conversations and inboxes."""
     scope = of_job("chapar-messaging")
-    fan_out = ',reactor="fan_out"'
+    fan_out = ',reactor="reactor/fan_out"'
     own = Section("Inboxes", [
         Panel("Age of deliveries", "The oldest message that is not in all inboxes, of the worst partition.",
               "s", [(gauge("chapar_reactor_lag_seconds", scope, "instance", "max", fan_out), "{{instance}}")]),
@@ -76,7 +76,7 @@ def presence() -> Board:
 def payments() -> Board:
     """Wallets and transfers."""
     scope = of_job("chapar-payments")
-    transit = ',reactor="transits"'
+    transit = ',reactor="reactor/transits"'
     own = Section("Money", [
         Panel("Age of transits", "The oldest transfer that left a wallet and has not arrived, of the worst partition.",
               "s", [(gauge("chapar_reactor_lag_seconds", scope, "instance", "max", transit), "{{instance}}")]),
