@@ -37,7 +37,7 @@ test-watch: setup ## rules and queries by Prometheus' own tools, which they obta
 	@$(PY) -m pytest tests/watch -m watch
 
 watch-live: setup ## ask every query of every dashboard of a Prometheus that watches the services under load
-	@$(PY) -m tools.watch_live --report docs/dashboards.json
+	@$(PY) -m tools.watch_live --kafka --report docs/dashboards.json
 
 test-real: test-kafka test-mongo ## both of these
 
