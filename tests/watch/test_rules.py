@@ -65,6 +65,8 @@ def test_the_committed_rules_are_what_is_made_and_have_no_problems() -> None:
         text = (RULES / name).read_text(encoding="utf-8")
         assert yaml.safe_load(text)["groups"] == groups
         assert text.startswith(HEAD)
+        # Left to Prometheus it would be a minute, which is longer than some alerts wait.
+        assert all(group["interval"] in ("15s", "1m") for group in groups)
     assert [problem for rule in _rules() for problem in lint.rule(rule)] == []
 
 

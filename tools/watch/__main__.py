@@ -20,6 +20,8 @@ RULES = ROOT / "deploy" / "prometheus" / "rules"
 HEAD = "# Made by `make verify` from the tables in tools/watch; not edited by hand.\n"
 
 
+EVERY = "15s"
+"""How often alerts are looked at: Prometheus' own minute would be longer than some wait."""
 PAGE = ROOT / "docs" / "reference" / "alerts.md"
 PAGE_HEAD = """# Service levels and alerts
 
@@ -53,8 +55,8 @@ def main() -> None:
 def rule_files() -> Mapping[str, Sequence[Mapping[str, Any]]]:
     """Groups of rules by the name of their file."""
     return {
-        "levels.yaml": [*levels.groups(), {"name": "chapar-budgets", "rules": alerts.of_levels()}],
-        "engine.yaml": [{"name": "chapar-engine", "rules": alerts.of_engine()}],
+        "levels.yaml": [*levels.groups(), {"name": "chapar-budgets", "interval": EVERY, "rules": alerts.of_levels()}],
+        "engine.yaml": [{"name": "chapar-engine", "interval": EVERY, "rules": alerts.of_engine()}],
     }
 
 
