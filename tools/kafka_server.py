@@ -51,8 +51,10 @@ class KafkaServer:
     def __init__(
         self, folder: Path, *, port: int | None = None, users: Mapping[str, str] | None = None,
         nodes: Nodes | None = None, number: int = 1, advertised: int | None = None,
+        java_options: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self._folder = folder
+        self._java_options = java_options
         self._users = dict(users or {})
         self._nodes = nodes or Nodes.new(port)
         self._number = number
@@ -106,7 +108,7 @@ class KafkaServer:
         self._configure()
         if not (self._folder / "data" / "meta.properties").exists():
             self._format(java)
-        self._process.start((*java, "kafka.Kafka", str(self._properties)))
+        self._process.start((*java, *self._java_options, "kafka.Kafka", str(self._properties)))
         self._wait_until_ready()
         return self
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from chapar_chassis.telemetry import CHASSIS, PREFIX
+from chapar_chassis.telemetry import CHASSIS, PREFIX, PROCESS
 from chapar_gateway.measures import GATEWAY
 from chapar_sourcing.measures import ENGINE, Kind, Measure
 
@@ -20,6 +20,7 @@ PARTS: Mapping[str, Mapping[str, Measure]] = {
     "Every process": CHASSIS,
     "Owner services: identity, messaging, presence, payments": ENGINE,
     "Gateway": GATEWAY,
+    "Every process, from the system": PROCESS,
 }
 
 
@@ -28,10 +29,11 @@ def page() -> str:
     lines = [HEAD]
     for title, measures in PARTS.items():
         lines += [f"## {title}", "", "| metric | kind | labels | meaning |", "|---|---|---|---|"]
+        prefix = "" if measures is PROCESS else PREFIX
         for measure in measures.values():
             suffix = "_total" if measure.kind is Kind.COUNTER else ""
             labels = ", ".join(f"`{label}`" for label in measure.labels) or "-"
-            lines.append(f"| `{PREFIX}{measure.name}{suffix}` | {measure.kind.value} | {labels} | {measure.meaning} |")
+            lines.append(f"| `{prefix}{measure.name}{suffix}` | {measure.kind.value} | {labels} | {measure.meaning} |")
         lines.append("")
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
 """Regenerates all that is generated and committed; passes when nothing changes.
 
 Generated are: the contracts, the locks' consistency with the projects' pins, the references of RPCs, reasons,
-metrics, samples of all that is stored.
+metrics, samples of all that is stored, dashboards and rules.
 """
 
 from __future__ import annotations
@@ -12,9 +12,16 @@ import sys
 from pathlib import Path
 
 from tools import access_reference, golden, lock_check, metrics_reference, proto, reference
+from tools.watch import __main__ as watch
 
 ROOT = Path(__file__).resolve().parent.parent
-GENERATED = ("libs/contracts/src", "docs/reference", "tests/contracts/golden")
+GENERATED = (
+    "libs/contracts/src",
+    "docs/reference",
+    "tests/contracts/golden",
+    "deploy/grafana",
+    "deploy/prometheus/rules",
+)
 
 
 def fingerprints() -> dict[str, str]:
@@ -35,6 +42,7 @@ def main() -> None:
     metrics_reference.main()
     access_reference.main()
     golden.main()
+    watch.main()
     after = fingerprints()
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     problems = [f"{name}: not what its source generates; commit the regenerated file" for name in changed]

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from chapar_chassis.settings import Address
 from chapar_chassis.telemetry import (
+    PROCESS,
     REDACTED,
     LibraryLogs,
     Metrics,
@@ -128,6 +129,23 @@ def test_the_engines_measures_become_metrics_of_the_registry_given() -> None:
     assert registry.get_sample_value("chapar_append_seconds_bucket", {"le": "0.005"}) == 1
     assert registry.get_sample_value("chapar_append_seconds_bucket", {"le": "0.0025"}) == 0
     assert other.get_sample_value("chapar_alarms_total") == 0
+
+
+def test_what_the_system_says_of_the_process_is_what_the_catalogue_says() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry)
+    found = {family.name: family.type for family in registry.collect() if family.name.startswith("process_")}
+    assert found == {name: measure.kind.value for name, measure in PROCESS.items()}
+
+
+def test_no_series_are_served_but_those_of_catalogues() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.rpc_seconds.labels("/toy/Add", "OK").observe(0.1)
+    metrics.count("events_published", 1, topic="toy.events.v1")
+    served = {sample.name for family in registry.collect() for sample in family.samples}
+    assert "chapar_rpc_seconds_bucket" in served
+    assert [name for name in served if name.endswith("_created")] == []
 
 
 def test_a_measure_of_no_catalogue_is_refused() -> None:

@@ -23,7 +23,15 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
+)
 
 from chapar_chassis.settings import Address
 from chapar_sourcing.measures import ENGINE, SECONDS, Kind, Measure, catalogue
@@ -152,6 +160,15 @@ CHASSIS = catalogue(
     Measure("incidents", Kind.COUNTER, "Errors that nobody expected: each is a bug, and in the log."),
     Measure("event_loop_lag_seconds", Kind.HISTOGRAM, "How late the event loop was to wake a sleeper.", (), SECONDS),
 )
+PROCESS = catalogue(
+    Measure("process_cpu_seconds", Kind.COUNTER, "CPU time that the process has used."),
+    Measure("process_resident_memory_bytes", Kind.GAUGE, "Memory that the process holds."),
+    Measure("process_virtual_memory_bytes", Kind.GAUGE, "Addresses that the process has taken."),
+    Measure("process_start_time_seconds", Kind.GAUGE, "When the process started, in seconds since 1970."),
+    Measure("process_open_fds", Kind.GAUGE, "Open file descriptors."),
+    Measure("process_max_fds", Kind.GAUGE, "File descriptors that the process may open."),
+)
+"""What the metrics library reads off from the system, without our prefix; on Linux alone."""
 
 
 class Metrics:
@@ -162,6 +179,9 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry, more: Mapping[str, Measure] = ENGINE) -> None:
         self.registry = registry
+        # The library would add a series of when it was made to each counter and histogram; it can for all or none.
+        cast(Any, disable_created_metrics)()
+        ProcessCollector(registry=registry)
         self._metrics: dict[str, Any] = {
             name: _MAKE[measure.kind](measure, registry) for name, measure in {**CHASSIS, **more}.items()
         }
