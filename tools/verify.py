@@ -1,7 +1,7 @@
 """Regenerates all that is generated and committed; passes when nothing changes.
 
-Generated are: the contracts, the locks' consistency with the projects' pins, the references of RPCs, reasons,
-metrics, samples of all that is stored.
+Generated are: the contracts, the locks' consistency with the projects' pins, the references of RPCs, reasons, metrics
+and rights, samples of all that is stored, values, schemas, READMEs and rendered objects of the charts.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 
 from tools import access_reference, golden, lock_check, metrics_reference, proto, reference
+from tools.charts import __main__ as charts
 
 ROOT = Path(__file__).resolve().parent.parent
-GENERATED = ("libs/contracts/src", "docs/reference", "tests/contracts/golden")
+GENERATED = ("libs/contracts/src", "docs/reference", "tests/contracts/golden", "deploy/helm")
 
 
 def fingerprints() -> dict[str, str]:
@@ -35,6 +36,7 @@ def main() -> None:
     metrics_reference.main()
     access_reference.main()
     golden.main()
+    charts.main()
     after = fingerprints()
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     problems = [f"{name}: not what its source generates; commit the regenerated file" for name in changed]
