@@ -4,6 +4,7 @@ with the rights of the charts' KafkaUsers and not one more."""
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import ssl
 import sys
@@ -74,7 +75,8 @@ async def running(town: Town, environments: Mapping[str, Mapping[str, str]]) -> 
         for services in (OWNERS, ("gateway",)):
             for service in services:
                 command = (sys.executable, "-m", f"chapar_{service}")
-                children[service] = await Child.start(service, command, environments[service], town.on_line)
+                told = {**environments[service], "CHAPAR_PARENT_PID": str(os.getpid())}
+                children[service] = await Child.start(service, command, told, town.on_line)
             # `ended` puts the reason into `ready` where a process ends before it is.
             watching = [asyncio.create_task(children[service].ended()) for service in services]
             for service in services:
