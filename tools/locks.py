@@ -1,5 +1,5 @@
-"""Writes the hash-pinned locks: `requirements.lock` for development, one for each service, and one for the database
-that tests run beside them.
+"""Writes the hash-pinned locks: `requirements.lock` for development, one for each service, and one for each
+program that tools run in an environment of its own.
 
 `uv.lock`, which they are made from, records registry addresses and is not committed; these files name none.
 """
@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MONGO = ROOT / "tools" / "mongo" / "requirements.in"
+APART = sorted(ROOT.glob("tools/*/requirements.in"))
+"""Programs that run in environments of their own."""
 HEADER = "# Made by `make locks` from pyproject.toml. Every package is pinned by version and hash.\n"
 SERVICES = sorted(p.parent.name for p in ROOT.glob("services/*/pyproject.toml"))
 
@@ -39,11 +40,10 @@ def main() -> None:
     for service in SERVICES:
         lock = export("--package", f"chapar-{service}", "--no-dev")
         (ROOT / "services" / service / "requirements.lock").write_text(lock)
-    MONGO.with_suffix(".lock").write_text(compiled(MONGO))
-    print(
-        f"locks: wrote tools/mongo/requirements.lock, requirements.lock and one for each of {', '.join(SERVICES)}",
-        file=sys.stderr,
-    )
+    for requirements in APART:
+        requirements.with_suffix(".lock").write_text(compiled(requirements))
+    each = ", ".join([*SERVICES, *(requirements.parent.name for requirements in APART)])
+    print(f"locks: wrote requirements.lock and one for each of {each}", file=sys.stderr)
 
 
 if __name__ == "__main__":

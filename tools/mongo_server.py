@@ -12,15 +12,10 @@ prints one JSON line when it is ready and stops the server on Ctrl-C. Tests use 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
-import venv
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,8 +23,9 @@ from typing import Any, Self
 import pymongo
 from pymongo.errors import PyMongoError
 
+from tools.apart import environment
 from tools.certificates import make_certificate
-from tools.server_process import ServerFailed, ServerProcess, free_ports, locked
+from tools.server_process import ServerFailed, ServerProcess, free_ports
 
 LOCK = Path(__file__).resolve().parent / "mongo" / "requirements.lock"
 START_DEADLINE_S = 60.0
@@ -120,7 +116,7 @@ class MongoServer:
     def _launch(self, options: tuple[str, ...]) -> None:
         at = ("--host", "127.0.0.1", "--port", str(self._port), "--storage-path", str(self._folder / "data"))
         bounds = ("--cache-size", "256M", "--log-level", "WARNING")
-        self._process.start((str(environment() / "bin" / "secantusd-py"), *at, *bounds, *options))
+        self._process.start((str(program()), *at, *bounds, *options))
         deadline = time.monotonic() + START_DEADLINE_S
         while not self._answers(tls=bool(options)):
             if self._process.ended or time.monotonic() > deadline:
@@ -151,27 +147,9 @@ def mongo_uri(port: int) -> str:
     return f"mongodb://127.0.0.1:{port}/?directConnection=true"
 
 
-def environment() -> Path:
-    """The folder of the server's own environment; makes it the first time."""
-    pinned = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    folder = Path.home() / ".cache" / f"secantus-{pinned}"
-    ready = folder / "ready"
-    if not ready.exists():
-        with locked(folder.with_suffix(".lock")):
-            if not ready.exists():
-                _install(folder)
-                ready.touch()
-    return folder
-
-
-def _install(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    venv.create(folder, with_pip=True)
-    pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    try:
-        subprocess.run((*pip, "--require-hashes", "-r", str(LOCK)), check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise ServerFailed(f"the database cannot be had through pip: {error}") from error
+def program() -> Path:
+    """The server; gets it the first time."""
+    return environment("secantus", LOCK) / "bin" / "secantusd-py"
 
 
 def _run(folder: Path, port: int | None) -> None:
@@ -193,7 +171,7 @@ def main() -> None:
     commands.add_parser("install", help="only get the server")
     arguments = parser.parse_args()
     if arguments.command == "install":
-        print(environment())
+        print(program().parent.parent)
     else:
         _run(arguments.dir, arguments.port)
 

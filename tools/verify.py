@@ -1,7 +1,8 @@
 """Regenerates all that is generated and committed; passes when nothing changes.
 
-Generated are: the contracts, the locks' consistency with the projects' pins, the references of RPCs, reasons,
-metrics, samples of all that is stored, dashboards and rules.
+Generated are: the contracts, the locks' consistency with the projects' pins, the references of RPCs, reasons, metrics
+and rights, samples of all that is stored, values, schemas, READMEs and rendered objects of the charts, dashboards and
+rules.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 from pathlib import Path
 
 from tools import access_reference, golden, lock_check, metrics_reference, proto, reference
+from tools.charts import __main__ as charts
 from tools.watch import __main__ as watch
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,6 +21,7 @@ GENERATED = (
     "libs/contracts/src",
     "docs/reference",
     "tests/contracts/golden",
+    "deploy/helm",
     "deploy/grafana",
     "deploy/prometheus/rules",
 )
@@ -42,6 +45,7 @@ def main() -> None:
     metrics_reference.main()
     access_reference.main()
     golden.main()
+    charts.main()
     watch.main()
     after = fingerprints()
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
