@@ -11,14 +11,14 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Self, TypeAlias
 
 LOOPBACK = "127.0.0.1"
 CHUNK_BYTES = 64 * 1024
 TORN_S_MAX = 1.0
-"""A connection on which nothing passes for so long is cut all the same."""
+"""Connections on which nothing passes for so long are cut all the same."""
 _RESET = struct.pack("ii", 1, 0)
 """A socket that lingers for no time tells its peer so when it is closed: a reset."""
 _End: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -59,11 +59,11 @@ class _Connection:
 
 
 class TcpProxy:
-    """Use as `async with TcpProxy() as proxy`, then `proxy.leads_to(port)`; both ends on 127.0.0.1."""
+    """Use as `async with TcpProxy() as proxy`, then `proxy.leads_to(port_of)`; both ends on 127.0.0.1."""
 
     def __init__(self) -> None:
         self.passed = Passed()
-        self._server_port = 0
+        self._server_port: Callable[[], int] = int
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reset = False
@@ -87,11 +87,16 @@ class TcpProxy:
         """Where to call it."""
         return int(self._listening().sockets[0].getsockname()[1])
 
-    def leads_to(self, port: int) -> None:
-        """Where the server listens, of connections from now on."""
-        self._server_port = port
+    @property
+    def address(self) -> str:
+        """Where to call it, as "host:port"."""
+        return f"{LOOPBACK}:{self.port}"
 
-    async def cut(self, *, reset: bool) -> None:
+    def leads_to(self, port_of: Callable[[], int]) -> None:
+        """Tells where the server listens, asked for each connection from now on; 0 for nowhere."""
+        self._server_port = port_of
+
+    async def cut(self, *, reset: bool, torn_s_max: float = TORN_S_MAX) -> None:
         """Cuts all connections there are, each in the middle of the next piece that passes: by a reset, or by its
         end.
         """
@@ -100,7 +105,7 @@ class TcpProxy:
         for connection in doomed:
             connection.doomed = True
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(TORN_S_MAX):
+            async with asyncio.timeout(torn_s_max):
                 for connection in doomed:
                     await connection.ended.wait()
         for connection in doomed:
@@ -138,7 +143,7 @@ class TcpProxy:
 
     async def _serve(self, client: _End) -> None:
         try:
-            server = await asyncio.open_connection(LOOPBACK, self._server_port, limit=CHUNK_BYTES)
+            server = await asyncio.open_connection(LOOPBACK, self._server_port(), limit=CHUNK_BYTES)
         except OSError:  # nobody listens: the client finds its connection closed
             client[1].transport.abort()
             return

@@ -8,19 +8,20 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from chapar_client.demo import Stage, eventually
-from chapar_client.up import SERVICES, Installation, is_gateway, service_of
+from chapar_client.up import SERVICES, Installation, Supervisor, is_gateway, service_of
 from chapar_sourcing.adapters.kafka import Cluster, KafkaMembers
 from chapar_sourcing.ports import Announcement
 from tests.e2e.disturbing import ACKNOWLEDGED_BETWEEN
-from tests.e2e.faults import AT_DATABASE, CUTS, DELAYS, Disturbance, Fault
+from tests.e2e.faults import AT_DATABASE, AT_WHO_OWNS_MOST, CUTS, DELAYS, Disturbance, Fault
 from tests.e2e.load import Arena
 from tools.kafka_server import KafkaCluster, KafkaServer
 from tools.mongo_server import MongoServer, mongo_uri
 from tools.small_disk import SmallDisk
-from tools.tcp_proxy import LOOPBACK, Passed, TcpProxy
+from tools.tcp_proxy import Passed, TcpProxy
 
 REPLICAS: Mapping[str, int] = {**dict.fromkeys(SERVICES, 2), "messaging": 3, "payments": 3}
 SUCCEEDED_S_MAX = 60.0
@@ -28,6 +29,9 @@ FENCED_S = 2.0
 """How long a process stays stopped after others own everything that it owned."""
 DISK_MIB = 128
 FULL_S_MAX = 60.0
+TORN_S_MAX = 5.0
+MET_S_MAX = 30.0
+"""Something passes within it, wherever people want something."""
 NO_SPACE = "No space left on device"
 
 
@@ -44,7 +48,7 @@ class Crowd:
 
     async def owned(self, process: str) -> Mapping[int, Announcement]:
         """What a process says it owns."""
-        address = self.stage.up.addresses[process].address
+        address = self.network.owners[process].address
         rows = await self.members.owners(service_of(process))
         return {p: row for p, row in rows.items() if row.address == address and not row.released}
 
@@ -75,6 +79,8 @@ class Crowd:
     async def disturb(self, arena: Arena, disturbance: Disturbance) -> float:
         """Does it under load, and returns once the services have answered again; the seconds until then."""
         began_s = time.monotonic()
+        if disturbance.fault in AT_WHO_OWNS_MOST:
+            disturbance = disturbance._replace(process=await self._busiest(disturbance.process))
         process, lasts_s = disturbance.process, disturbance.lasts_s
         match disturbance.fault:
             case Fault.KILL:
@@ -111,16 +117,22 @@ class Crowd:
         """Something happens to the connections; each time it must meet some."""
         proxy, fault = self.network.proxy(disturbance), disturbance.fault
         before = proxy.passed.met
+
+        async def met() -> None:
+            happened = f"{disturbance}: something passes meanwhile"
+            await eventually(lambda: _is(proxy.passed.met > before), happened, timeout_s=MET_S_MAX)
+
         if fault in CUTS:
-            await proxy.cut(reset=disturbance.reset)
+            await proxy.cut(reset=disturbance.reset, torn_s_max=TORN_S_MAX)
         elif fault in DELAYS:
             async with proxy.delaying(disturbance.delay_s):
                 await asyncio.sleep(disturbance.lasts_s)
+                await met()
         else:
             async with proxy.holding_answers():
                 await asyncio.sleep(disturbance.lasts_s)
-        if proxy.passed.met == before:
-            raise AssertionError(f"{disturbance}: nothing passed meanwhile, it never happened")
+                await met()
+        await met()
 
     async def _filled(self, number: int) -> None:
         """A broker finds no space, says so and ends by itself; there is space again, and it is started again."""
@@ -142,16 +154,18 @@ class Crowd:
         finally:
             up.send_signal(process, signal.SIGCONT)
 
-    async def _fenced(self, service: str) -> None:
-        """Whoever owns most is stopped until its successors' claims are durable, and some time more; it goes on with
-        what it had."""
+    async def _busiest(self, service: str) -> str:
+        """The process that owns most of a service."""
         await eventually(lambda: self.all_owned(service), f"all of {service} is owned", timeout_s=SUCCEEDED_S_MAX)
         loads = await self.load(service)
-        process = max(loads, key=lambda name: len(loads[name]))
+        return max(loads, key=lambda name: len(loads[name]))
+
+    async def _fenced(self, process: str) -> None:
+        """It is stopped until its successors' claims are durable, and some time more; it goes on with what it had."""
         before = await self.owned(process)
 
         async def wait() -> None:
-            await self.succeeded(service, before)
+            await self.succeeded(service_of(process), before)
             await asyncio.sleep(FENCED_S)
 
         await self._stopped(process, wait)
@@ -174,14 +188,15 @@ async def _is(value: bool) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What lies between services and servers, and between people and the gateways."""
+    """What lies between services and servers, between people and the gateways, and before each owner."""
 
     brokers: Mapping[int, TcpProxy]
     database: TcpProxy
     gateways: Mapping[str, TcpProxy]
+    owners: Mapping[str, TcpProxy]
 
     @classmethod
-    async def open(cls, brokers: int, gateways: Collection[str], closing: AsyncExitStack) -> Network:
+    async def open(cls, brokers: int, processes: Collection[str], closing: AsyncExitStack) -> Network:
         """It leads nowhere as yet."""
 
         async def proxy() -> TcpProxy:
@@ -190,20 +205,34 @@ class Network:
         return cls(
             {number: await proxy() for number in range(1, brokers + 1)},
             await proxy(),
-            {name: await proxy() for name in gateways},
+            {name: await proxy() for name in processes if is_gateway(name)},
+            {name: await proxy() for name in processes if not is_gateway(name)},
         )
 
     def proxy(self, disturbance: Disturbance) -> TcpProxy:
         """Whose connections it is about."""
         if disturbance.broker:
             return self.brokers[disturbance.broker]
-        return self.database if disturbance.fault in AT_DATABASE else self.gateways[disturbance.process]
+        if disturbance.fault in AT_DATABASE:
+            return self.database
+        return {**self.gateways, **self.owners}[disturbance.process]
 
     @property
     def passed(self) -> Mapping[str, Passed]:
         """What each has done so far."""
         brokers = {f"broker {number}": proxy for number, proxy in self.brokers.items()}
-        return {name: proxy.passed for name, proxy in {**brokers, "database": self.database, **self.gateways}.items()}
+        proxies = {**brokers, "database": self.database, **self.gateways, **self.owners}
+        return {name: proxy.passed for name, proxy in proxies.items()}
+
+
+def _port_of_broker(broker: KafkaServer) -> int:
+    return broker.port
+
+
+def _port_of_process(up: Supervisor, process: str) -> int:
+    """Where it listens; 0 before it was ever ready."""
+    at = up.addresses.get(process)
+    return int(at.address.rpartition(":")[2]) if at is not None else 0
 
 
 @asynccontextmanager
@@ -212,8 +241,7 @@ async def crowd(folder: Path, *, brokers: int = 1) -> AsyncIterator[Crowd]:
     Each broker has a copy of every topic, on a small disk of its own (`mount_alone` comes first)."""
     async with AsyncExitStack() as closing:
         log = closing.enter_context((folder / "services.log").open("w", encoding="utf-8"))
-        gateways = [name for name in Installation(folder, replicas=REPLICAS).processes if is_gateway(name)]
-        network = await Network.open(brokers, gateways, closing)
+        network = await Network.open(brokers, Installation(folder, replicas=REPLICAS).processes, closing)
         disks = {
             number: closing.enter_context(SmallDisk(folder / "kafka" / f"{number}" / "data", mib=DISK_MIB))
             for number in network.brokers
@@ -221,17 +249,18 @@ async def crowd(folder: Path, *, brokers: int = 1) -> AsyncIterator[Crowd]:
         advertised = {number: proxy.port for number, proxy in network.brokers.items()}
         cluster = closing.enter_context(KafkaCluster(folder / "kafka", brokers, advertised=advertised))
         for number, proxy in network.brokers.items():
-            proxy.leads_to(cluster.broker(number).port)
+            proxy.leads_to(partial(_port_of_broker, cluster.broker(number)))
         database = closing.enter_context(MongoServer(folder / "mongo"))
-        network.database.leads_to(database.port)
+        network.database.leads_to(lambda: database.port)
         stage = Stage(
             folder, kafka=cluster.bootstrap, kafka_replicas=brokers, mongo=mongo_uri(network.database.port),
-            replicas=REPLICAS, on_line=lambda line: print(line.service, line.text, file=log, flush=True),
+            replicas=REPLICAS, advertised={name: proxy.address for name, proxy in network.owners.items()},
+            on_line=lambda line: print(line.service, line.text, file=log, flush=True),
         )  # fmt: skip
+        for name, proxy in {**network.gateways, **network.owners}.items():
+            proxy.leads_to(partial(_port_of_process, stage.up, name))
         await closing.enter_async_context(stage)
-        for name, proxy in network.gateways.items():
-            proxy.leads_to(int(stage.up.addresses[name].address.rpartition(":")[2]))
-        stage.called_at = [f"{LOOPBACK}:{proxy.port}" for proxy in network.gateways.values()]
+        stage.called_at = [proxy.address for proxy in network.gateways.values()]
         members = await KafkaMembers.open(Cluster(cluster.bootstrap))
         closing.push_async_callback(members.close)
         yield Crowd(stage, cluster, database, members, network, disks)

@@ -37,13 +37,16 @@ class Fault(Enum):
     CUT_GATEWAY = "gateway cut off"
     DELAY_GATEWAY = "gateway delayed"
     MUTE_GATEWAY = "gateway answers held"
+    CUT_OWNER = "owner cut off"
+    DELAY_OWNER = "owner delayed"
+    MUTE_OWNER = "owner answers held"
 
 
-CUTS = (Fault.CUT_BROKER, Fault.CUT_DATABASE, Fault.CUT_GATEWAY)
+CUTS = (Fault.CUT_BROKER, Fault.CUT_DATABASE, Fault.CUT_GATEWAY, Fault.CUT_OWNER)
 """All connections from outside, each in mid-request, by a reset or by its end."""
-DELAYS = (Fault.DELAY_BROKER, Fault.DELAY_DATABASE, Fault.DELAY_GATEWAY)
+DELAYS = (Fault.DELAY_BROKER, Fault.DELAY_DATABASE, Fault.DELAY_GATEWAY, Fault.DELAY_OWNER)
 """Everything that passes, both ways."""
-MUTES = (Fault.MUTE_BROKER, Fault.MUTE_DATABASE, Fault.MUTE_GATEWAY)
+MUTES = (Fault.MUTE_BROKER, Fault.MUTE_DATABASE, Fault.MUTE_GATEWAY, Fault.MUTE_OWNER)
 """Requests arrive and are carried out; their answers come when it is over."""
 AT_PROCESS = (Fault.KILL, Fault.STOP, Fault.END)
 AT_BROKER = (
@@ -53,6 +56,11 @@ AT_DATABASE = (
     Fault.KILL_DATABASE, Fault.STOP_DATABASE, Fault.CUT_DATABASE, Fault.DELAY_DATABASE, Fault.MUTE_DATABASE,
 )  # fmt: skip
 AT_GATEWAY = (Fault.CUT_GATEWAY, Fault.DELAY_GATEWAY, Fault.MUTE_GATEWAY)
+AT_OWNER = (Fault.CUT_OWNER, Fault.DELAY_OWNER, Fault.MUTE_OWNER)
+"""Between a process that owns and the gateways and processes that call it."""
+CALLED_OFTEN = ("identity", "messaging", "payments")
+"""Services of which somebody wants something at every moment of the load."""
+AT_WHO_OWNS_MOST = (Fault.FENCE, *AT_OWNER)
 OFTEN = (Fault.KILL, Fault.END)
 """As there are so many processes."""
 LASTING = (Fault.STOP, Fault.STOP_BROKER, Fault.STOP_DATABASE, *DELAYS, *MUTES)
@@ -63,7 +71,7 @@ class Disturbance(NamedTuple):
 
     fault: Fault
     process: str = ""
-    """To which process, or to whose clients; a service for fencing; empty for all else."""
+    """To which process, or to whose clients; a service: of it whoever owns most; empty for all else."""
     broker: int = 0
     """To which broker; 0 for none."""
     lasts_s: float = 0.0
@@ -107,4 +115,6 @@ def _one(fault: Fault, chance: random.Random, processes: Collection[str], broker
 def _names(fault: Fault, processes: Collection[str]) -> Sequence[str]:
     if fault in AT_GATEWAY:
         return [*filter(is_gateway, processes)]
+    if fault in AT_OWNER:
+        return CALLED_OFTEN
     return FENCED if fault is Fault.FENCE else [*processes] if fault in AT_PROCESS else [""]

@@ -42,6 +42,10 @@ DOMAINS: Mapping[str, Domain[Any, Any]] = {
 }
 ASK_S_MAX = 60.0
 """A service that was just killed comes back within it."""
+ASK_AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+"""Somebody else owns it, or it could not read its documents in the time that it gives itself."""
+ASKED_AT_ONCE = 2
+"""Partitions of a service: each answer is all documents of one, read from the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +82,18 @@ class Law:
                 if service_of(process) == service
             ]
 
+            turns = asyncio.Semaphore(ASKED_AT_ONCE)
+
             async def one(partition: int) -> Held:
                 """Whoever owns it says so; the others refuse."""
                 request = peer.DigestRequest(partition=partition)
-                async with asyncio.timeout(ASK_S_MAX):
+                async with turns, asyncio.timeout(ASK_S_MAX):
                     for stub in itertools.cycle(stubs):
                         try:
                             said = await stub.Digest(request, metadata=metadata, timeout=ASK_S_MAX)
                             return Held(after, service, partition, said)
                         except grpc.aio.AioRpcError as error:
-                            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                            if error.code() not in ASK_AGAIN:
                                 raise
                             await asyncio.sleep(0.1)
                 raise AssertionError(f"{service} has no process")

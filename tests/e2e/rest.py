@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from chapar.messaging.v1 import messaging_pb2 as messaging
 from chapar_client.demo import Person, eventually
 from tests.e2e.checker import Found, InboxLine, Line, Shown, problems
 from tests.e2e.load import Arena
 
-SETTLE_S_MAX = 90.0
+SETTLE_S_MAX = 180.0
 OFFLINE_S_MAX = 60.0
 
 
@@ -46,27 +47,38 @@ async def _found(arena: Arena) -> Found:
 
 async def _settled(arena: Arena) -> list[str]:
     """Waits until money, cards and inboxes have caught up with the logs; says what has not."""
+    seen = ["nothing was answered"]
 
     async def caught_up() -> bool:
-        statements = [await _statement(person) for person in arena.people]
-        total = sum(line.rials for lines in statements for line in lines)
-        if total != sum(line.rials for lines in statements for line in lines if not line.tag):
-            return False
-        cards = 0
-        for room, members in arena.rooms.items():
-            told = await _history(members[0], room)
-            cards += sum(message.card for message in told)
-            if any(len(member.messages(room)) < len(told) for member in members):
-                return False
-            if min([await _head(member, room) for member in members]) < len(told):
-                return False
-        return cards == sum(1 for lines in statements for line in lines if line.tag and line.rials < 0)
+        began_s = time.monotonic()
+        late = await _late(arena)
+        seen[:] = [f"{late}, as seen in {time.monotonic() - began_s:.0f} s"]
+        return not late
 
     try:
         await eventually(caught_up, "rest", timeout_s=SETTLE_S_MAX)
     except TimeoutError as error:
-        return [str(error)]
+        return [f"{error}: {seen[0]}"]
     return []
+
+
+async def _late(arena: Arena) -> str:
+    """What has not caught up; empty where all has."""
+    statements = await asyncio.gather(*(_statement(person) for person in arena.people))
+    total = sum(line.rials for lines in statements for line in lines)
+    if missing := sum(line.rials for lines in statements for line in lines if not line.tag) - total:
+        return f"{missing} rials are on their way"
+    due = sum(1 for lines in statements for line in lines if line.tag and line.rials < 0)
+    cards = 0
+    for room, members in arena.rooms.items():
+        told = await _history(members[0], room)
+        cards += sum(message.card for message in told)
+        for member in members:
+            if (shown := len(member.messages(room))) < len(told):
+                return f"{member.name} was shown {shown} of {len(told)} messages of {room}"
+            if (head := await _head(member, room)) < len(told):
+                return f"the inbox of {member.name} has {head} of {len(told)} messages of {room}"
+    return f"{due - cards} of {due} cards are missing" if cards != due else ""
 
 
 async def _stuck_online(arena: Arena) -> list[str]:

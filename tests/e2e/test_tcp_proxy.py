@@ -52,7 +52,7 @@ async def server() -> Server:
 async def proxy(server: Server) -> AsyncIterator[TcpProxy]:
     listener = await asyncio.start_server(server.serve, LOOPBACK, 0)
     async with TcpProxy() as proxy:
-        proxy.leads_to(listener.sockets[0].getsockname()[1])
+        proxy.leads_to(lambda: int(listener.sockets[0].getsockname()[1]))
         yield proxy
     listener.close()
 
@@ -81,7 +81,7 @@ async def test_what_is_sent_arrives_both_ways_and_so_does_its_end(proxy: TcpProx
 
 
 async def test_a_server_that_is_away_looks_like_a_connection_that_ends(proxy: TcpProxy) -> None:
-    proxy.leads_to(1)
+    proxy.leads_to(lambda: 1)
     reader, _ = await call(proxy)
     assert await reader.read() == b""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chapar_client.up import Installation, ReplicasRefused, is_gateway, replicas, replicas_of, service_of
+from chapar_client.up import ANY_PORT, Installation, ReplicasRefused, is_gateway, replicas, replicas_of, service_of
 
 
 def test_replicas_are_named_after_their_service() -> None:
@@ -33,6 +33,16 @@ def test_processes_of_one_service_are_known_together_in_their_order() -> None:
     installation = Installation(Path("/data"), replicas=replicas_of("messaging=3,payments=2"))
     together = [["identity"], ["messaging", "messaging-2", "messaging-3"], ["presence"], ["payments", "payments-2"]]
     assert replicas(installation.processes) == [*together, ["gateway"]]
+
+
+def test_each_process_is_told_where_others_call_it() -> None:
+    installation = Installation(
+        Path("/data"), replicas=replicas_of("messaging=2"), advertised={"messaging-2": "127.0.0.1:7"}
+    )
+    told = {name: installation.environment(name, listen=ANY_PORT) for name in installation.processes}
+    assert {name for name, environment in told.items() if "CHAPAR_ADVERTISE" in environment} == {"messaging-2"}
+    assert told["messaging-2"]["CHAPAR_ADVERTISE"] == "127.0.0.1:7"
+    assert told["messaging"]["CHAPAR_SECRETS_DIR"] == told["messaging-2"]["CHAPAR_SECRETS_DIR"]
 
 
 @pytest.mark.parametrize("text", ["shop=2", "messaging", "messaging=x", "messaging=0", "gateway=17", "presence=-2"])

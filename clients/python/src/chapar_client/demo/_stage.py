@@ -29,6 +29,7 @@ class Stage:
         kafka_replicas: int = 1,
         mongo: str = "",
         replicas: Mapping[str, int] | None = None,
+        advertised: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[LogLine], None] = lambda _: None,
     ) -> None:
@@ -40,7 +41,7 @@ class Stage:
         self._codes = SignInCodes()
         installation = Installation(
             folder / "data", kafka=kafka, kafka_replicas=kafka_replicas, mongo=mongo, replicas=replicas,
-            extra_environment=environment,
+            advertised=advertised, extra_environment=environment,
         )  # fmt: skip
         self.up = Supervisor(installation, self._line)
         self._people: list[Person] = []

@@ -74,6 +74,8 @@ class Installation:
     """Of each journal; fixed when the folder is made."""
     replicas: Mapping[str, int] | None = None
     """Service -> how many processes it has; one each unless said otherwise."""
+    advertised: Mapping[str, str] | None = None
+    """Process -> the address at which others call it, when that is not the one it listens at."""
     extra_environment: Mapping[str, str] | None = None
     """Settings beyond the usual ones, for every service."""
 
@@ -103,9 +105,10 @@ class Installation:
         return [sys.executable, "-m", f"chapar_{service}", *arguments]
 
     def environment(
-        self, service: str, *, listen: str, metrics_listen: str = ANY_PORT, operator_listen: str = ANY_PORT
+        self, process: str, *, listen: str, metrics_listen: str = ANY_PORT, operator_listen: str = ANY_PORT
     ) -> dict[str, str]:
         """The whole environment of a process: nothing of ours leaks in but what Python needs to start."""
+        service = service_of(process)
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
             "PYTHONUNBUFFERED": "1",
             "CHAPAR_DATA_DIR": str(self.data_dir),
@@ -124,6 +127,8 @@ class Installation:
             environment["CHAPAR_OPERATOR_LISTEN"] = operator_listen
         if service == "identity":
             environment["CHAPAR_CODE_DELIVERY"] = "console"
+        if advertised := (self.advertised or {}).get(process):
+            environment["CHAPAR_ADVERTISE"] = advertised
         return environment | dict(self.extra_environment or {})
 
 

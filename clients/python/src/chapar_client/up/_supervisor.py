@@ -161,7 +161,7 @@ class Supervisor:
     async def _start(self, service: str) -> None:
         at = self.addresses.get(service) or self._first_addresses(service)
         environment = self.installation.environment(
-            service_of(service), listen=at.address, metrics_listen=at.metrics_address or ANY_PORT,
+            service, listen=at.address, metrics_listen=at.metrics_address or ANY_PORT,
             operator_listen=at.operator_address,
         )  # fmt: skip
         command = self.installation.command(service_of(service))
