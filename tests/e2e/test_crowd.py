@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tests.e2e.faults import AT_BROKER, AT_GATEWAY, AT_PROCESS, CUTS, DELAYS, FENCED, LASTING, OFTEN, Fault, plan
+from tests.e2e.faults import (
+    AT_BROKER, AT_GATEWAY, AT_OWNER, AT_PROCESS, CALLED_OFTEN, CUTS, DELAYS, FENCED, LASTING, OFTEN, Fault, plan,
+)  # fmt: skip
 
 PROCESSES = ["identity", "messaging", "messaging-2", "payments", "payments-2", "presence", "gateway", "gateway-2"]
 NAMES = {
     **dict.fromkeys(AT_PROCESS, PROCESSES),
     **dict.fromkeys(AT_GATEWAY, ("gateway", "gateway-2")),
+    **dict.fromkeys(AT_OWNER, CALLED_OFTEN),
     Fault.FENCE: FENCED,
 }
 COUNT = 60 * len([*Fault, *OFTEN])
