@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections import Counter
 
 from tests.e2e.faults import (
-    AT_BROKER, AT_GATEWAY, AT_OWNER, AT_PROCESS, CALLED_OFTEN, CUTS, DELAYS, FENCED, LASTING, OFTEN, Fault, plan,
+    AT_BROKER,
+    AT_GATEWAY,
+    AT_OWNER,
+    AT_PROCESS,
+    CALLED_OFTEN,
+    CUTS,
+    DELAYS,
+    FENCED,
+    LASTING,
+    OFTEN,
+    Fault,
+    plan,
 )  # fmt: skip
 
 PROCESSES = ["identity", "messaging", "messaging-2", "payments", "payments-2", "presence", "gateway", "gateway-2"]
