@@ -27,11 +27,12 @@ from bench.report import tell
 from bench.site import Site, site
 from chapar_client.demo import eventually
 
-PAUSE_S = 1.0
+PAUSE_S = 3.0
 """Of probes that are not looked at."""
-LOOKED_AT_PAUSE_S = 0.05
+LOOKED_AT_PAUSE_S = {signal.SIGKILL: 0.25, signal.SIGTERM: 0.05}
+"""Short beside what is looked for; shorter ones alone would fill the machine, and be what is measured."""
 ROLLING_PAUSE_S = 0.5
-BEFORE_S = 1.0
+BEFORE_S = 0.5
 ANSWERED_S_MAX = 180.0
 CALM_S = 10.0
 
@@ -48,7 +49,7 @@ class Handovers:
         """The longest time between two acknowledgements of each partition in ten seconds of peace."""
         began = time.monotonic()
         for probe in self._probes.all:
-            probe.pause_s = LOOKED_AT_PAUSE_S
+            probe.pause_s = LOOKED_AT_PAUSE_S[signal.SIGKILL]
         await asyncio.sleep(CALM_S)
         for probe in self._probes.all:
             probe.pause_s = PAUSE_S
@@ -82,7 +83,7 @@ class Handovers:
         process = max(held, key=lambda name: len(held[name]))
         looked_at = self._probes.at(service, held[process])
         for probe in looked_at:
-            probe.pause_s = LOOKED_AT_PAUSE_S
+            probe.pause_s = LOOKED_AT_PAUSE_S[how]
         await asyncio.sleep(PAUSE_S + BEFORE_S)
         before, began = self._site.stage.up.starts(process), time.monotonic()
         self._site.stage.up.send_signal(process, how)

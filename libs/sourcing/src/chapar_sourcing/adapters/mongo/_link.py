@@ -124,11 +124,14 @@ class Link:
 
         The driver gives up a little before we do, whatever it waits for: it knows the reason, and what nobody waits for
         any more it neither sends again nor keeps a thread for. A real mongod is told, too, and stops at that time.
+        It does not repeat writes by itself either: ours may be repeated by whoever wants them, and a server that is to
+        notice repetitions has to remember each write (ADR 0021).
         """
         driver_ms = deadline_ms * 4 // 5
         try:
             client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(
-                database.uri, connectTimeoutMS=driver_ms, timeoutMS=driver_ms, tz_aware=True, appname="chapar",
+                database.uri, connectTimeoutMS=driver_ms, timeoutMS=driver_ms, retryWrites=False,
+                tz_aware=True, appname="chapar",
                 **database.client_options(),
             )  # fmt: skip
         except (ConfigurationError, ValueError) as error:
