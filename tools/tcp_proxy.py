@@ -42,7 +42,7 @@ class Passed:
     @property
     def met(self) -> int:
         """How often something was done to what passed."""
-        return self.torn + self.late + self.held
+        return self.cut + self.late + self.held
 
 
 @dataclass(eq=False, slots=True)
