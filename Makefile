@@ -48,7 +48,7 @@ test-images: setup ## images built and run by Debian's engine; needs root, docke
 test-real: test-kafka test-mongo ## both of these
 
 test-kills: setup ## every service killed with -9 and stopped under load, on SQLite
-	@$(PY) -m pytest -m kills
+	@$(PY) -m pytest -n 2 -m kills
 
 soak-kills: setup ## each service killed 20 times and stopped 10 times under load, ROUNDS rounds; docs/soak_kills.md
 	@$(PY) -m tests.e2e.soak_kills --rounds $(ROUNDS)
