@@ -10,15 +10,16 @@ import pytest
 
 from chapar_chassis.telemetry import CHASSIS
 from chapar_gateway.measures import GATEWAY
+from chapar_payments.measures import PAYMENTS
 from chapar_sourcing.measures import ENGINE, HeldMeasures, Kind, Measure, catalogue
 from tools.metrics_reference import TARGET, page
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 KINDS = {"count": Kind.COUNTER, "gauge": Kind.GAUGE, "observe": Kind.HISTOGRAM}
-ALL = {**ENGINE, **CHASSIS, **GATEWAY}
+ALL = {**ENGINE, **CHASSIS, **GATEWAY, **PAYMENTS}
 BY_ATTRIBUTE = {"rpc_seconds", "rpc_running", "incidents"}
 """Those that the chassis takes by the metrics library itself."""
-BOUNDED = {"partition", "phase", "topic", "follower", "reactor", "reason", "rpc", "code"}
+BOUNDED = {"partition", "phase", "topic", "follower", "reactor", "reason", "rule", "rpc", "code"}
 """Labels whose values are numbers of partitions, or words that our own code or protos have written down."""
 
 
@@ -58,7 +59,7 @@ def test_no_label_has_room_for_what_users_say() -> None:
 
 
 def test_names_meanings_and_buckets_are_whole() -> None:
-    assert len(ALL) == len(ENGINE) + len(CHASSIS) + len(GATEWAY)
+    assert len(ALL) == len(ENGINE) + len(CHASSIS) + len(GATEWAY) + len(PAYMENTS)
     for name, measure in ALL.items():
         assert name == name.lower()
         assert measure.meaning.endswith(".")

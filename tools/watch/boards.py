@@ -125,6 +125,14 @@ def wallet() -> Board:
               "s", [(gauge("chapar_reactor_lag_seconds", owner, "instance", "max", transit), "{{instance}}")]),
         Panel("Transits under way", "Transfers between partitions that were sent and not acknowledged.", "short",
               [(gauge("chapar_reactor_items", owner, "instance", "sum", transit), "{{instance}}")]),
+        Panel("Money under way", "Rials that left a partition and have not arrived in another.", "short",
+              [(f"sum(max by (partition) (chapar_ledger_sent_rials{{{owner}}}))"
+                f" - sum(max by (partition) (chapar_ledger_applied_rials{{{owner}}}))", "rials")]),
+        Panel("Money in doubt", "Rials that left more than 30 s ago and are not known to have arrived, as far as logs "
+              "are read.", "short",
+              [(gauge("chapar_reactor_carried_late", owner, "instance", "sum", transit), "{{instance}}")]),
+        Panel("Rules of the books broken", "Events in the log that break a rule of the books.", "cps",
+              [(rate("chapar_ledger_violations_total", owner, "rule"), "{{rule}}")], NOTHING_IS_WELL),
         Panel("Age of cards", "The oldest payment whose card is not in the chat.", "s",
               [(gauge("chapar_reactor_lag_seconds", chat, "instance", "max", cards), "{{instance}}")]),
         Panel("Refused and out of order", "Transits refused for good, and those whose predecessor had not arrived.",

@@ -10,6 +10,7 @@ import grpc
 
 from chapar_chassis.telemetry import CHASSIS, PREFIX, PROCESS
 from chapar_gateway.measures import GATEWAY
+from chapar_payments.measures import PAYMENTS
 from chapar_sourcing.measures import ENGINE, Kind, Measure
 from tools.reference import FILES
 
@@ -78,7 +79,7 @@ def _of(measure: Measure, jobs: Iterable[str], prefix: str) -> Iterator[Series]:
 
 def _scraped() -> Iterator[Series]:
     for measures, jobs, prefix in ((CHASSIS, JOBS, PREFIX), (PROCESS, JOBS, ""), (ENGINE, OWNERS, PREFIX),
-                                   (GATEWAY, JOBS[:1], PREFIX)):  # fmt: skip
+                                   (GATEWAY, JOBS[:1], PREFIX), (PAYMENTS, ("chapar-payments",), PREFIX)):  # fmt: skip
         for measure in measures.values():
             yield from _of(measure, jobs, prefix)
     yield Series("up", Kind.GAUGE, frozenset({"job", "instance"}), frozenset(JOBS))

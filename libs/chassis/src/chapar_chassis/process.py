@@ -12,7 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
@@ -45,6 +45,7 @@ from chapar_sourcing.domain import Domain, When
 from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import HostConfig, HostRules, PartitionHealth, Topic
 from chapar_sourcing.keyring import Keyring
+from chapar_sourcing.measures import ENGINE, Measure, Measures
 from chapar_sourcing.owner import OwnerPhase
 from chapar_sourcing.reactions import Reaction
 from chapar_sourcing.schema import schema_of
@@ -79,6 +80,8 @@ class ServiceContext:
     """The process's clock; handlers use `Caller.now_ms`, which is the owner's."""
     log: Any
     """A structlog logger."""
+    measures: Measures
+    """Takes in what `OwnerService.measures` names, beside the engine's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,8 @@ class OwnerService:
     """Peer servicers beside the chassis' own; they demand the peer token as all do."""
     beside: Callable[[ServiceContext, OwnerHost], Callable[[int], Coroutine[Any, Any, None]]] | None = None
     """Work beside each partition, see `OwnerHost.beside`. Must wait by itself until the partition is owned."""
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+    """What the service measures by itself."""
 
 
 def run_owner_service(service: OwnerService, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -195,13 +200,13 @@ class OwnerProcess:
         secrets = Secrets(settings.secrets_dir)
         peer_token, position_key = secrets.peer_token(), secrets.key("position.key")
         certificate = PeerCertificate.of(name, settings)
-        telling = _telling(name, settings, closing)
+        telling = _telling(name, settings, service.measures, closing)
         topics = published_topics(name, service.beat_topics)
         master_key = secrets.key("master.key")
         ports = await open_owner_ports(settings, name, topics, closing)
         await refuse_other_master(name, settings, master_key)
         keyring = Keyring(ports.keys, master_key=master_key, clock=SystemClock(), randomness=os.urandom)
-        context = _context(settings, secrets, keyring, telling.log)
+        context = _context(settings, secrets, keyring, telling)
         api = service.api(context)
 
         refusals = make_refusals(name, api, telling.metrics, telling.log)
@@ -311,8 +316,8 @@ class _Telling:
         )  # fmt: skip
 
 
-def _telling(name: str, settings: CommonSettings, closing: AsyncExitStack) -> _Telling:
-    metrics, tracing = Metrics(CollectorRegistry()), Tracing(name)
+def _telling(name: str, settings: CommonSettings, own: Mapping[str, Measure], closing: AsyncExitStack) -> _Telling:
+    metrics, tracing = Metrics(CollectorRegistry(), {**ENGINE, **own}), Tracing(name)
     closing.callback(tracing.close)
     server = MetricsServer(metrics.registry, settings.metrics_listen)
     closing.callback(server.close)
@@ -336,7 +341,7 @@ def _rules(
     )
 
 
-def _context(settings: CommonSettings, secrets: Secrets, sealer: Sealer, log: Any) -> ServiceContext:
+def _context(settings: CommonSettings, secrets: Secrets, sealer: Sealer, telling: _Telling) -> ServiceContext:
     return ServiceContext(
         settings=settings,
         secrets=secrets,
@@ -344,7 +349,8 @@ def _context(settings: CommonSettings, secrets: Secrets, sealer: Sealer, log: An
         user_ids=UserIds(secrets.key("user_ids.key")),
         randomness=os.urandom,
         now_ms=SystemClock().now_ms,
-        log=log,
+        log=telling.log,
+        measures=telling.metrics,
     )
 
 
