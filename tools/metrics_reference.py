@@ -9,6 +9,7 @@ from chapar_chassis.telemetry import CHASSIS, PREFIX, PROCESS
 from chapar_gateway.measures import GATEWAY
 from chapar_payments.measures import PAYMENTS
 from chapar_sourcing.measures import ENGINE, Kind, Measure
+from tools.watch.known import CANARY
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "reference" / "metrics.md"
 HEAD = """# Metrics
@@ -22,6 +23,7 @@ PARTS: Mapping[str, Mapping[str, Measure]] = {
     "Owner services: identity, messaging, presence, payments": ENGINE,
     "Payments": PAYMENTS,
     "Gateway": GATEWAY,
+    "Canary: `chapar canary`, at `--metrics`": CANARY,
     "Every process, from the system": PROCESS,
 }
 

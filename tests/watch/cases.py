@@ -13,6 +13,7 @@ M2 = 'job="chapar-messaging",instance="m-2"'
 G1 = 'job="chapar-gateway",instance="g-1"'
 P1 = 'job="chapar-payments",instance="p-1"'
 P2 = 'job="chapar-payments",instance="p-2"'
+C1 = 'job="chapar-canary",instance="c-1"'
 OF_M1 = {"job": "chapar-messaging", "instance": "m-1"}
 OF_M = {"job": "chapar-messaging"}
 
@@ -194,6 +195,17 @@ CASES: Mapping[str, Case] = {
          f'chapar_reactor_carried_late{{{P1},reactor="reactor/transits"}}': "0x20",
          f'chapar_reactor_carried_late{{{P1},reactor="reactor/erase-memos"}}': "3x20"},
         {"job": "chapar-payments"},
+    ),
+    "ChaparCanarySilent": Case(
+        {f'chapar_canary_attempts_total{{{C1},stage="send"}}': "0+12x5 60x20"},
+        {f'chapar_canary_attempts_total{{{C1},stage="settle"}}': "3x25",
+         f'chapar_canary_attempts_total{{{C1},stage="send"}}': "0+12x25"},
+        {"instance": "c-1"},
+    ),
+    "ChaparCanaryMoneyMissing": Case(
+        {f"chapar_canary_missing_rials{{{C1}}}": "0x5 1000x15"},
+        {f"chapar_canary_missing_rials{{{C1}}}": "0x5 1000x4 0 1000x9"},
+        {"instance": "c-1"},
     ),
     "ChaparRevocationsOld": Case(
         {f"chapar_revocations_age_seconds{{{G1}}}": "0.3x5 60+60x15"},

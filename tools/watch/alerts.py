@@ -168,6 +168,15 @@ ENGINE_ALERTS: Sequence[Alert] = (
         'sum by (job) (chapar_reactor_carried_late{job="chapar-payments",reactor="reactor/transits"}) > 0', "1m", PAGE,
         "Money left its payers more than 30 s ago and is not known to have arrived.",
     ),
+    # The canary.
+    Alert(
+        "ChaparCanarySilent", "sum by (instance) (rate(chapar_canary_attempts_total[5m])) == 0", "5m", TICKET,
+        "The canary {{ $labels.instance }} serves metrics and tries nothing.",
+    ),
+    Alert(
+        "ChaparCanaryMoneyMissing", "max by (instance) (chapar_canary_missing_rials) > 0", "10m", PAGE,
+        "The wallets of the canary {{ $labels.instance }} hold less than they did: money is late, or lost.",
+    ),
     # Gateways.
     Alert(
         "ChaparRevocationsOld", "max by (job, instance) (chapar_revocations_age_seconds) > 1", "30s", PAGE,

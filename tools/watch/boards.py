@@ -170,7 +170,24 @@ def levels() -> Board:
     errors = Panel("Bad", "The share that was bad over the last 5 minutes.", "percentunit",
                    [(f"{ERRORS}5m", "{{slo}}")])  # fmt: skip
     return Board("chapar-levels", "Chapar: service levels", "What is promised, and what was kept.",
-                 [Section("Kept", now), Section("Burning", [errors, *burn])])  # fmt: skip
+                 [Section("Kept", now), Section("Burning", [errors, *burn]), _canary()])  # fmt: skip
+
+
+def _canary() -> Section:
+    """What `chapar canary` sees."""
+    scope = 'job="chapar-canary"'
+    return Section("Canary", [
+        Panel("Canary: tried", "Messages and transfers of the canary, by step.", "cps",
+              [(rate("chapar_canary_attempts_total", scope, "stage"), "{{stage}}")]),
+        Panel("Canary: failed", "Steps that failed or were not done in time.", "cps",
+              [(rate("chapar_canary_failures_total", scope, "stage"), "{{stage}}")]),
+        Panel("Canary: time, 99th percentile", "Delivery ends at the reader, arrival with the card that says the money "
+              "is there.", "s", [(quantile(0.99, "chapar_canary_seconds", scope, "stage"), "{{stage}}")]),
+        Panel("Canary: unsettled", "Commands whose outcome is not known; they are sent again under their own ids.",
+              "short", [(gauge("chapar_canary_unsettled", scope, "instance"), "{{instance}}")]),
+        Panel("Canary: money missing", "Rials that both wallets hold less than they once did.", "short",
+              [(gauge("chapar_canary_missing_rials", scope, "instance", "max"), "{{instance}}")]),
+    ])  # fmt: skip
 
 
 def capacity() -> Board:

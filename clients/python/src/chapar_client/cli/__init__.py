@@ -11,6 +11,7 @@ import typer
 from chapar_client.cli import (
     _archive,
     _backup,
+    _canary,
     _database,
     _demo,
     _erasing,
@@ -57,6 +58,7 @@ def chapar(
 app.command()(_up.up)
 app.command()(_demo.demo)
 app.command()(_status.status)
+app.command()(_canary.canary)
 app.command("verify-log")(_verify.verify_log)
 app.command()(_archive.archive)
 app.command("backup")(_backup.backup_installation)
