@@ -25,6 +25,7 @@ from chapar_chassis.archive_command import write_archive
 from chapar_chassis.backup_command import write_backup
 from chapar_chassis.command_line import Command, run_command
 from chapar_chassis.digest_command import print_digests
+from chapar_chassis.doctor_command import print_report
 from chapar_chassis.forwarder import GrpcForwarder, PeerTargets
 from chapar_chassis.holdings import print_holdings
 from chapar_chassis.owner_server import AddServicer, add_owner, callers_allowed, make_refusals, make_server
@@ -120,6 +121,7 @@ def run_owner_service(service: OwnerService, arguments: Sequence[str], environ: 
         "backup FOLDER": partial(_backup, service, environ),
         "restore FOLDER": partial(_restore, service, environ),
         "holdings": partial(_holdings, service, environ),
+        "doctor": partial(_doctor, service, environ),
         "topics ACTION": partial(_topics, service, environ),
         "database ACTION": partial(_database, service, environ),
     }
@@ -149,6 +151,11 @@ async def _restore(service: OwnerService, environ: Mapping[str, str], folder: st
 async def _holdings(service: OwnerService, environ: Mapping[str, str]) -> int:
     topics = published_topics(service.domain.service, service.beat_topics)
     return await print_holdings(service.domain.service, service.settings.from_environ(environ), topics, sys.stdout)
+
+
+async def _doctor(service: OwnerService, environ: Mapping[str, str]) -> int:
+    topics = published_topics(service.domain.service, service.beat_topics)
+    return await print_report(service.domain.service, service.settings.from_environ(environ), topics, sys.stdout)
 
 
 async def _topics(service: OwnerService, environ: Mapping[str, str], action: str) -> int:

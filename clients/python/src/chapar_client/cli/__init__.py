@@ -14,6 +14,7 @@ from chapar_client.cli import (
     _canary,
     _database,
     _demo,
+    _doctor,
     _erasing,
     _groups,
     _money,
@@ -58,6 +59,7 @@ def chapar(
 app.command()(_up.up)
 app.command()(_demo.demo)
 app.command()(_status.status)
+app.command()(_doctor.doctor)
 app.command()(_canary.canary)
 app.command("verify-log")(_verify.verify_log)
 app.command()(_archive.archive)
