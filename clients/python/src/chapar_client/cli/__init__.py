@@ -12,6 +12,7 @@ from chapar_client.cli import (
     _archive,
     _backup,
     _canary,
+    _capacity,
     _database,
     _demo,
     _doctor,
@@ -61,6 +62,7 @@ app.command()(_demo.demo)
 app.command()(_status.status)
 app.command()(_doctor.doctor)
 app.command()(_canary.canary)
+app.command()(_capacity.capacity)
 app.command("verify-log")(_verify.verify_log)
 app.command()(_archive.archive)
 app.command("backup")(_backup.backup_installation)
