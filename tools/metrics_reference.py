@@ -7,7 +7,9 @@ from pathlib import Path
 
 from chapar_chassis.telemetry import CHASSIS, PREFIX, PROCESS
 from chapar_gateway.measures import GATEWAY
+from chapar_payments.measures import PAYMENTS
 from chapar_sourcing.measures import ENGINE, Kind, Measure
+from tools.watch.known import CANARY
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "reference" / "metrics.md"
 HEAD = """# Metrics
@@ -19,7 +21,9 @@ partitions and words of the code, never anything that users have said.
 PARTS: Mapping[str, Mapping[str, Measure]] = {
     "Every process": CHASSIS,
     "Owner services: identity, messaging, presence, payments": ENGINE,
+    "Payments": PAYMENTS,
     "Gateway": GATEWAY,
+    "Canary: `chapar canary`, at `--metrics`": CANARY,
     "Every process, from the system": PROCESS,
 }
 

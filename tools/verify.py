@@ -2,7 +2,7 @@
 
 Generated are: the contracts, the locks' consistency with the projects' pins, the references of RPCs, reasons, metrics
 and rights, samples of all that is stored, values, schemas, READMEs and rendered objects of the charts, dashboards and
-rules.
+rules, the page of capacity.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools import access_reference, golden, lock_check, metrics_reference, proto, reference
+from tools import access_reference, capacity_page, golden, lock_check, metrics_reference, proto, reference
 from tools.charts import __main__ as charts
 from tools.watch import __main__ as watch
 
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GENERATED = (
     "libs/contracts/src",
     "docs/reference",
+    "docs/capacity.md",
     "tests/contracts/golden",
     "deploy/helm",
     "deploy/grafana",
@@ -31,8 +32,8 @@ def fingerprints() -> dict[str, str]:
     """Digests of all generated files."""
     return {
         path.relative_to(ROOT).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for folder in GENERATED
-        for path in sorted((ROOT / folder).rglob("*"))
+        for name in GENERATED
+        for path in (ROOT / name, *sorted((ROOT / name).rglob("*")))
         if path.is_file() and "__pycache__" not in path.parts
     }
 
@@ -44,6 +45,7 @@ def main() -> None:
     reference.main()
     metrics_reference.main()
     access_reference.main()
+    capacity_page.main()
     golden.main()
     charts.main()
     watch.main()

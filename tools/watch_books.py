@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -30,6 +31,9 @@ REPLICAS = {"identity": 2, "messaging": 3, "payments": 2}
 COMMAND_S_MAX = 120.0
 NEEDS_SERVERS = ("owners move", "topics", "database")
 """Commands of installations with a broker, a database and several processes."""
+OF_PEOPLE = ("canary", "wallet")
+"""Commands of people, who call a gateway and have no data folder."""
+CANARIES = ("canary-1", "canary-2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,13 @@ def on(command: str) -> str:
     return "servers" if command.removeprefix("chapar ").startswith(NEEDS_SERVERS) else "files"
 
 
-async def run(command: str, books: Sequence[str], filled: Sequence[str]) -> Ran:
+async def run(command: str, books: Sequence[str], filled: Sequence[str], stage: Stage) -> Ran:
     """Runs one, for two minutes at most."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "chapar_client", *filled, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
+        sys.executable, "-m", "chapar_client", *filled, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "CHAPAR_HOME": str(stage.folder), "CHAPAR_GATEWAY": stage.up.gateway_address},
+    )  # fmt: skip
     async with asyncio.timeout(COMMAND_S_MAX):
         output, _ = await process.communicate()
     lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
@@ -77,14 +83,17 @@ async def on_files(folder: Path) -> Sequence[Ran]:
     async with Stage(folder / "one") as stage:
         one, other = await stage.person("الف"), await stage.person("ب")
         await one.say(one.with_(other), "سلام")
+        await stage.cash_in(one, 10_000)
+        for person, profile in zip((one, other), CANARIES, strict=True):
+            person.folder.with_name(profile).symlink_to(person.folder)
         copy, new, data = folder / "copy", folder / "new", stage.data_dir
         for words in (("backup", "--to", str(copy)), ("rebuild", "messaging")):
-            made = await run(f"(before) chapar {words[0]}", (), (*words, "--data", str(data)))
+            made = await run(f"(before) chapar {words[0]}", (), (*words, "--data", str(data)), stage)
             if made.status:
                 raise RuntimeError(f"chapar {words[0]}: {made.said}")
         shutil.copytree(data / "secrets", new / "secrets")
         places = {"/path/to/copy": str(copy), "/path/to/new": str(new)}
-        return await _all("files", lambda words: _with_data([places.get(word, word) for word in words], data))
+        return await _all("files", stage, lambda words: _with_data([places.get(word, word) for word in words], data))
 
 
 async def on_servers(folder: Path) -> Sequence[Ran]:
@@ -100,16 +109,16 @@ async def on_servers(folder: Path) -> Sequence[Ran]:
                     return [*words, "--partitions", "16", "--replicas", "1"]
                 return words if words[0] == "database" else _with_data(words, stage.data_dir)
 
-            return await _all("servers", filled)
+            return await _all("servers", stage, filled)
 
 
-async def _all(where: str, fill: Callable[[Sequence[str]], Sequence[str]]) -> Sequence[Ran]:
+async def _all(where: str, stage: Stage, fill: Callable[[Sequence[str]], Sequence[str]]) -> Sequence[Ran]:
     chosen = {command: books for command, books in commands().items() if on(command) == where}
-    return [await run(command, books, fill(shlex.split(command)[1:])) for command, books in chosen.items()]
+    return [await run(command, books, fill(shlex.split(command)[1:]), stage) for command, books in chosen.items()]
 
 
 def _with_data(words: Sequence[str], data: Path) -> Sequence[str]:
-    return words if "--data" in words else [*words, "--data", str(data)]
+    return words if "--data" in words or words[0] in OF_PEOPLE else [*words, "--data", str(data)]
 
 
 async def everything(folder: Path) -> Sequence[Ran]:

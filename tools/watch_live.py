@@ -1,4 +1,4 @@
-"""Asks every query of every dashboard of a real Prometheus that watches the five services under load.
+"""Asks every query of every dashboard of a real Prometheus that watches the five services and a canary under load.
 
     python -m tools.watch_live [--seconds 180] [--kafka] [--report docs/dashboards.json]
 
@@ -15,11 +15,12 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from chapar_client.canary import Account, CanaryMeasures, MeasuresServer, Rounds, keep_flying
 from chapar_client.demo import Stage
 from chapar_client.up import service_of
 from tools.kafka_jars import exporter
@@ -27,7 +28,7 @@ from tools.kafka_server import KafkaServer
 from tools.prometheus_server import PrometheusServer, QueryRefused
 from tools.server_process import free_ports
 from tools.watch.__main__ import DASHBOARDS, RULES
-from tools.watch.known import BROKERS, SCRAPED
+from tools.watch.known import BROKERS, CANARY_JOB, SCRAPED
 from tools.watch.levels import ERRORS, LEVELS, WINDOWS
 from tools.watch.panels import NO_EXPORTER, NOTHING_IS_WELL
 from tools.watch_load import Crowd
@@ -37,6 +38,7 @@ SHARE_MIN = 0.95
 RATE_INTERVAL = "15s"
 LOOKED_BACK_S = 60
 EVERYTHING = ".+"
+CANARY_RIALS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +131,47 @@ def broker(folder: Path) -> Iterator[tuple[str, str]]:
         yield server.bootstrap, figures
 
 
+@asynccontextmanager
+async def canary(stage: Stage) -> AsyncIterator[str]:
+    """A canary flies while the block runs; where its metrics are. What ends it ends the block."""
+    one, other = await stage.person("canary 1"), await stage.person("canary 2")
+    await stage.cash_in(one, CANARY_RIALS)
+    accounts, measures = (Account(one.client), Account(other.client)), CanaryMeasures()
+    for account in accounts:
+        await account.open()
+    rounds = Rounds(
+        accounts, measures, lambda stage, error: print(f"canary: {stage}: {error}", file=sys.stderr), within_s=5.0,
+        rials=1_000,
+    )  # fmt: skip
+    server, stopping = MeasuresServer(measures, "127.0.0.1", 0), asyncio.Event()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(keep_flying(accounts, rounds, stopping, every_s=10), name="canary")
+            try:
+                yield server.address
+            finally:
+                stopping.set()
+    finally:
+        server.close()
+
+
 async def watched(folder: Path, seconds: float, kafka: str, figures: str) -> Mapping[str, object]:
     """Runs everything once."""
     async with Stage(folder, kafka=kafka) as stage:
         jobs = {f"chapar-{service_of(name)}": [at.metrics_address] for name, at in stage.up.addresses.items()}
         if figures:
             jobs[BROKERS] = [figures]
-        with PrometheusServer(folder / "prometheus", jobs) as prometheus:
-            crowd = await Crowd.open(stage)
-            print(f"watch: the load runs for {seconds:.0f} s", file=sys.stderr, flush=True)
-            async with crowd.busy():
-                await asyncio.sleep(seconds)
-                asked = await asyncio.to_thread(ask, prometheus)
-                names = await asyncio.to_thread(prometheus.names)
-                alerts = await asyncio.to_thread(prometheus.series, 'ALERTS{alertstate="firing"}')
-                levels = await asyncio.to_thread(measured, prometheus)
+        async with canary(stage) as flying:
+            jobs[CANARY_JOB] = [flying]
+            with PrometheusServer(folder / "prometheus", jobs) as prometheus:
+                crowd = await Crowd.open(stage)
+                print(f"watch: the load runs for {seconds:.0f} s", file=sys.stderr, flush=True)
+                async with crowd.busy():
+                    await asyncio.sleep(seconds)
+                    asked = await asyncio.to_thread(ask, prometheus)
+                    names = await asyncio.to_thread(prometheus.names)
+                    alerts = await asyncio.to_thread(prometheus.series, 'ALERTS{alertstate="firing"}')
+                    levels = await asyncio.to_thread(measured, prometheus)
     report = judged(asked, unknown(names), alerts, levels, on_kafka=bool(kafka))
     return {**report, "kafka": bool(kafka), "seconds": seconds, "done": dict(sorted(crowd.done.items()))}
 

@@ -12,11 +12,11 @@ from chapar_chassis.secrets import OWNERS, SERVICES
 from chapar_gateway.revocations import TOPIC as REVOCATIONS
 from chapar_identity.__main__ import SERVICE as IDENTITY
 from chapar_messaging.__main__ import SERVICE as MESSAGING
-from chapar_payments.__main__ import SERVICE as PAYMENTS
+from chapar_payments.__main__ import build_service as build_payments
 from chapar_presence.__main__ import build_service
 from tools.access_reference import TARGET, page
 
-WIRED = {service.domain.service: service for service in (IDENTITY, MESSAGING, PAYMENTS, build_service())}
+WIRED = {service.domain.service: service for service in (IDENTITY, MESSAGING, build_payments(), build_service())}
 
 
 @pytest.mark.parametrize("name", OWNERS)

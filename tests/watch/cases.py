@@ -11,6 +11,9 @@ Series = Mapping[str, str]
 M1 = 'job="chapar-messaging",instance="m-1"'
 M2 = 'job="chapar-messaging",instance="m-2"'
 G1 = 'job="chapar-gateway",instance="g-1"'
+P1 = 'job="chapar-payments",instance="p-1"'
+P2 = 'job="chapar-payments",instance="p-2"'
+C1 = 'job="chapar-canary",instance="c-1"'
 OF_M1 = {"job": "chapar-messaging", "instance": "m-1"}
 OF_M = {"job": "chapar-messaging"}
 
@@ -168,6 +171,41 @@ CASES: Mapping[str, Case] = {
         {f'chapar_timers_failed_total{{{M1},reason="REASON_UNAVAILABLE"}}': "0x5 1x25"},
         {**OF_M, "reason": "REASON_UNAVAILABLE"},
         minutes=25,
+    ),
+    "ChaparLedgerBroken": Case(
+        {f'chapar_ledger_violations_total{{{P1},rule="unbalanced"}}': "_x70 1x10"},
+        {f'chapar_ledger_violations_total{{{P1},rule="unbalanced"}}': "1x80"},
+        {"job": "chapar-payments", "rule": "unbalanced"},
+        minutes=75,
+    ),
+    "ChaparMoneyFromNothing": Case(
+        {f'chapar_ledger_sent_rials{{{P1},partition="1"}}': "100x40",
+         f'chapar_ledger_applied_rials{{{P1},partition="2"}}': "100x5 101x35"},
+        # Partition 1 moves to another process, is nobody's for a while, and goes on; 60 rials are always under way.
+        {f'chapar_ledger_sent_rials{{{P1},partition="1"}}': "100+20x10 _x30",
+         f'chapar_ledger_sent_rials{{{P2},partition="1"}}': "_x20 300+20x20",
+         f'chapar_ledger_applied_rials{{{P1},partition="2"}}': "40+20x10 240x9 260+20x20"},
+        {},
+        minutes=30,
+    ),
+    "ChaparMoneyDoubtful": Case(
+        {f'chapar_reactor_carried_late{{{P1},reactor="reactor/transits"}}': "0x5 70000x15"},
+        # Much is under way, none of it for long; and what another reactor carries is no money.
+        {f'chapar_reactor_carried{{{P1},reactor="reactor/transits"}}': "70000x20",
+         f'chapar_reactor_carried_late{{{P1},reactor="reactor/transits"}}': "0x20",
+         f'chapar_reactor_carried_late{{{P1},reactor="reactor/erase-memos"}}': "3x20"},
+        {"job": "chapar-payments"},
+    ),
+    "ChaparCanarySilent": Case(
+        {f'chapar_canary_attempts_total{{{C1},stage="send"}}': "0+12x5 60x20"},
+        {f'chapar_canary_attempts_total{{{C1},stage="settle"}}': "3x25",
+         f'chapar_canary_attempts_total{{{C1},stage="send"}}': "0+12x25"},
+        {"instance": "c-1"},
+    ),
+    "ChaparCanaryMoneyMissing": Case(
+        {f"chapar_canary_missing_rials{{{C1}}}": "0x5 1000x15"},
+        {f"chapar_canary_missing_rials{{{C1}}}": "0x5 1000x4 0 1000x9"},
+        {"instance": "c-1"},
     ),
     "ChaparRevocationsOld": Case(
         {f"chapar_revocations_age_seconds{{{G1}}}": "0.3x5 60+60x15"},

@@ -138,6 +138,13 @@ def _calls(level: Level, good: str, *, code: str = "OK", answered: str | None = 
 
 def _bad(level: Level, share: float) -> Series:
     """A level of which a share is bad all the time."""
+    if level.counted:
+        of = 'job="chapar-canary",instance="c-1",stage="send"'
+        failed, tried = level.counted
+        return {
+            f"{tried}{{{of}}}": f"0+{PER_MINUTE}x{MINUTES}",
+            f"{failed}{{{of}}}": f"0+{round(PER_MINUTE * share)}x{MINUTES}",
+        }
     if level.calls:
         bad = round(PER_MINUTE * share)
         of_them = f"0+{bad}x{MINUTES}"

@@ -69,7 +69,7 @@ def test_some_runbook_names_each_of_these() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["chapar doctor", "chapar owners show --everything", "chapar owners move seven", "rm -r data", "chapar rebuild"],
+    ["chapar surgeon", "chapar owners show --everything", "chapar owners move seven", "rm -r data", "chapar rebuild"],
 )
 def test_what_is_no_command_is_noticed(line: str) -> None:
     assert _problem_of(line)

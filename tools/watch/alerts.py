@@ -44,6 +44,11 @@ def _quantile(share: float, histogram: str, by: str = "job, instance") -> str:
 _IT = "{{ $labels.instance }} of {{ $labels.job }}"
 _OWNED = "sum by (job) (chapar_partitions_owned)"
 
+# Totals only grow: the largest of the last minutes stands in for a partition that nobody has at the moment. What has
+# arrived is looked at as it was a while ago, so that all of it has been told to have left.
+_SENT = "sum(max by (partition) (max_over_time(chapar_ledger_sent_rials[30m])))"
+_APPLIED = "sum(max by (partition) (chapar_ledger_applied_rials offset 5m))"
+
 ENGINE_ALERTS: Sequence[Alert] = (
     # Processes.
     Alert("ChaparTargetDown", 'up{job=~"chapar-.+"} == 0', "1m", TICKET, f"{_IT} does not serve its metrics."),
@@ -148,6 +153,29 @@ ENGINE_ALERTS: Sequence[Alert] = (
     Alert(
         "ChaparTimersFailing", "sum by (job, reason) (rate(chapar_timers_failed_total[10m])) > 0", "10m", TICKET,
         "Commands of due timers of {{ $labels.job }} keep failing: {{ $labels.reason }}.",
+    ),
+    # The books.
+    Alert(
+        "ChaparLedgerBroken", happened("chapar_ledger_violations_total", "job, rule"), "0s", PAGE,
+        "An event in the log of payments breaks a rule of the books: {{ $labels.rule }}.",
+    ),
+    Alert(
+        "ChaparMoneyFromNothing", f"{_APPLIED} > {_SENT}", "5m", PAGE,
+        "More money has arrived between partitions than ever left.",
+    ),
+    Alert(
+        "ChaparMoneyDoubtful",
+        'sum by (job) (chapar_reactor_carried_late{job="chapar-payments",reactor="reactor/transits"}) > 0', "1m", PAGE,
+        "Money left its payers more than 30 s ago and is not known to have arrived.",
+    ),
+    # The canary.
+    Alert(
+        "ChaparCanarySilent", "sum by (instance) (rate(chapar_canary_attempts_total[5m])) == 0", "5m", TICKET,
+        "The canary {{ $labels.instance }} serves metrics and tries nothing.",
+    ),
+    Alert(
+        "ChaparCanaryMoneyMissing", "max by (instance) (chapar_canary_missing_rials) > 0", "10m", PAGE,
+        "The wallets of the canary {{ $labels.instance }} hold less than they did: money is late, or lost.",
     ),
     # Gateways.
     Alert(

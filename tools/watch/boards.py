@@ -125,6 +125,14 @@ def wallet() -> Board:
               "s", [(gauge("chapar_reactor_lag_seconds", owner, "instance", "max", transit), "{{instance}}")]),
         Panel("Transits under way", "Transfers between partitions that were sent and not acknowledged.", "short",
               [(gauge("chapar_reactor_items", owner, "instance", "sum", transit), "{{instance}}")]),
+        Panel("Money under way", "Rials that left a partition and have not arrived in another.", "short",
+              [(f"sum(max by (partition) (chapar_ledger_sent_rials{{{owner}}}))"
+                f" - sum(max by (partition) (chapar_ledger_applied_rials{{{owner}}}))", "rials")]),
+        Panel("Money in doubt", "Rials that left more than 30 s ago and are not known to have arrived, as far as logs "
+              "are read.", "short",
+              [(gauge("chapar_reactor_carried_late", owner, "instance", "sum", transit), "{{instance}}")]),
+        Panel("Rules of the books broken", "Events in the log that break a rule of the books.", "cps",
+              [(rate("chapar_ledger_violations_total", owner, "rule"), "{{rule}}")], NOTHING_IS_WELL),
         Panel("Age of cards", "The oldest payment whose card is not in the chat.", "s",
               [(gauge("chapar_reactor_lag_seconds", chat, "instance", "max", cards), "{{instance}}")]),
         Panel("Refused and out of order", "Transits refused for good, and those whose predecessor had not arrived.",
@@ -162,7 +170,24 @@ def levels() -> Board:
     errors = Panel("Bad", "The share that was bad over the last 5 minutes.", "percentunit",
                    [(f"{ERRORS}5m", "{{slo}}")])  # fmt: skip
     return Board("chapar-levels", "Chapar: service levels", "What is promised, and what was kept.",
-                 [Section("Kept", now), Section("Burning", [errors, *burn])])  # fmt: skip
+                 [Section("Kept", now), Section("Burning", [errors, *burn]), _canary()])  # fmt: skip
+
+
+def _canary() -> Section:
+    """What `chapar canary` sees."""
+    scope = 'job="chapar-canary"'
+    return Section("Canary", [
+        Panel("Canary: tried", "Messages and transfers of the canary, by step.", "cps",
+              [(rate("chapar_canary_attempts_total", scope, "stage"), "{{stage}}")]),
+        Panel("Canary: failed", "Steps that failed or were not done in time.", "cps",
+              [(rate("chapar_canary_failures_total", scope, "stage"), "{{stage}}")]),
+        Panel("Canary: time, 99th percentile", "Delivery ends at the reader, arrival with the card that says the money "
+              "is there.", "s", [(quantile(0.99, "chapar_canary_seconds", scope, "stage"), "{{stage}}")]),
+        Panel("Canary: unsettled", "Commands whose outcome is not known; they are sent again under their own ids.",
+              "short", [(gauge("chapar_canary_unsettled", scope, "instance"), "{{instance}}")]),
+        Panel("Canary: money missing", "Rials that both wallets hold less than they once did.", "short",
+              [(gauge("chapar_canary_missing_rials", scope, "instance", "max"), "{{instance}}")]),
+    ])  # fmt: skip
 
 
 def capacity() -> Board:

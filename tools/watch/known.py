@@ -9,12 +9,17 @@ from dataclasses import dataclass, replace
 import grpc
 
 from chapar_chassis.telemetry import CHASSIS, PREFIX, PROCESS
+from chapar_client.canary import MEASURES
 from chapar_gateway.measures import GATEWAY
-from chapar_sourcing.measures import ENGINE, Kind, Measure
+from chapar_payments.measures import PAYMENTS
+from chapar_sourcing.measures import ENGINE, Kind, Measure, catalogue
 from tools.reference import FILES
 
 OWNERS = ("chapar-identity", "chapar-messaging", "chapar-payments", "chapar-presence")
 JOBS = ("chapar-gateway", *OWNERS)
+CANARY_JOB = "chapar-canary"
+CANARY = catalogue(*(Measure(m.name, Kind(m.kind), m.meaning, m.labels, m.buckets) for m in MEASURES))
+"""What `chapar canary` measures, which knows nothing of the engine's libraries."""
 BROKERS = "kafka"
 """The job that scrapes brokers' own JMX exporters, with the rules of `deploy/prometheus/kafka-jmx.yaml`."""
 
@@ -78,10 +83,11 @@ def _of(measure: Measure, jobs: Iterable[str], prefix: str) -> Iterator[Series]:
 
 def _scraped() -> Iterator[Series]:
     for measures, jobs, prefix in ((CHASSIS, JOBS, PREFIX), (PROCESS, JOBS, ""), (ENGINE, OWNERS, PREFIX),
-                                   (GATEWAY, JOBS[:1], PREFIX)):  # fmt: skip
+                                   (GATEWAY, JOBS[:1], PREFIX), (PAYMENTS, ("chapar-payments",), PREFIX),
+                                   (CANARY, (CANARY_JOB,), PREFIX)):  # fmt: skip
         for measure in measures.values():
             yield from _of(measure, jobs, prefix)
-    yield Series("up", Kind.GAUGE, frozenset({"job", "instance"}), frozenset(JOBS))
+    yield Series("up", Kind.GAUGE, frozenset({"job", "instance"}), frozenset({*JOBS, CANARY_JOB}))
     for name, kind in BROKER_SERIES.items():
         yield Series(name, kind, frozenset({"job", "instance", "topic"}), frozenset({BROKERS}))
 

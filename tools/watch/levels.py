@@ -1,9 +1,9 @@
-"""Service levels: what is promised of five ways through the system, and the rules that measure it.
+"""Service levels: what is promised of five ways through the system and of the canary, and the rules that measure it.
 
 A level of calls counts as good each call that a gateway answered in time and without a fault of ours; refusals that
 name the caller's mistake are good answers. A call that its client gave up is good if that was before it was late, and
 bad afterwards. The level of delivery has no calls to count: it is the share of time, over all processes, in which no
-message waited longer to reach an inbox.
+message waited longer to reach an inbox. The canary's is the share of what it tried that was done in time.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ class Level:
     seconds: float
     """What is in time: a bound of the histogram's buckets for calls."""
     calls: Sequence[str] = ()
-    """The RPCs that count, all without their leading slash; none: a level of time."""
+    """The RPCs that count, all without their leading slash; none, nor `counted`: a level of time."""
     bad: str = OURS
+    counted: Sequence[str] = ()
+    """The counters of what failed and of what was tried, of a level that is counted by itself."""
 
     @property
     def alert(self) -> str:
@@ -42,6 +44,9 @@ class Level:
 
     def errors(self, window: str) -> str:
         """The share of bad calls, or bad time, over a window, as PromQL."""
+        if self.counted:
+            failed, tried = (f"sum(rate({counter}[{window}]))" for counter in self.counted)
+            return f"{failed} / {tried}"
         if not self.calls:
             return f"avg_over_time({LATE}[{window}])"
         rpcs = "|".join(f"/{rpc}".replace(".", "[.]") for rpc in self.calls)
@@ -78,6 +83,10 @@ LEVELS: Sequence[Level] = (
     Level(
         "sign-in", 0.999, "Sign-ins and refreshed tokens are answered within 1 s.", 1.0,
         tuple(f"{_IDENTITY}/{rpc}" for rpc in ("StartSignIn", "CompleteSignIn", "RefreshTokens")),
+    ),
+    Level(
+        "canary", 0.999, "A canary's messages and transfers, there and back, take less than 5 s a step.", 5.0,
+        counted=("chapar_canary_failures_total", "chapar_canary_attempts_total"),
     ),
 )  # fmt: skip
 
@@ -120,7 +129,7 @@ def groups() -> list[dict[str, Any]]:
 
 
 def _late() -> str:
-    (delivery,) = (level for level in LEVELS if not level.calls)
+    (delivery,) = (level for level in LEVELS if not level.calls and not level.counted)
     lag = 'chapar_reactor_lag_seconds{job="chapar-messaging",reactor="reactor/fan_out"}'
     return f"avg({lag} > bool {delivery.seconds})"
 

@@ -49,6 +49,7 @@ from chapar_sourcing.clock import SystemClock
 from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, Topic
 from chapar_sourcing.keyring import Keyring
+from chapar_sourcing.measures import HeldMeasures
 from chapar_sourcing.refusing import EngineRefused
 from chapar_sourcing.requests import make_request_id
 
@@ -196,6 +197,7 @@ class World:
             randomness=os.urandom,
             now_ms=self.clock.now_ms,
             log=self.codes,
+            measures=HeldMeasures(),
         )
 
     def _ports(self) -> HostPorts:

@@ -29,7 +29,7 @@ from chapar_chassis.secrets import Secrets
 from chapar_chassis.settings import Address
 from chapar_chassis.telemetry import Metrics, Tracing, make_logger
 from chapar_chassis.user_ids import UserIds
-from chapar_payments.__main__ import SERVICE
+from chapar_payments.__main__ import build_service
 from chapar_payments.published import TOPIC
 from chapar_sourcing.adapters.memory import (
     Fault,
@@ -49,6 +49,7 @@ from chapar_sourcing.fold import FoldState, Verdict, fold
 from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, Topic
 from chapar_sourcing.keyring import Keyring
+from chapar_sourcing.measures import ENGINE
 from chapar_sourcing.partitions import partition_of
 from chapar_sourcing.requests import make_request_id
 
@@ -124,8 +125,9 @@ class World:
 class Payments:
     """One running process and a client of it."""
 
-    def __init__(self, host: OwnerHost, channel: grpc.aio.Channel) -> None:
+    def __init__(self, host: OwnerHost, channel: grpc.aio.Channel, metrics: Metrics) -> None:
         self.host = host
+        self.metrics = metrics
         self.users = payments_pb2_grpc.PaymentsServiceStub(channel)
         self.operators = payments_pb2_grpc.PaymentsOperatorServiceStub(channel)
 
@@ -155,6 +157,8 @@ async def refused(call: Any) -> tuple[str, str, Mapping[str, str]]:
 async def served(world: World, *, fault: Fault | None = None, orderly: bool = True) -> AsyncIterator[Payments]:
     """Runs payments on a world; at the end in order, or dying on the spot."""
     clock = SystemClock()
+    service = build_service()
+    metrics = Metrics(CollectorRegistry(), {**ENGINE, **service.measures})
     log = make_logger("payments", "error", io.StringIO())
     sealer = Keyring(MemoryKeyStore(world.keys), master_key=b"m" * 32, clock=clock, randomness=os.urandom)
     context = ServiceContext(
@@ -165,15 +169,16 @@ async def served(world: World, *, fault: Fault | None = None, orderly: bool = Tr
         randomness=os.urandom,
         now_ms=clock.now_ms,
         log=log,
+        measures=metrics,
     )
-    api = SERVICE.api(context)
+    api = service.api(context)
 
     def published(event: Any, when: Any) -> Any:
-        made = SERVICE.public_event(event, when)
+        made = service.public_event(event, when)
         return () if made is None else (made,)
 
     host = OwnerHost(
-        HostConfig(service="payments", address="test", read_policy=SERVICE.read_policy, projection_linger_ms=5),
+        HostConfig(service="payments", address="test", read_policy=service.read_policy, projection_linger_ms=5),
         HostPorts(
             journal=MemoryJournal(world.log, fault=fault),
             store=MemoryStore(world.tables),
@@ -181,25 +186,25 @@ async def served(world: World, *, fault: Fault | None = None, orderly: bool = Tr
             stream=MemoryStream(world.topics, topics={TOPIC: None}, partitions=PARTITIONS),
         ),
         HostRules(
-            domain=SERVICE.domain,
-            reactions=SERVICE.reactions(context),
+            domain=service.domain,
+            reactions=service.reactions(context),
             topics=[Topic(TOPIC)],
             public_event=published,
         ),
     )
-    metrics = Metrics(CollectorRegistry())
+    host.beside = service.beside(context, host) if service.beside else None
     server = make_server(
         make_refusals("payments", api, metrics, log), PEER_TOKEN, metrics, tracing := Tracing("payments"), log
     )
     address = server.bind(Address("127.0.0.1", 0))
     positions = PositionTokens(b"p" * 32, "payments", host.generation)
-    add_owner(server, api, ServedBy(host, sealer, positions, SERVICE.domain.event_type), (), development=False)
+    add_owner(server, api, ServedBy(host, sealer, positions, service.domain.event_type), (), development=False)
     running = asyncio.create_task(host.run())
     await server.start()
     try:
         async with grpc.aio.insecure_channel(str(address)) as channel, asyncio.timeout(120):
             await host.wait_ready()
-            yield Payments(host, channel)
+            yield Payments(host, channel, metrics)
     finally:
         if orderly:
             host.stop()

@@ -16,8 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from chapar.payments.journal.v1 import journal_pb2 as journal
 from chapar_payments.domain.documents import TransitIn, transit_in_key
 from chapar_payments.domain.invariants import cash_in_rials, in_transit_rials, violations, wallets_rials
+from chapar_payments.ledger import Ledger, Touched
+from chapar_payments.measures import PAYMENTS
 from chapar_payments.reactors.transits import CarryTransits
 from chapar_sourcing.domain import Refused
+from chapar_sourcing.measures import HeldMeasures
 from chapar_sourcing.positions import Position
 from chapar_sourcing.reactions import Source, Submit
 
@@ -26,7 +29,7 @@ from .memory_view import MemoryView
 
 PARTITIONS = 3
 USERS = [(f"user{n}", n % PARTITIONS) for n in range(6)]
-REACTION = CarryTransits()
+REACTION = CarryTransits(Ledger(Touched(set), HeldMeasures(PAYMENTS)))
 
 
 class Payments(RuleBasedStateMachine):

@@ -51,6 +51,7 @@ from chapar_sourcing.fold import FoldState, Verdict, fold
 from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import HostConfig, HostPorts, HostRules, Topic
 from chapar_sourcing.keyring import Keyring
+from chapar_sourcing.measures import HeldMeasures
 from chapar_sourcing.partitions import partition_of
 
 PARTITIONS = 2
@@ -209,6 +210,7 @@ async def served(
         randomness=os.urandom,
         now_ms=clock.now_ms,
         log=log,
+        measures=HeldMeasures(),
     )
     api = service.api(context)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from json import loads
 from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 import grpc.aio
@@ -18,11 +19,25 @@ _PLACE_S_MAX = 10.0
 _OPTIONS = (("grpc.http2.bdp_probe", 0), ("grpc.enable_retries", 0))
 
 
+class Endpoint(NamedTuple):
+    """Where a process is reached."""
+
+    address: str
+    metrics_address: str
+
+
 def addresses(data_dir: Path) -> dict[str, str]:
     """Where the services that `chapar up` runs on this folder answer, by name. Raises `InvalidInput`."""
+    return {name: at.address for name, at in endpoints(data_dir).items()}
+
+
+def endpoints(data_dir: Path) -> dict[str, Endpoint]:
+    """The same, with where their metrics are. Raises `InvalidInput`."""
     try:
         content = loads((data_dir / "up.json").read_text(encoding="utf-8"))
-        return {name: str(at["address"]) for name, at in content["services"].items()}
+        return {
+            name: Endpoint(str(at["address"]), str(at["metrics_address"])) for name, at in content["services"].items()
+        }
     except (OSError, ValueError, KeyError, TypeError):
         raise InvalidInput(f"`chapar up` has not run on {data_dir}: give its folder with --data") from None
 

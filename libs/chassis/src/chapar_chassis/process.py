@@ -12,7 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
@@ -25,6 +25,7 @@ from chapar_chassis.archive_command import write_archive
 from chapar_chassis.backup_command import write_backup
 from chapar_chassis.command_line import Command, run_command
 from chapar_chassis.digest_command import print_digests
+from chapar_chassis.doctor_command import print_report
 from chapar_chassis.forwarder import GrpcForwarder, PeerTargets
 from chapar_chassis.holdings import print_holdings
 from chapar_chassis.owner_server import AddServicer, add_owner, callers_allowed, make_refusals, make_server
@@ -45,6 +46,7 @@ from chapar_sourcing.domain import Domain, When
 from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import HostConfig, HostRules, PartitionHealth, Topic
 from chapar_sourcing.keyring import Keyring
+from chapar_sourcing.measures import ENGINE, Measure, Measures
 from chapar_sourcing.owner import OwnerPhase
 from chapar_sourcing.reactions import Reaction
 from chapar_sourcing.schema import schema_of
@@ -79,6 +81,8 @@ class ServiceContext:
     """The process's clock; handlers use `Caller.now_ms`, which is the owner's."""
     log: Any
     """A structlog logger."""
+    measures: Measures
+    """Takes in what `OwnerService.measures` names, beside the engine's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,8 @@ class OwnerService:
     """Peer servicers beside the chassis' own; they demand the peer token as all do."""
     beside: Callable[[ServiceContext, OwnerHost], Callable[[int], Coroutine[Any, Any, None]]] | None = None
     """Work beside each partition, see `OwnerHost.beside`. Must wait by itself until the partition is owned."""
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+    """What the service measures by itself."""
 
 
 def run_owner_service(service: OwnerService, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -115,6 +121,7 @@ def run_owner_service(service: OwnerService, arguments: Sequence[str], environ: 
         "backup FOLDER": partial(_backup, service, environ),
         "restore FOLDER": partial(_restore, service, environ),
         "holdings": partial(_holdings, service, environ),
+        "doctor": partial(_doctor, service, environ),
         "topics ACTION": partial(_topics, service, environ),
         "database ACTION": partial(_database, service, environ),
     }
@@ -144,6 +151,11 @@ async def _restore(service: OwnerService, environ: Mapping[str, str], folder: st
 async def _holdings(service: OwnerService, environ: Mapping[str, str]) -> int:
     topics = published_topics(service.domain.service, service.beat_topics)
     return await print_holdings(service.domain.service, service.settings.from_environ(environ), topics, sys.stdout)
+
+
+async def _doctor(service: OwnerService, environ: Mapping[str, str]) -> int:
+    topics = published_topics(service.domain.service, service.beat_topics)
+    return await print_report(service.domain.service, service.settings.from_environ(environ), topics, sys.stdout)
 
 
 async def _topics(service: OwnerService, environ: Mapping[str, str], action: str) -> int:
@@ -195,13 +207,13 @@ class OwnerProcess:
         secrets = Secrets(settings.secrets_dir)
         peer_token, position_key = secrets.peer_token(), secrets.key("position.key")
         certificate = PeerCertificate.of(name, settings)
-        telling = _telling(name, settings, closing)
+        telling = _telling(name, settings, service.measures, closing)
         topics = published_topics(name, service.beat_topics)
         master_key = secrets.key("master.key")
         ports = await open_owner_ports(settings, name, topics, closing)
         await refuse_other_master(name, settings, master_key)
         keyring = Keyring(ports.keys, master_key=master_key, clock=SystemClock(), randomness=os.urandom)
-        context = _context(settings, secrets, keyring, telling.log)
+        context = _context(settings, secrets, keyring, telling)
         api = service.api(context)
 
         refusals = make_refusals(name, api, telling.metrics, telling.log)
@@ -311,8 +323,8 @@ class _Telling:
         )  # fmt: skip
 
 
-def _telling(name: str, settings: CommonSettings, closing: AsyncExitStack) -> _Telling:
-    metrics, tracing = Metrics(CollectorRegistry()), Tracing(name)
+def _telling(name: str, settings: CommonSettings, own: Mapping[str, Measure], closing: AsyncExitStack) -> _Telling:
+    metrics, tracing = Metrics(CollectorRegistry(), {**ENGINE, **own}), Tracing(name)
     closing.callback(tracing.close)
     server = MetricsServer(metrics.registry, settings.metrics_listen)
     closing.callback(server.close)
@@ -336,7 +348,7 @@ def _rules(
     )
 
 
-def _context(settings: CommonSettings, secrets: Secrets, sealer: Sealer, log: Any) -> ServiceContext:
+def _context(settings: CommonSettings, secrets: Secrets, sealer: Sealer, telling: _Telling) -> ServiceContext:
     return ServiceContext(
         settings=settings,
         secrets=secrets,
@@ -344,7 +356,8 @@ def _context(settings: CommonSettings, secrets: Secrets, sealer: Sealer, log: An
         user_ids=UserIds(secrets.key("user_ids.key")),
         randomness=os.urandom,
         now_ms=SystemClock().now_ms,
-        log=log,
+        log=telling.log,
+        measures=telling.metrics,
     )
 
 

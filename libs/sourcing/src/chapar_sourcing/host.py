@@ -227,6 +227,11 @@ class OwnerHost:
         """
         return await self._partition(partition).read(read, deadline_ms)
 
+    async def read_durable(self, partition: int, read: ReadFunction[T]) -> T:
+        """The same, once everything it saw is durable, whoever owns by then: for what tells of the past, as metrics do,
+        and never for an answer. Appends nothing. Raises `EngineRefused` and `Unavailable`."""
+        return await self._partition(partition).read_for_reaction(read)
+
     async def submit_commands(self, partition: int, commands: Sequence[peer.SubmittedCommand]) -> Sequence[str]:
         """Decides commands of reactors one after the other; the reason of each, empty when accepted.
 

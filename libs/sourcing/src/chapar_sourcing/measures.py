@@ -135,6 +135,8 @@ ENGINE = catalogue(
         ("relay_lag_offsets", "Records not looked at by the relays of a topic, of the worst partition.", "topic"),
         ("reactor_lag_seconds", "Age of the oldest event under way, of the worst partition.", "reactor"),
         ("reactor_items", "Commands and advances under way.", "reactor"),
+        ("reactor_carried", "What commands under way carry, as far as logs are read; of transits: rials.", "reactor"),
+        ("reactor_carried_late", "The same, under way for more than 30 s: it is in doubt.", "reactor"),
         ("watchers", "Live views of keys that are open."),
     ),
 )  # fmt: skip

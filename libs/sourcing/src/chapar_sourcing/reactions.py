@@ -43,6 +43,8 @@ class Submit:
     key: str
     command: Message
     creation: bool = False
+    carries: int = 0
+    """How much is under way with it, in the reaction's own unit; for measures alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,8 @@ class _Pending:
 
     arrival: Arrival
     items: int
+    carries: int = 0
+    """How much was sent with it, as its reaction says."""
 
 
 class Reactor:
@@ -106,6 +108,12 @@ class Reactor:
         """Since when the oldest event that is under way has been in its log; 0 when none is."""
         source = self._order[0].arrival.source if self._order else None
         return 0.0 if source is None else max(0.0, (now_ms - source.time_ms) / 1000)
+
+    def carried(self, now_ms: int, older_seconds: float = 0.0) -> int:
+        """How much is under way, in the reaction's own unit, of events that are older than so much."""
+        before_ms = now_ms - older_seconds * 1000
+        under_way = ((one.carries, one.arrival.source) for one in self._order if one.items)
+        return sum(carries for carries, source in under_way if source is not None and source.time_ms <= before_ms)
 
     async def run(self) -> None:
         """Reacts from the cursors on, until cancelled. Raises `LogDamaged`, `Unavailable`, `ChainBroken`."""
@@ -173,6 +181,7 @@ class Reactor:
                     return
                 chain = self._chain(one, target, source, pending.arrival.hash)
             parcel = self._command(one, ordinal, source)
+            pending.carries += one.carries
         pending.items += 1
         self._items += 1
         refused = None if chain is None else lambda: self._refused.setdefault(target, set()).add(source.position)

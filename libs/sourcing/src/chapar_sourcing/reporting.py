@@ -11,6 +11,8 @@ from chapar_sourcing.measures import Measures
 from chapar_sourcing.partition import OwnedPartition
 
 INTERVAL_SECONDS = 1.0
+LATE_SECONDS = 30.0
+"""What is under way for longer is in doubt."""
 
 
 class Reporting:
@@ -58,6 +60,8 @@ class Reporting:
         relays: defaultdict[str, int] = defaultdict(int)
         ages: defaultdict[str, float] = defaultdict(float)
         items: defaultdict[str, int] = defaultdict(int)
+        carried: defaultdict[str, int] = defaultdict(int)
+        late: defaultdict[str, int] = defaultdict(int)
         now_ms = self._owner_clock.now_ms()
         for partition in partitions:
             for relay in partition.followers.relays:
@@ -65,8 +69,12 @@ class Reporting:
             for reactor in partition.followers.reactors:
                 ages[reactor.name] = max(ages[reactor.name], reactor.age_seconds(now_ms))
                 items[reactor.name] += reactor.items
+                carried[reactor.name] += reactor.carried(now_ms)
+                late[reactor.name] += reactor.carried(now_ms, LATE_SECONDS)
         for topic, lag in relays.items():
             self._measures.gauge("relay_lag_offsets", lag, topic=topic)
         for name, age in ages.items():
             self._measures.gauge("reactor_lag_seconds", age, reactor=name)
             self._measures.gauge("reactor_items", items[name], reactor=name)
+            self._measures.gauge("reactor_carried", carried[name], reactor=name)
+            self._measures.gauge("reactor_carried_late", late[name], reactor=name)

@@ -184,6 +184,19 @@ async def test_so_many_events_are_under_way_and_the_next_waits() -> None:
         await eventually(lambda: alone.owners.rows == [str(n) for n in range(EVENTS_MAX + 3)])
 
 
+async def test_what_commands_carry_is_told_until_they_have_arrived_and_by_age() -> None:
+    carrying = {"a": Submit(book_at(2), Command(book=book_at(2), text="a"), carries=70),
+                "b": Submit(book_at(1), Command(book=book_at(1), text="b"), carries=5)}  # fmt: skip
+    alone = Alone(Saying(lambda text: [carrying[text]]), Written([event(0, "a"), event(1, "b")]), Owners(2))
+    async with alone.running():
+        await eventually(lambda: len(alone.owners.commands) == 1 and alone.reactor.carried(1_000) == 70)
+        assert alone.reactor.carried(30_999, older_seconds=30) == 0
+        assert alone.reactor.carried(31_000, older_seconds=30) == 70
+        alone.owners.closed.clear()
+        await eventually(lambda: alone.reactor.carried(31_000) == 0)
+        assert alone.reactor.items == 0
+
+
 # ---- what cursors say
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from chapar_chassis.command_line import run_command
+from chapar_chassis.doctor_command import print_report
 from chapar_chassis.forwarder import GrpcForwarder
 from chapar_chassis.owner_server import make_refusals
 from chapar_chassis.parent import end_with_parent, wait_parent_gone
@@ -85,10 +86,14 @@ def _shown_to_clients(settings: GatewaySettings) -> ServerCertificate | None:
     return ServerCertificate(settings.public_tls_cert, settings.public_tls_key)
 
 
+async def _doctor(environ: Mapping[str, str]) -> int:
+    return await print_report(NAME, GatewaySettings.from_environ(environ), None, sys.stdout)
+
+
 async def _stop_with_parent(parent_pid: int, stopping: asyncio.Event) -> None:
     await wait_parent_gone(parent_pid)
     stopping.set()
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(NAME, sys.argv[1:], {"": partial(serve, os.environ)}))
+    sys.exit(run_command(NAME, sys.argv[1:], {"": partial(serve, os.environ), "doctor": partial(_doctor, os.environ)}))

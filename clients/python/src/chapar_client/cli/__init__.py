@@ -11,8 +11,11 @@ import typer
 from chapar_client.cli import (
     _archive,
     _backup,
+    _canary,
+    _capacity,
     _database,
     _demo,
+    _doctor,
     _erasing,
     _groups,
     _money,
@@ -57,6 +60,9 @@ def chapar(
 app.command()(_up.up)
 app.command()(_demo.demo)
 app.command()(_status.status)
+app.command()(_doctor.doctor)
+app.command()(_canary.canary)
+app.command()(_capacity.capacity)
 app.command("verify-log")(_verify.verify_log)
 app.command()(_archive.archive)
 app.command("backup")(_backup.backup_installation)

@@ -24,7 +24,8 @@ _PASSED_ON = ("CHAPAR_KAFKA_USER", "CHAPAR_KAFKA_CA", "CHAPAR_MONGO_DATABASE", "
 """Who the operator is to brokers and database; passwords are secret files of each service."""
 
 
-def _passed_on() -> dict[str, str]:
+def passed_on() -> dict[str, str]:
+    """Those of the settings of brokers and database that are given by the environment."""
     return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
 
 
@@ -44,7 +45,7 @@ def backup_installation(
     async def work(output: Output) -> None:
         installation = Installation(
             data_folder(os.environ, data), kafka=kafka, partitions=partitions, mongo=mongo,
-            extra_environment=_passed_on(),
+            extra_environment=passed_on(),
         )  # fmt: skip
         begun = time.monotonic()
 
@@ -84,7 +85,7 @@ def restore_installation(
     async def work(output: Output) -> None:
         installation = Installation(
             data_folder(os.environ, data), kafka=kafka, kafka_replicas=kafka_replicas, mongo=mongo,
-            extra_environment=_passed_on(),
+            extra_environment=passed_on(),
         )  # fmt: skip
         begun = time.monotonic()
         rows = await restore(installation, source.absolute(), lambda service: output.note(f"restoring {service}"))

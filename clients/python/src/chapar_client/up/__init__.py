@@ -4,7 +4,7 @@ The services are started as processes; nothing of theirs is imported here.
 """
 
 from chapar_client.up._asking import Action as TopicAction
-from chapar_client.up._asking import DatabaseAction, databases, topics
+from chapar_client.up._asking import DatabaseAction, databases, report_of, topics
 from chapar_client.up._backing_up import back_up
 from chapar_client.up._child import Addresses, LogLine, ServiceFailed
 from chapar_client.up._codes import SignInCodes
@@ -47,6 +47,7 @@ __all__ = [
     "locked_folder",
     "replicas",
     "replicas_of",
+    "report_of",
     "restore",
     "run_to_end",
     "service_of",

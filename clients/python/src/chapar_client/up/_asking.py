@@ -36,6 +36,13 @@ async def holdings(installation: Installation) -> Sequence[str]:
     return [name for row in await _asked(installation, "holdings") for name in row["holdings"]]
 
 
+async def report_of(installation: Installation, service: str) -> tuple[int, Mapping[str, Any] | None]:
+    """What a service says of itself and of what it stands on; with its exit status, None where it cannot."""
+    status, said = await _run(installation, service, ("doctor",))
+    found = rows(said)
+    return status, found[-1] if status == 0 and found else None
+
+
 async def _asked(installation: Installation, *arguments: str) -> Sequence[Mapping[str, Any]]:
     ended = await asyncio.gather(*(_run(installation, service, arguments) for service in OWNERS))
     refusals = [said for status, said in ended if status != 0]

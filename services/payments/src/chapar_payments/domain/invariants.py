@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from chapar.payments.journal.v1 import journal_pb2 as journal
 from chapar_payments.domain.documents import (
     LINE,
     WALLET,
@@ -36,6 +37,20 @@ def violations(books: Books) -> list[str]:
         *_broken_transits(books),
         *_broken_statements(books),
     ]
+
+
+def broken_by(event: journal.Event) -> Iterator[str]:
+    """The rules that one event breaks by itself, by name: postings that do not sum to zero, or move another amount
+    than the event says; a wallet that it leaves below zero."""
+    body = getattr(event, event.WhichOneof("kind") or "", None)
+    amount = getattr(body, "amount_rials", 0)
+    if sum(posting.amount_rials for posting in event.postings) != 0:
+        yield "unbalanced"
+    if sum(posting.amount_rials for posting in event.postings if posting.amount_rials > 0) != amount:
+        yield "amount_differs"
+    lines = (getattr(body, name, None) for name in ("line", "payer_line", "payee_line"))
+    if any(line is not None and line.balance_rials < 0 for line in lines):
+        yield "below_zero"
 
 
 def wallets_rials(books: Books) -> int:

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from chapar.payments.journal.v1 import journal_pb2 as journal
 from chapar_payments.domain.documents import DEPARTURE, Departure, departure_key
 from chapar_payments.domain.rules import CREDITS_MAX
+from chapar_payments.ledger import Ledger
 from chapar_sourcing.domain import ordered
 from chapar_sourcing.ports.errors import Unavailable
 from chapar_sourcing.reactions import Outgoing, Source, Submit
@@ -27,9 +28,15 @@ class CarryTransits:
     topic: str | None = None
     event_type: type[Message] = journal.Event
 
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
     async def react(self, event: Message, source: Source, view: View) -> Sequence[Outgoing]:
         """The batch that a transfer is the last of, as one command for its target; otherwise nothing."""
-        if not isinstance(event, journal.Event) or event.WhichOneof("kind") != "transfer_sent":
+        if not isinstance(event, journal.Event):
+            return ()
+        self._ledger.take(source.partition, event)
+        if event.WhichOneof("kind") != "transfer_sent":
             return ()
         sent = event.transfer_sent
         if await _travels_later(sent, view):
@@ -39,7 +46,8 @@ class CarryTransits:
             first_sequence=sent.batch_first_sequence,
             credits=await _credits(sent, view),
         )
-        return (Submit(key=sent.payee_user_id, command=journal.Command(apply_credits=command)),)
+        carried = sum(credit.amount_rials for credit in command.credits)
+        return (Submit(sent.payee_user_id, journal.Command(apply_credits=command), carries=carried),)
 
 
 async def _travels_later(sent: journal.TransferSent, view: View) -> bool:

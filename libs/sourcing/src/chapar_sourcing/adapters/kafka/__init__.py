@@ -19,7 +19,14 @@ from chapar_sourcing.adapters.kafka._layouts import (
 )
 from chapar_sourcing.adapters.kafka._members import KafkaMembers
 from chapar_sourcing.adapters.kafka._stream import KafkaStream
-from chapar_sourcing.adapters.kafka._topics import TopicChange, apply_topics, check_topics, topics_with_records
+from chapar_sourcing.adapters.kafka._topics import (
+    TopicChange,
+    TopicState,
+    apply_topics,
+    check_topics,
+    describe_topics,
+    topics_with_records,
+)
 
 __all__ = [
     "Cluster",
@@ -31,8 +38,10 @@ __all__ = [
     "TopicChange",
     "TopicLayout",
     "TopicRefused",
+    "TopicState",
     "apply_topics",
     "check_topics",
+    "describe_topics",
     "journal_layout",
     "journal_topic",
     "members_layouts",

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -53,6 +53,21 @@ class TopicChange:
     """Names of the settings that were changed."""
 
 
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """How a topic is."""
+
+    topic: str
+    partitions: int
+    """0: there is no such topic."""
+    replicas: int
+    """Of the partition that has fewest."""
+    settings: Mapping[str, str]
+    """Those that are relied on."""
+    problems: int
+    """How many things are wrong with it; `check_topics` says which."""
+
+
 async def apply_topics(
     cluster: Cluster, layouts: Sequence[TopicLayout], durability: Durability
 ) -> Sequence[TopicChange]:
@@ -86,6 +101,23 @@ async def check_topics(cluster: Cluster, layouts: Sequence[TopicLayout], durabil
             for layout, there in zip(layouts, found, strict=True)
             for problem in problems_of(layout, there, durability)
         )
+
+
+async def describe_topics(
+    cluster: Cluster, layouts: Sequence[TopicLayout], durability: Durability
+) -> Sequence[TopicState]:
+    """How each topic is, right or wrong. Raises `TopicRefused` for what we may not look at, `Unavailable`."""
+    async with _administering(cluster, "topics cannot be looked at") as admin:
+        found = [await _describe(admin, layout.name) for layout in layouts]
+    return [_state(layout, there, durability) for layout, there in zip(layouts, found, strict=True)]
+
+
+def _state(layout: TopicLayout, found: FoundTopic | None, durability: Durability) -> TopicState:
+    problems = sum(1 for _ in problems_of(layout, found, durability))
+    if found is None:
+        return TopicState(layout.name, 0, 0, {}, problems)
+    relied_on = {name: found.config.get(name, "") for name in wanted_config(layout, durability)}
+    return TopicState(layout.name, found.partitions, found.replicas, relied_on, problems)
 
 
 async def topics_with_records(cluster: Cluster, topics: Sequence[str]) -> Sequence[str]:

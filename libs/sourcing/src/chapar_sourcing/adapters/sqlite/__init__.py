@@ -6,6 +6,7 @@ what, `_files` and `_cuts` whether it is what it must be, `_writes` and `_reads`
 damaged row; the rest is one module a port.
 """
 
+from chapar_sourcing.adapters.sqlite._edition_reader import stored_editions
 from chapar_sourcing.adapters.sqlite._hold import FileRefused
 from chapar_sourcing.adapters.sqlite._journal import SqliteJournal
 from chapar_sourcing.adapters.sqlite._journal_reader import SqliteJournalReader
@@ -24,4 +25,5 @@ __all__ = [
     "SqliteMembers",
     "SqliteStore",
     "SqliteStream",
+    "stored_editions",
 ]
