@@ -7,7 +7,7 @@ BROKERS ?= 1
 LANE ?= owner
 MINUTES ?= 60
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka test-mongo test-charts test-images test-real test-kills test-watch watch-live soak-kills fencing chaos soak-chaos run-real check verify proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench bench-real bench-handover bench-cold bench-backup ci
+.PHONY: help setup run demo test test-kafka test-mongo test-charts test-images test-real test-kills test-watch watch-live soak-kills fencing chaos soak-chaos run-real check verify gates sbom licences proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench bench-real bench-handover bench-cold bench-backup ci
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,7 +64,7 @@ soak-chaos: setup ## the same in ten rounds of 20, three of them with three brok
 	@$(PY) -m tests.e2e.chaos --seed 1 --rounds 3 --faults 20 --brokers 3 --report docs/chaos.json
 	@$(PY) -m tests.e2e.chaos --seed 1 --rounds 10 --faults 10 --kinds fence --report docs/fencing.json
 
-check: setup ## ruff, mypy --strict, import-linter, buf lint
+check: setup ## ruff, mypy --strict, import-linter, bandit, buf lint
 	@$(PY) -m tools.check
 
 proto: setup ## regenerate libs/contracts from protos/
@@ -72,6 +72,15 @@ proto: setup ## regenerate libs/contracts from protos/
 
 locks: setup ## regenerate the hash-pinned locks
 	@$(PY) -m tools.locks
+
+gates: setup ## locks by hash, bills of what programs consist of, licences
+	@$(PY) -m tools.gates
+
+sbom: setup ## write a CycloneDX bill of each program to build/sbom
+	@$(PY) -m tools.sbom
+
+licences: setup ## under which licences run-time packages come; fails on GPL and on what nobody has judged
+	@$(PY) -m tools.licences
 
 verify: setup ## regenerate all that is generated; an empty diff passes
 	@$(PY) -m tools.verify
@@ -120,4 +129,4 @@ bench-cold: setup ## how long payments take to start on a log of a million event
 bench-backup: setup ## how long a backup of a long log takes, and a restore of it
 	@$(PY) -m bench.backup
 
-ci: check verify test test-charts sim-ci demo test-kafka test-mongo test-watch test-kills fencing chaos ## what CI runs
+ci: check verify gates test test-charts sim-ci demo test-kafka test-mongo test-watch test-kills fencing chaos ## what CI runs

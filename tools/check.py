@@ -1,4 +1,4 @@
-"""Static checks, each with its name and time: ruff, mypy, import-linter, buf lint."""
+"""Static checks, each with its name and time: ruff, mypy, import-linter, bandit, buf lint."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PACKAGES = ("sourcing", "chassis", "gateway", "identity", "messaging", "presence", "payments", "client")
 TREES = ("tests", "tools", "bench")
+SCANNED = ("libs", "services", "clients", "tools")
+"""What bandit reads; tests may do what enemies do."""
 CHECKS: dict[str, list[str | Path]] = {
     "ruff check": [BIN / "ruff", "check", "--quiet", "."],
     "ruff format": [BIN / "ruff", "format", "--check", "--quiet", "."],
@@ -21,6 +23,7 @@ CHECKS: dict[str, list[str | Path]] = {
         *(part for tree in TREES for part in ("-p", tree)),
     ],
     "import-linter": [BIN / "lint-imports", "--no-cache"],
+    "bandit": [BIN / "bandit", "--quiet", "--configfile", "pyproject.toml", "--recursive", *SCANNED],
     "buf lint": [BIN / "buf", "lint", "protos"],
 }  # fmt: skip
 

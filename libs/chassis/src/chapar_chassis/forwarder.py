@@ -128,7 +128,7 @@ class GrpcForwarder:
             try:
                 return await self._try(service, partition, method, request, metadata, ends - time.monotonic())
             except ForwardFailed as failed:
-                pause = wait_ms * (0.5 + random.random() / 2) / 1000  # noqa: S311 - spreads load, guards nothing.
+                pause = wait_ms * (0.5 + random.random() / 2) / 1000  # nosec B311 # spreads load, guards nothing
                 undecided = error_info(failed.status.details)[0] in _UNDECIDED
                 if not _may_retry(failed.status) or time.monotonic() + pause >= ends:
                     if doubtful and undecided:

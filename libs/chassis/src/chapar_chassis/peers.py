@@ -15,7 +15,7 @@ import grpc
 from chapar_chassis.refusals import PEER_NOT_ALLOWED, TOKEN_INVALID, TOKEN_MISSING, CallRefused
 from chapar_chassis.tls import caller_names
 
-PEER_TOKEN_KEY = "chapar-peer-token"  # noqa: S105 - a metadata key.
+PEER_TOKEN_KEY = "chapar-peer-token"  # nosec B105 # a metadata key
 PARTITION_KEY = "chapar-partition"
 KEY_KEY = "chapar-key"
 USER_KEY = "chapar-user"

@@ -30,8 +30,8 @@ RETRY_DETAIL = "retry_after_ms"
 """A refusal with this in its detail carries `RetryInfo` of so many milliseconds."""
 
 METHOD_UNKNOWN = "REASON_METHOD_UNKNOWN"
-TOKEN_MISSING = "REASON_TOKEN_MISSING"  # noqa: S105 - a reason, not a password.
-TOKEN_INVALID = "REASON_TOKEN_INVALID"  # noqa: S105 - a reason, not a password.
+TOKEN_MISSING = "REASON_TOKEN_MISSING"  # nosec B105 # a reason, not a password
+TOKEN_INVALID = "REASON_TOKEN_INVALID"  # nosec B105 # a reason, not a password
 REQUEST_MALFORMED = "REASON_REQUEST_MALFORMED"
 REQUEST_ID_INVALID = "REASON_REQUEST_ID_INVALID"
 NOT_OWNER = "REASON_NOT_OWNER"
@@ -152,7 +152,7 @@ def error_info(details: bytes) -> tuple[str, Mapping[str, str]]:
         packed = status_pb2.Status.FromString(details).details
         if any(detail.Unpack(info) for detail in packed):
             return info.reason, dict(info.metadata)
-    except Exception:  # noqa: S110 - bytes of another process: whatever is wrong with them, they say nothing.
+    except Exception:  # nosec B110 # bytes of another process: whatever is wrong with them, they say nothing
         pass
     return "", {}
 

@@ -23,27 +23,46 @@ PEER_MARGIN_BYTES = 4 * 1024 * 1024 - MESSAGE_BYTES_MAX
 METADATA_BYTES_MAX = 16 * 1024
 TURN_AWAY_SECONDS = 0.3
 """Between saying NOT_SERVING and refusing calls."""
+HANDSHAKE_MS = 10_000
+"""A connection that has not begun to speak HTTP/2 by then is closed."""
+PING_MS_MIN = 5_000
+PING_STRIKES_MAX = 5
+"""So many pings may come sooner after the one before, with no answer between them."""
 HEALTH_BYTES_MAX = 1024
 HEALTH_STREAMS_MAX = 10
 _HEALTH_NAMES = ("live", "ready", "")
 
 
-def server_options(message_bytes_max: int, *, streams_max: int | None = None) -> Sequence[tuple[str, Any]]:
-    """Options of a server that takes messages up to so many bytes."""
+def server_options(
+    message_bytes_max: int, *, streams_max: int | None = None, handshake_ms: int = HANDSHAKE_MS
+) -> Sequence[tuple[str, Any]]:
+    """Options of a server that takes messages up to so many bytes.
+
+    `streams_max` bounds the calls of one connection; those whose resets are not yet dealt with count, so that it bounds
+    what rapid resets cost, too. Without it there is no bound: only between processes of ours, where a gateway has a
+    watch for each of its sessions on one connection.
+    """
     bounds = [] if streams_max is None else [("grpc.max_concurrent_streams", streams_max)]
     return [
         *bounds,
         ("grpc.max_receive_message_length", message_bytes_max),
         ("grpc.max_send_message_length", message_bytes_max),
+        # By default a quarter more than the first is taken now and then: here more is refused, always.
         ("grpc.max_metadata_size", METADATA_BYTES_MAX),
         ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+        # Two minutes by default, in which a connection that says nothing costs its maker nothing.
+        ("grpc.server_handshake_timeout_ms", handshake_ms),
+        # Two processes on one port would share its connections and tell nobody.
         ("grpc.so_reuseport", 0),
+        # Windows that grow with the speed of a connection let a client make a server hold megabytes a stream.
         ("grpc.http2.bdp_probe", 0),
+        # Finds connections that ended without a word.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
+        # Clients may do the same, as often as gateways do; who pings more often is told so and closed.
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-        ("grpc.http2.max_ping_strikes", 5),
+        ("grpc.http2.min_ping_interval_without_data_ms", PING_MS_MIN),
+        ("grpc.http2.max_ping_strikes", PING_STRIKES_MAX),
     ]
 
 

@@ -103,7 +103,8 @@ class OwnedPartition:
         )  # fmt: skip
         self._tail = Tail(blocks_max=recent.blocks_max)
         self.followers = Followers(
-            shell=self.shell, tail=self._tail, config=config, ports=ports, rules=rules, clock=clock,
+            shell=self.shell,  # nosec B604 # the partition's, no command's
+            tail=self._tail, config=config, ports=ports, rules=rules, clock=clock,
             measures=measures, targets=targets, read=self.read_for_reaction,
         )  # fmt: skip
         purger = Purger(
@@ -111,9 +112,10 @@ class OwnedPartition:
         )
         self._projector = Projector(
             purger=purger,
-            shell=self.shell, store=ports.store, measures=measures, linger_ms=config.projection_linger_ms,
+            shell=self.shell,  # nosec B604 # the partition's, no command's
+            store=ports.store, measures=measures, linger_ms=config.projection_linger_ms,
             documents_max=config.projection_documents_max, on_written=self.followers.written,
-            chance=random.Random(f"{config.address} {number}").random,  # noqa: S311 - spreads load, guards nothing.
+            chance=random.Random(f"{config.address} {number}").random,  # nosec B311 # spreads load, guards nothing
         )  # fmt: skip
         self._membership = membership
         self._stopping = asyncio.Event()

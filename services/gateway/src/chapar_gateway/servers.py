@@ -26,11 +26,11 @@ def make_server(
 ) -> RpcServer:
     """A listener for clients or for operators, ready to bind."""
     connections = [
-        ("grpc.server_handshake_timeout_ms", settings.handshake_ms),
         ("grpc.max_connection_idle_ms", settings.connection_idle_ms),
         ("grpc.max_allowed_incoming_connections", connections_possible(settings.connections_max)),
     ]
-    server = RpcServer(interceptors, [*server_options(MESSAGE_BYTES_MAX, streams_max=STREAMS_MAX), *connections])
+    options = server_options(MESSAGE_BYTES_MAX, streams_max=STREAMS_MAX, handshake_ms=settings.handshake_ms)
+    server = RpcServer(interceptors, [*options, *connections])
     server.add_handlers([calls.handler()])
     return server
 

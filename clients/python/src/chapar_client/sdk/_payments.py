@@ -27,7 +27,7 @@ class Payments:
 
     async def statement(self) -> AsyncIterator[pb.StatementLine]:
         """The lines of one's own statement, newest first, page by page."""
-        token = ""
+        token = ""  # nosec B105 # the first page
         while True:
             request = pb.ListStatementLinesRequest(page_token=token)
             page = await self._calls.call(request, pb.ListStatementLinesResponse)

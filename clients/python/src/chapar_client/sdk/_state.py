@@ -174,7 +174,7 @@ class StateStore:
             last = db.execute("SELECT value FROM meta WHERE name = 'user_id'").fetchone()
             if last is None or last[0] != session.user_id:
                 for table in ("pending", "inbox", "applied", "place"):
-                    db.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
+                    db.execute(f"DELETE FROM {table}")  # nosec B608 # names of our own
                 db.execute("INSERT OR REPLACE INTO meta VALUES ('user_id', ?)", (session.user_id,))
             db.execute("DELETE FROM refresh")
             self._put_session(db, session)

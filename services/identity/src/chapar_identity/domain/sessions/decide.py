@@ -13,8 +13,8 @@ from chapar_identity.domain.users.documents import User, user_key
 from chapar_sourcing.creations import HOLE_REASON, Judgement, creation_key, judge
 from chapar_sourcing.domain import Documents, Key, Refused
 
-REFRESH_TOKEN_INVALID = "REASON_REFRESH_TOKEN_INVALID"  # noqa: S105 - a reason, not a token.
-REFRESH_TOKEN_REUSED = "REASON_REFRESH_TOKEN_REUSED"  # noqa: S105 - a reason, not a token.
+REFRESH_TOKEN_INVALID = "REASON_REFRESH_TOKEN_INVALID"  # nosec B105 # a reason, not a token
+REFRESH_TOKEN_REUSED = "REASON_REFRESH_TOKEN_REUSED"  # nosec B105 # a reason, not a token
 SESSION_ENDED = "REASON_SESSION_ENDED"
 SESSION_UNKNOWN = "REASON_SESSION_UNKNOWN"
 
