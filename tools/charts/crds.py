@@ -25,7 +25,10 @@ SOURCES = (
     Source("github.com/kedacore/keda/v2", "v2.21.0", ("config/crd/bases/keda.sh_scaledobjects.yaml",)),
     Source(
         "github.com/prometheus-operator/prometheus-operator", "v0.85.0",
-        ("example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",),
+        (
+            "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+            "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+        ),
     ),
     Source(
         "sigs.k8s.io/gateway-api", "v1.6.0",
