@@ -34,7 +34,7 @@ test-mongo: setup ## conformance and faults against a real database of MongoDB's
 	@$(PY) -m pytest -n 2 --dist loadfile -m "mongo and not kafka and not kills"
 
 test-watch: setup ## rules and queries by Prometheus' own tools, which they obtain where apt is
-	@$(PY) -m pytest tests/watch -m watch
+	@$(PY) -m pytest tests/watch tests/deploy -m watch
 
 watch-live: setup ## ask every query of every dashboard of a Prometheus that watches the services under load
 	@$(PY) -m tools.watch_live --kafka --report docs/dashboards.json
