@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ANSWER_S_MAX = 60.0
+ANSWER_S_MAX = 300.0
 WATCH_S = 5
 """How long one watch lasts before it is asked for again; bounds how long whoever watches takes to end."""
 JSON = "application/json"

@@ -17,7 +17,7 @@ from tools.cluster.api import Api, ApiRefused
 from tools.debian import program
 from tools.server_process import ServerFailed, ServerProcess, answers, free_ports
 
-START_S_MAX = 180.0
+START_S_MAX = 600.0
 
 
 class ControlPlane:

@@ -20,7 +20,7 @@ from tools.server_process import ServerFailed
 
 START_S = 1.0
 END_S = 0.5
-ADMISSION_S_MAX = 120.0
+ADMISSION_S_MAX = 300.0
 HEARTBEAT_S = 10.0
 LEASE_S = 40
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"

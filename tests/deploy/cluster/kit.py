@@ -32,7 +32,9 @@ NODES = (
         for zone in ZONES
     ),
 )
-PATIENCE_S = 240.0
+PATIENCE_S = 600.0
+PATIENCE = f"{PATIENCE_S:.0f}s"
+"""The same, for programs."""
 AT_ONCE = 3
 """Calls of helm beside each other."""
 NOT_FOUND = 404

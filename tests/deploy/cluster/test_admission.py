@@ -12,7 +12,7 @@ from tests.deploy.cluster.kit import Cluster
 from tests.deploy.kit import only, pod_of
 from tools.cluster.api import ApiRefused
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 FORBIDDEN = 403
 VIOLATIONS: Mapping[str, Callable[[Any, Any], object]] = {
     "is privileged": lambda pod, running: running["securityContext"].update(

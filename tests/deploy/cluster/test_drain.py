@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.cluster.kit import PLAIN, Cluster, beside_each_other, eventually
+from tests.deploy.cluster.kit import PATIENCE, PLAIN, Cluster, beside_each_other, eventually
 from tests.deploy.cluster.observed import ReadyCounts, is_process
 from tools.charts.helm import SERVICES
 from tools.charts.render import release_of
 from tools.cluster.pods import is_ready
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 REPLICAS = 6
 UNAVAILABLE_MAX = 1
 """`disruption.maxUnavailable` as it comes."""
@@ -25,7 +25,7 @@ REFUSED = re.compile(r'^apiserver_request_total\{code="429",.*subresource="evict
 def namespace(cluster: Cluster, charts: Path) -> str:
     """Six processes of each service, two on each node that takes them."""
     cluster.make_namespace("drain")
-    where = ("--namespace", "drain", "--wait", "--timeout", "5m", "--set", f"replicas={REPLICAS}")
+    where = ("--namespace", "drain", "--wait", "--timeout", PATIENCE, "--set", f"replicas={REPLICAS}")
     beside_each_other(*(
         partial(cluster.helm, "install", release_of(service), str(charts / service), *where) for service in SERVICES
     ))  # fmt: skip
@@ -34,7 +34,7 @@ def namespace(cluster: Cluster, charts: Path) -> str:
 
 def drain(cluster: Cluster, node: str) -> int:
     """Asks again and again, as kubectl does, until no pod is left; how often it was told that the budget is spent."""
-    said = cluster.kubectl("drain", node, "--timeout", "5m")
+    said = cluster.kubectl("drain", node, "--timeout", PATIENCE)
     assert cluster.api.get("/api/v1/pods", fieldSelector=f"spec.nodeName={node}")["items"] == []
     return len(re.findall("would violate the pod's disruption budget", said))
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.cluster.kit import Cluster, Identity, beside_each_other, eventually
+from tests.deploy.cluster.kit import PATIENCE, Cluster, Identity, beside_each_other, eventually
 from tests.deploy.kit import OWNERS, is_hook, objects
 from tools.charts.helm import INSTALLED, UMBRELLA
 from tools.charts.render import RENDERINGS, SET_NAMES, release_of, values_files
 from tools.cluster.api import ApiRefused
 from tools.cluster.pods import is_ready
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 BAD_REQUEST = 400
 STRICT = {"dryRun": "All", "fieldValidation": "Strict"}
 MADE_BY_THE_CLUSTER = {Identity("ConfigMap", "kube-root-ca.crt"), Identity("ServiceAccount", "default")}
@@ -25,7 +25,7 @@ MADE_BY_THE_CLUSTER = {Identity("ConfigMap", "kube-root-ca.crt"), Identity("Serv
 def install(cluster: Cluster, charts: Path, namespace: str, name: str, chart: str) -> str:
     """`helm install --wait`, as the walk-through says it; what it said."""
     files = [part for file in values_files(name, chart) for part in ("--values", str(file))]
-    where = ("--namespace", namespace, "--wait", "--timeout", "5m")
+    where = ("--namespace", namespace, "--wait", "--timeout", PATIENCE)
     return cluster.helm("install", release_of(chart), str(charts / chart), *where, *files)
 
 
@@ -100,7 +100,7 @@ def done_jobs(cluster: Cluster, namespace: str) -> set[str]:
 
 def test_the_umbrella_is_installed(cluster: Cluster, charts: Path) -> None:
     cluster.make_namespace("umbrella")
-    where = ("--namespace", "umbrella", "--wait", "--timeout", "5m")
+    where = ("--namespace", "umbrella", "--wait", "--timeout", PATIENCE)
     assert "STATUS: deployed" in cluster.helm("install", "dev", str(charts / UMBRELLA), *where)
     pods = cluster.pods("umbrella", "dev")
     assert len(pods) == len(INSTALLED) - 1

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.cluster.kit import Cluster, Identity, Version, beside_each_other, eventually
+from tests.deploy.cluster.kit import PATIENCE, Cluster, Identity, Version, beside_each_other, eventually
 from tests.deploy.cluster.observed import ReadyCounts
 from tools.charts.helm import INSTALLED
 from tools.charts.render import release_of
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 REPLICAS = 2
 
 
@@ -32,7 +32,7 @@ def at_rest(cluster: Cluster, rolled: str) -> Mapping[Identity, Version]:
 def test_rolling_one_service_touches_nothing_of_another(cluster: Cluster, charts: Path) -> None:
     """Not even a status: every other object is the one that it was, in the state in which it was."""
     cluster.make_namespace("roll")
-    where = ("--namespace", "roll", "--wait", "--timeout", "5m")
+    where = ("--namespace", "roll", "--wait", "--timeout", PATIENCE)
     beside_each_other(*(
         partial(cluster.helm, "install", release_of(chart), str(charts / chart), *where) for chart in INSTALLED
     ))  # fmt: skip

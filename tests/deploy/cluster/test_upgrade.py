@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.cluster.kit import Cluster, Identity, beside_each_other, eventually, release_of
+from tests.deploy.cluster.kit import PATIENCE, Cluster, Identity, beside_each_other, eventually, release_of
 from tests.deploy.cluster.observed import ReadyCounts
 from tools.charts.helm import ROOT, SERVICES, run
 from tools.charts.render import PARTS
 from tools.cluster.pods import is_ready
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 SET = "production"
 REPLICAS = 2
 FEWER = ("--set", f"autoscaling.min={REPLICAS}")
 NEW_IMAGE = ("--set", "image.tag=0.2.0")
-WHERE = ("--namespace", "upgrade", "--wait", "--timeout", "8m")
+WHERE = ("--namespace", "upgrade", "--wait", "--timeout", PATIENCE)
 PARTS_OF_CHARTS = ("deploy/helm", ":!deploy/helm/rendered", ":!deploy/helm/README.md")
 
 
