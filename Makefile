@@ -7,7 +7,7 @@ BROKERS ?= 1
 LANE ?= owner
 MINUTES ?= 60
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka test-mongo test-charts test-images test-real test-kills test-watch watch-live soak-kills fencing chaos soak-chaos run-real check verify gates sbom licences proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench bench-real bench-handover bench-cold bench-backup ci
+.PHONY: help setup run demo test test-kafka test-mongo test-charts test-cluster test-images test-real test-kills test-watch watch-live soak-kills fencing chaos soak-chaos run-real check verify gates sbom licences proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench bench-real bench-handover bench-cold bench-backup ci
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ demo: setup ## play Chapar with a handful of people on a temporary folder
 	@.venv/bin/chapar demo
 
 test: setup ## all tests that need no broker, no database and no hours
-	@$(PY) -m pytest -n 2 --dist loadgroup -m "not kafka and not mongo and not kills and not slow and not watch and not charts and not images"
+	@$(PY) -m pytest -n 2 --dist loadgroup -m "not kafka and not mongo and not kills and not slow and not watch and not charts and not cluster and not images"
 
 test-kafka: setup ## conformance and e2e tests against a real Kafka broker, which they obtain and start
 	@$(PY) -m pytest -n 2 --dist loadfile -m "kafka and not kills"
@@ -34,13 +34,17 @@ test-mongo: setup ## conformance and faults against a real database of MongoDB's
 	@$(PY) -m pytest -n 2 --dist loadfile -m "mongo and not kafka and not kills"
 
 test-watch: setup ## rules and queries by Prometheus' own tools, which they obtain where apt is
-	@$(PY) -m pytest tests/watch -m watch
+	@$(PY) -m pytest tests/watch tests/deploy -m watch
 
 watch-live: setup ## ask every query of every dashboard of a Prometheus that watches the services under load
 	@$(PY) -m tools.watch_live --kafka --report docs/dashboards.json
 
 test-charts: setup ## what charts make, against strict schemas; needs Go, which builds helm the first time (minutes)
 	@$(PY) -m pytest -n 2 --dist loadgroup -m charts
+
+test-cluster: setup ## all charts on a real API server with nodes that pretend; needs Go, which builds it the first time (15 minutes)
+	@$(PY) -m tools.cluster
+	@$(PY) -m pytest tests/deploy/cluster -m cluster
 
 test-images: setup ## images built and run by Debian's engine; needs root, dockerd and debootstrap
 	@$(PY) -m pytest -m images

@@ -18,6 +18,7 @@ PACKAGES: Mapping[str, str] = {
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "amtool": "prometheus-alertmanager",
+    "etcd": "etcd-server",
 }
 """The package that each program comes with. All are linked to the C library alone."""
 

@@ -47,8 +47,8 @@ def main() -> None:
     access_reference.main()
     capacity_page.main()
     golden.main()
-    charts.main()
     watch.main()
+    charts.main()
     after = fingerprints()
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     problems = [f"{name}: not what its source generates; commit the regenerated file" for name in changed]

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from tests.deploy.kit import Object, is_hook, objects, of_kind, only, pod_of
-from tools.charts.helm import CHARTS, NAMESPACE, SERVICES
-from tools.charts.render import SET_NAMES
+from tools.charts.helm import CHARTS, INSTALLED, NAMESPACE, SERVICES
+from tools.charts.render import RENDERINGS, SET_NAMES
 
 
 class Identity(NamedTuple):
@@ -28,18 +28,17 @@ def identity_of(one: Object) -> Identity:
 
 @pytest.mark.parametrize("name", SET_NAMES)
 def test_no_object_belongs_to_two_releases(name: str) -> None:
-    found = [identity_of(one) for service in SERVICES for one in objects(name, service)]
+    found = [identity_of(one) for release in RENDERINGS if release[0] == name for one in objects(*release)]
     assert len(found) == len(set(found))
     assert {one.namespace for one in found} == {NAMESPACE}, "nothing is the whole cluster's"
 
 
-@pytest.mark.parametrize("name", SET_NAMES)
-@pytest.mark.parametrize("service", SERVICES)
-def test_every_object_says_whose_it_is(name: str, service: str) -> None:
-    for one in objects(name, service):
+@pytest.mark.parametrize(("name", "chart"), RENDERINGS)
+def test_every_object_says_whose_it_is(name: str, chart: str) -> None:
+    for one in objects(name, chart):
         labels = one["metadata"]["labels"]
-        assert labels["app.kubernetes.io/instance"] == f"chapar-{service}"
-        assert labels["app.kubernetes.io/name"] == f"chapar-{service}"
+        assert labels["app.kubernetes.io/instance"] == f"chapar-{chart}"
+        assert labels["app.kubernetes.io/name"] == f"chapar-{chart}"
         assert labels["app.kubernetes.io/part-of"] == "chapar"
         assert labels["app.kubernetes.io/managed-by"] == "Helm"
 
@@ -125,8 +124,8 @@ def test_the_umbrella_is_all_five() -> None:
 
 def test_charts_are_of_one_version_of_the_library() -> None:
     library = yaml.safe_load((CHARTS / "library" / "Chart.yaml").read_text())
-    for service in SERVICES:
-        chart = yaml.safe_load((CHARTS / service / "Chart.yaml").read_text())
+    for name in INSTALLED:
+        chart = yaml.safe_load((CHARTS / name / "Chart.yaml").read_text())
         assert chart["dependencies"] == [
             {"name": library["name"], "version": library["version"], "repository": "file://../library"}
         ]

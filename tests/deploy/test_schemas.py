@@ -11,8 +11,9 @@ import kubernetes_validate
 import pytest
 from kubernetes_validate import ValidationError
 
-from tests.deploy.kit import RELEASES, Object, objects
+from tests.deploy.kit import Object, objects
 from tools.charts.crds import Kind, schemas
+from tools.charts.render import RENDERINGS
 
 pytestmark = pytest.mark.charts
 KUBERNETES = ("1.32", "1.33", "1.34", "1.35", "1.36")
@@ -28,7 +29,7 @@ def kind_of(one: Object) -> Kind:
     return Kind(one["apiVersion"], one["kind"])
 
 
-@pytest.mark.parametrize(("name", "service"), [*RELEASES, UMBRELLA])
+@pytest.mark.parametrize(("name", "service"), [*RENDERINGS, UMBRELLA])
 def test_objects_are_what_their_apis_take(name: str, service: str, crds: Mapping[Kind, Mapping[str, Any]]) -> None:
     for one in objects(name, service):
         if kind_of(one) in crds:
@@ -40,14 +41,14 @@ def test_objects_are_what_their_apis_take(name: str, service: str, crds: Mapping
 
 
 def test_every_kind_with_a_crd_is_made_by_some_set(crds: Mapping[Kind, Mapping[str, Any]]) -> None:
-    made = {kind_of(one) for release in RELEASES for one in objects(*release)}
+    made = {kind_of(one) for release in RENDERINGS for one in objects(*release)}
     latest = {kind for kind in made if kind in crds}
     assert {kind.kind for kind in latest} == {kind.kind for kind in crds}
 
 
 def test_a_field_that_nobody_knows_is_refused(crds: Mapping[Kind, Mapping[str, Any]]) -> None:
     seen: set[Kind] = set()
-    for release in RELEASES:
+    for release in RENDERINGS:
         for one in objects(*release):
             if "spec" not in one or kind_of(one) in seen:
                 continue

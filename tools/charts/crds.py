@@ -5,7 +5,7 @@ Strimzi is no Go module; `STRIMZI` says in our own words what its CRDs take of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import yaml
@@ -25,7 +25,10 @@ SOURCES = (
     Source("github.com/kedacore/keda/v2", "v2.21.0", ("config/crd/bases/keda.sh_scaledobjects.yaml",)),
     Source(
         "github.com/prometheus-operator/prometheus-operator", "v0.85.0",
-        ("example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",),
+        (
+            "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+            "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+        ),
     ),
     Source(
         "sigs.k8s.io/gateway-api", "v1.6.0",
@@ -42,6 +45,7 @@ SOURCES = (
 
 _TEXT = {"type": "string", "minLength": 1}
 _NUMBER = {"type": "integer", "minimum": 1}
+STRIMZI_GROUP = "kafka.strimzi.io"
 STRIMZI: Mapping[str, Mapping[str, Any]] = {
     "KafkaTopic": {
         "type": "object",
@@ -111,15 +115,57 @@ STRIMZI: Mapping[str, Mapping[str, Any]] = {
 def schemas() -> Mapping[Kind, Mapping[str, Any]]:
     """The strict schema of each kind: fields that its operator does not know are refused."""
     found: dict[Kind, Mapping[str, Any]] = {
-        Kind("kafka.strimzi.io/v1", name): _whole({"spec": spec}) for name, spec in STRIMZI.items()
+        Kind(f"{STRIMZI_GROUP}/v1", name): _whole({"spec": spec}) for name, spec in STRIMZI.items()
     }
-    for path in sorted(folder_with("chapar-crds", SOURCES).glob("*.yaml")):
-        definition = yaml.safe_load(path.read_text())["spec"]
+    for definition in (one["spec"] for one in _files()):
         for version in definition["versions"]:
             kind = Kind(f"{definition['group']}/{version['name']}", definition["names"]["kind"])
             properties = version["schema"]["openAPIV3Schema"]["properties"]
             found[kind] = _whole({"spec": _strict(properties["spec"])})
     return found
+
+
+def definitions() -> Sequence[Mapping[str, Any]]:
+    """The CRDs themselves, for an API server."""
+    return [*_files(), *(_strimzi(name, spec) for name, spec in STRIMZI.items())]
+
+
+def _files() -> Sequence[Mapping[str, Any]]:
+    return [yaml.safe_load(path.read_text()) for path in sorted(folder_with("chapar-crds", SOURCES).glob("*.yaml"))]
+
+
+def _strimzi(kind: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    singular = kind.lower()
+    schema = {"type": "object", "properties": {"spec": _structural(spec)}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{singular}s.{STRIMZI_GROUP}"},
+        "spec": {
+            "group": STRIMZI_GROUP,
+            "scope": "Namespaced",
+            "names": {"kind": kind, "listKind": f"{kind}List", "singular": singular, "plural": f"{singular}s"},
+            "versions": [
+                {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}},
+            ],
+        },
+    }
+
+
+def _structural(schema: Any) -> Any:
+    """The same in the words that API servers know; unknown fields they refuse by themselves."""
+    if isinstance(schema, list):
+        return [_structural(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {name: _structural(value) for name, value in schema.items() if name != "const"}
+    if "const" in schema:
+        made["enum"] = [schema["const"]]
+    if "enum" in made:
+        made["type"] = "string"
+    if made.get("additionalProperties") is False:
+        del made["additionalProperties"]
+    return made
 
 
 def _whole(properties: Mapping[str, Any]) -> Mapping[str, Any]:

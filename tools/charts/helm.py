@@ -18,6 +18,10 @@ KUBERNETES = "1.35.0"
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHARTS = ROOT / "deploy" / "helm"
 SERVICES = ("gateway", "identity", "messaging", "payments", "presence")
+WATCH = "watch"
+"""Rules and dashboards."""
+INSTALLED = (*SERVICES, WATCH)
+"""Charts that have a release of their own."""
 UMBRELLA = "chapar"
 NAMESPACE = "chapar"
 
@@ -64,9 +68,9 @@ def complete_charts() -> Iterator[Path]:
     """A folder with all charts, each with the charts that it depends on inside, as `helm dependency build` does it."""
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        for service in SERVICES:
-            _copy(CHARTS / service, folder / service)
-            _copy(CHARTS / "library", folder / service / "charts" / "chapar-library")
+        for chart in INSTALLED:
+            _copy(CHARTS / chart, folder / chart)
+            _copy(CHARTS / "library", folder / chart / "charts" / "chapar-library")
         _copy(CHARTS / UMBRELLA, folder / UMBRELLA)
         for service in SERVICES:
             _copy(folder / service, folder / UMBRELLA / "charts" / f"chapar-{service}")

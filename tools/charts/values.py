@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from tools.charts.helm import CHARTS, SERVICES, UMBRELLA
+from tools.charts.helm import CHARTS, INSTALLED, SERVICES, UMBRELLA
 
 SOURCES = CHARTS / "values"
 MADE = "# Made by `python -m tools.charts` of deploy/helm/values; never edited.\n"
@@ -43,15 +43,15 @@ class Leaf(NamedTuple):
     schema: Mapping[str, Any]
 
 
-def source_of(service: str) -> dict[str, Any]:
-    """The properties of a chart's values, by name: what all services have, then what is the service's own."""
-    parts = ["service"] if service == "gateway" else ["service", "owner"]
-    if (SOURCES / f"{service}.yaml").exists():
-        parts.append(service)
+def source_of(chart: str) -> dict[str, Any]:
+    """The properties of a chart's values, by name: what all services have, then what is the chart's own."""
+    shared = ("service", "owner") if chart in SERVICES else ()
+    parts = [*(shared[:1] if chart == "gateway" else shared), chart]
     merged: dict[str, Any] = {}
-    for part in parts:
-        _merge(merged, yaml.safe_load((SOURCES / f"{part}.yaml").read_text()))
-    named: dict[str, Any] = _named(merged, service)
+    for file in (SOURCES / f"{part}.yaml" for part in parts):
+        if file.exists():
+            _merge(merged, yaml.safe_load(file.read_text()))
+    named: dict[str, Any] = _named(merged, chart)
     return named
 
 
@@ -92,14 +92,14 @@ def defaults(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def schema_of(service: str) -> dict[str, Any]:
+def schema_of(chart: str) -> dict[str, Any]:
     """The JSON Schema of a chart's values: unknown keys are refused at every level that is ours."""
-    properties = {name: _strict(schema) for name, schema in source_of(service).items()}
+    properties = {name: _strict(schema) for name, schema in source_of(chart).items()}
     # Helm itself adds these two to the values of a chart with a library.
     properties |= {"global": {"type": "object"}, "chapar-library": {"type": "object"}}
     return {
         "$schema": SCHEMA,
-        "title": f"Values of chapar-{service}",
+        "title": f"Values of chapar-{chart}",
         "type": "object",
         "additionalProperties": False,
         "properties": properties,
@@ -118,9 +118,9 @@ def _strict(schema: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def values_text(service: str) -> str:
+def values_text(chart: str) -> str:
     """values.yaml, each value under its description."""
-    return MADE + "\n".join(_lines(source_of(service), "")) + "\n"
+    return MADE + "\n".join(_lines(source_of(chart), "")) + "\n"
 
 
 def _lines(properties: Mapping[str, Any], indent: str) -> Iterator[str]:
@@ -133,27 +133,31 @@ def _lines(properties: Mapping[str, Any], indent: str) -> Iterator[str]:
             yield from _lines(schema["properties"], indent + "  ")
 
 
-def readme_text(service: str) -> str:
+def readme_text(chart: str) -> str:
     """README.md: what the chart makes, and a table of its values."""
-    chart = yaml.safe_load((CHARTS / service / "Chart.yaml").read_text())
-    facts = yaml.safe_load((CHARTS / service / "facts.yaml").read_text())
+    about = yaml.safe_load((CHARTS / chart / "Chart.yaml").read_text())
     rows = [
         f"| `{'.'.join(leaf.path)}` | `{_shown(leaf.schema['default'])}` | {leaf.schema['description']} |"
-        for leaf in leaves(source_of(service))
+        for leaf in leaves(source_of(chart))
     ]
     head = [
-        f"# {chart['name']}",
+        f"# {about['name']}",
         "",
-        f"{chart['description']} How it is installed: [deploy/helm](../README.md).",
+        f"{about['description']} How it is installed: [deploy/helm](../README.md).",
         "",
-        "Secret files: " + ", ".join(f"`{file}`" for file in facts["secrets"]) + ".",
-        "Kafka topics that it writes: " + (", ".join(f"`{one['name']}`" for one in facts["topics"]) or "none") + ".",
-        "Topics of others that it reads: " + (", ".join(f"`{one}`" for one in facts["reads"]) or "none") + ".",
-        "",
+        *(_needs(chart) if chart in SERVICES else ()),
         "| value | default | what |",
         "|---|---|---|",
     ]
     return "<!-- Made by `python -m tools.charts`; never edited. -->\n" + "\n".join([*head, *rows]) + "\n"
+
+
+def _needs(service: str) -> Iterator[str]:
+    facts = yaml.safe_load((CHARTS / service / "facts.yaml").read_text())
+    yield "Secret files: " + ", ".join(f"`{file}`" for file in facts["secrets"]) + "."
+    yield "Kafka topics that it writes: " + (", ".join(f"`{one['name']}`" for one in facts["topics"]) or "none") + "."
+    yield "Topics of others that it reads: " + (", ".join(f"`{one}`" for one in facts["reads"]) or "none") + "."
+    yield ""
 
 
 def _shown(value: Any) -> str:
@@ -175,10 +179,10 @@ def umbrella_schema() -> dict[str, Any]:
 def made() -> dict[str, str]:
     """All files that are made of the sources: path below `deploy/helm` -> text."""
     files = {f"{UMBRELLA}/values.schema.json": _json(umbrella_schema())}
-    for service in SERVICES:
-        files[f"{service}/values.yaml"] = values_text(service)
-        files[f"{service}/values.schema.json"] = _json(schema_of(service))
-        files[f"{service}/README.md"] = readme_text(service)
+    for chart in INSTALLED:
+        files[f"{chart}/values.yaml"] = values_text(chart)
+        files[f"{chart}/values.schema.json"] = _json(schema_of(chart))
+        files[f"{chart}/README.md"] = readme_text(chart)
     return files
 
 
