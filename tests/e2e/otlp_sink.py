@@ -47,7 +47,17 @@ class Received:
 class OtlpSink:
     """Use as `with OtlpSink() as sink`; with `credentials` it demands TLS."""
 
-    def __init__(self, credentials: grpc.ServerCredentials | None = None, *, listen: str = "127.0.0.1:0") -> None:
+    def __init__(
+        self,
+        credentials: grpc.ServerCredentials | None = None,
+        *,
+        listen: str = "127.0.0.1:0",
+        held: threading.Event | None = None,
+    ) -> None:
+        """`held` lets nobody have an answer before it is set."""
+        self.asked = 0
+        """Calls that came in."""
+        self._held = held
         self.requests: list[otlp.ExportTraceServiceRequest] = []
         self._lock = threading.Lock()
         self._server = grpc.server(ThreadPoolExecutor(2))
@@ -72,6 +82,10 @@ class OtlpSink:
         self._server.stop(None).wait()
 
     def _take(self, request: otlp.ExportTraceServiceRequest, _context: Any) -> otlp.ExportTraceServiceResponse:
+        with self._lock:
+            self.asked += 1
+        if self._held is not None:
+            self._held.wait()
         with self._lock:
             self.requests.append(request)
         return otlp.ExportTraceServiceResponse()

@@ -24,7 +24,7 @@ from chapar_sourcing.tracing import STEPS
 from tests.e2e.kit import E2E, Status, bearer, raw_call
 from tests.e2e.otlp_sink import OtlpSink
 
-pytestmark = E2E
+pytestmark = E2E[1:]
 
 SEND = "/chapar.messaging.v1.MessagingService/SendMessage"
 PARTITIONS = 16

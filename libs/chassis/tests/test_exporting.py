@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from chapar_chassis.exporting import (
     BATCH_SPANS_MAX,
     CLOSE_SECONDS_MAX,
     QUEUE_SPANS_MAX,
+    SEND_SECONDS_MAX,
     Collector,
     OtlpExporter,
     Spans,
@@ -28,7 +30,7 @@ from tests.e2e.otlp_sink import OtlpSink
 from tools.certificates import Authority
 from tools.server_process import free_ports
 
-from .rig import eventually
+from .rig import PATIENCE_SECONDS, eventually
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -52,7 +54,7 @@ def record(tracing: Tracing, count: int = 1) -> None:
 
 def nobody() -> str:
     """Where nobody listens."""
-    (port,) = free_ports(1)
+    (port,) = free_ports(None)
     return f"127.0.0.1:{port}"
 
 
@@ -71,7 +73,8 @@ async def test_spans_arrive_with_their_service_and_are_counted() -> None:
 def test_what_waits_is_sent_at_the_end() -> None:
     measures = HeldMeasures(CHASSIS)
     with OtlpSink() as sink:
-        tracing = opened(sink.address, measures)
+        exporter = OtlpExporter(Collector(settings(sink.address), None), measures)
+        tracing = Tracing("toy", None, Spans(exporter, measures, PATIENCE_SECONDS))
         record(tracing, 5)
         tracing.close()
         assert len(sink.received) == 5
@@ -106,6 +109,19 @@ async def test_spans_are_sent_again_once_the_collector_is_back() -> None:
         tracing.close()
 
 
+async def test_a_collector_that_never_answers_holds_up_no_end(tmp_path: Path) -> None:
+    measures, held = HeldMeasures(CHASSIS), threading.Event()
+    with OtlpSink(held=held) as sink:
+        tracing = opened(sink.address, measures)
+        record(tracing)
+        await eventually(lambda: sink.asked == 1)
+        began_s = time.monotonic()
+        tracing.close()
+        assert time.monotonic() - began_s < SEND_SECONDS_MAX, "it is cut, whatever it might still have waited"
+        held.set()
+    assert measures.counters == {"spans_recorded": 1, "spans_lost": 1}
+
+
 class Stalled:
     """A collector that takes spans and answers nobody until it is let."""
 
@@ -120,7 +136,7 @@ class Stalled:
     def unary_unary(self, *_: Any, **__: Any) -> Any:
         def send(request: Any, timeout: float) -> None:
             self.batches.append(len(request.resource_spans[0].scope_spans[0].spans))
-            assert 0 < timeout <= 5
+            assert 0 < timeout <= PATIENCE_SECONDS
             raise grpc.RpcError
 
         return send
@@ -131,7 +147,7 @@ class Stalled:
 
 def test_what_waits_is_bounded_and_so_is_a_batch() -> None:
     measures, stalled = HeldMeasures(CHASSIS), Stalled()
-    spans = Spans(OtlpExporter(stalled, measures), measures)  # type: ignore[arg-type]
+    spans = Spans(OtlpExporter(stalled, measures), measures, PATIENCE_SECONDS)  # type: ignore[arg-type]
     tracing = Tracing("toy", None, spans)
     record(tracing, 3 * QUEUE_SPANS_MAX)
     tracing.close()

@@ -7,6 +7,7 @@ environment that are no settings of ours, and logs addresses and other people's 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -80,6 +81,9 @@ class OtlpExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Sends a batch once."""
+        if self._is_over:
+            self._measures.count("spans_lost", len(spans))
+            return SpanExportResult.FAILURE
         try:
             self._renew()
             self._send(encode_spans(spans), timeout=self._seconds())
@@ -89,13 +93,17 @@ class OtlpExporter(SpanExporter):
         self._measures.count("spans_sent", len(spans))
         return SpanExportResult.SUCCESS
 
-    def hurry(self) -> None:
-        """From here on all batches together have `CLOSE_SECONDS_MAX`."""
-        self._ends_s = time.monotonic() + CLOSE_SECONDS_MAX
+    def hurry(self, seconds: float) -> None:
+        """From here on all batches together have so long."""
+        self._ends_s = time.monotonic() + seconds
 
     def shutdown(self) -> None:
-        """Ends the connection."""
+        """Ends the connection, and what is under way on it."""
         self._channel.close()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._ends_s is not None and time.monotonic() >= self._ends_s
 
     def _renew(self) -> None:
         stamp = self._collector.stamp
@@ -105,7 +113,8 @@ class OtlpExporter(SpanExporter):
             self._channel, self._send, self._stamp = renewed, _sending(renewed), stamp
 
     def _seconds(self) -> float:
-        return SEND_SECONDS_MAX if self._ends_s is None else max(0.001, self._ends_s - time.monotonic())
+        left_s = SEND_SECONDS_MAX if self._ends_s is None else self._ends_s - time.monotonic()
+        return max(0.001, left_s)
 
 
 def _sending(channel: grpc.Channel) -> Any:
@@ -119,7 +128,9 @@ def _sending(channel: grpc.Channel) -> Any:
 class Spans(BatchSpanProcessor):
     """Spans that wait to be sent. What was recorded and neither sent nor lost waits still, or the queue was full."""
 
-    def __init__(self, exporter: OtlpExporter, measures: Measures) -> None:
+    def __init__(
+        self, exporter: OtlpExporter, measures: Measures, close_seconds_max: float = CLOSE_SECONDS_MAX
+    ) -> None:
         super().__init__(
             exporter,
             max_queue_size=QUEUE_SPANS_MAX,
@@ -129,6 +140,7 @@ class Spans(BatchSpanProcessor):
         )
         self._exporter = exporter
         self._measures = measures
+        self._close_seconds_max = close_seconds_max
 
     def on_end(self, span: ReadableSpan) -> None:
         """Takes a span in; never waits."""
@@ -136,9 +148,12 @@ class Spans(BatchSpanProcessor):
         super().on_end(span)
 
     def shutdown(self) -> None:
-        """Sends what waits, as far as that goes quickly."""
-        self._exporter.hurry()
+        """Sends what waits, as far as that goes quickly; what is under way is cut then."""
+        self._exporter.hurry(self._close_seconds_max)
+        over = threading.Timer(self._close_seconds_max, self._exporter.shutdown)
+        over.start()
         super().shutdown()  # type: ignore[no-untyped-call]
+        over.cancel()
 
 
 def open_tracing(
