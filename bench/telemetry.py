@@ -6,7 +6,7 @@ Two installations of five processes on SQLite stand side by side: one traces not
 sends them to a receiver. Both get the same load in turn, pair by pair, the first of a pair changing each time; the CPU
 time of an installation's processes is counted while it has the load, what they use without one included. A pair gives
 one ratio; what is told is their geometric mean with Student's interval. The receiver's and the clients' time is in no
-figure. Writes `bench/out/telemetry.json`.
+figure. What a call's tracing costs by itself (`bench.tracing`) is told beside it. Writes `bench/out/telemetry.json`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from bench.cpu import Clock
 from bench.loading import Loader, loader, signed_in
 from bench.progress import Bars
 from bench.report import console_of, kept, tell_conditions
+from bench.tracing import costs_us
 from chapar_client.demo import Stage
 from tests.e2e.otlp_sink import OtlpSink
 
-PEOPLE = 16
+PEOPLE = 8
 AT_ONCE = 16
-WARM_UP_S = 8.0
+WARM_UP_S = 5.0
 SETTLE_S = 2.0
 """After a load: what follows from its last messages is stored by then."""
 AIM = 0.08
@@ -147,6 +148,7 @@ def _result(given: argparse.Namespace, pairs: Sequence[Mapping[str, Measured]], 
         "change": asdict(change([pair[ON].cpu_ms_a_message / pair[OFF].cpu_ms_a_message for pair in pairs])),
         "cpu_ms_a_message": {n: statistics.fmean(pair[n].cpu_ms_a_message for pair in pairs) for n in (OFF, ON)},
         "spans_received": spans,
+        "costs_us_a_call": dict(costs_us()),
         "messages": {name: sum(pair[name].messages for pair in pairs) for name in (OFF, ON)},
         "pairs": [{name: asdict(one) for name, one in pair.items()} for pair in pairs],
     }
@@ -167,6 +169,10 @@ def section(told: Mapping[str, object]) -> str:
             "| CPU ms a message, five processes, off | on | more | 95 % interval |",
             "|---|---|---|---|",
             f"| {cpu[OFF]:.2f} | {cpu[ON]:.2f} | {more['mean']} | {more['low']} to {more['high']} |",
+            "",
+            "CPU microseconds that a call's tracing takes by itself, with the encoding of its span: "
+            + ", ".join(f"{what} {microseconds:.1f}" for what, microseconds in found["costs_us_a_call"].items())
+            + ".",
             "",
             f"Conditions: {conditions}; others kept {others:.1f} cores busy meanwhile.",
         ]

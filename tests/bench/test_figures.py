@@ -80,6 +80,7 @@ def test_a_report_is_written_between_its_marks_alone(tmp_path: Path) -> None:
     told = {
         "conditions": {"cores": "2"}, "pairs": [{"off": one, "on": one}], "seconds": 8.0, "per_mille": 10,
         "messages": {"off": 10, "on": 10}, "spans_received": 3,
+        "costs_us_a_call": {"gateway, not drawn": 0.1},
         "cpu_ms_a_message": {"off": 10.0, "on": 10.4}, "change": {"mean": 0.04, "low": 0.01, "high": 0.07},
     }  # fmt: skip
     page = tmp_path / "page.md"
