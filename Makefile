@@ -7,7 +7,7 @@ BROKERS ?= 1
 LANE ?= owner
 MINUTES ?= 60
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-kafka test-mongo test-charts test-cluster test-images test-real test-kills test-watch watch-live soak-kills fencing chaos soak-chaos run-real check verify gates sbom licences proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench bench-real bench-handover bench-cold bench-backup ci
+.PHONY: help setup run demo test test-kafka test-mongo test-charts test-cluster test-images test-real test-kills test-watch watch-live soak-kills fencing chaos soak-chaos run-real check verify gates sbom licences proto locks sim sim-shrink sim-mutants sim-ci soak mutants mutants-report laws bench bench-real bench-handover bench-cold bench-backup bench-telemetry ci
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -132,5 +132,8 @@ bench-cold: setup ## how long payments take to start on a log of a million event
 
 bench-backup: setup ## how long a backup of a long log takes, and a restore of it
 	@$(PY) -m bench.backup
+
+bench-telemetry: setup ## what traces cost: CPU time with and without them, in ten interleaved pairs; docs/telemetry.md
+	@$(PY) -m bench.telemetry --report docs/telemetry.md
 
 ci: check verify gates test test-charts sim-ci demo test-kafka test-mongo test-watch test-kills fencing chaos ## what CI runs

@@ -9,11 +9,10 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from bench.progress import Advance
-from bench.site import Site
-from chapar_client.demo import Person
+from chapar_client.demo import Person, Stage
 
 ANSWER_S_MAX = 600.0
 LINE_BYTES_MAX = 1024 * 1024
@@ -42,6 +41,18 @@ class Loaded:
         return self.acknowledged / self.seconds
 
 
+class Open(Protocol):
+    """An installation that people can come to."""
+
+    @property
+    def stage(self) -> Stage:
+        """Its processes."""
+
+    @property
+    def gateways(self) -> Sequence[str]:
+        """Where clients may call."""
+
+
 class Loader:
     """Tells the process what to do, one thing after the other."""
 
@@ -53,7 +64,7 @@ class Loader:
         """The process of the clients."""
         return self._process.pid
 
-    async def connect(self, site: Site, people: Sequence[Person], *, looking: bool) -> None:
+    async def connect(self, site: Open, people: Sequence[Person], *, looking: bool) -> None:
         """Everybody comes to one of the gateways in turn; each one writes to the next."""
         told = []
         for number, (person, other) in enumerate(zip(people, [*people[1:], people[0]], strict=True)):
@@ -94,7 +105,7 @@ async def loader() -> AsyncIterator[Loader]:
         await process.wait()
 
 
-async def signed_in(site: Site, count: int, advance: Advance) -> Sequence[Person]:
+async def signed_in(site: Open, count: int, advance: Advance) -> Sequence[Person]:
     """So many people who have signed in, by now with nobody at their inboxes."""
     free = asyncio.Semaphore(SIGN_IN_AT_ONCE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from bench.costs import groups
 from bench.cpu import Clock, all_cpu_ms, cpu_ms, threads_cpu_ms
 from bench.probes import Probe
 from bench.sampled import read
+from bench.telemetry import BEGIN, END, change, write_report
 from bench.weight import grown
 
 
@@ -61,3 +63,33 @@ def test_the_cpu_time_of_a_process_is_at_most_that_of_all() -> None:
     used = clock.used()
     assert 50 <= used.cpu_ms["own"] <= all_cpu_ms() - everything + 20
     assert sum(threads_cpu_ms(os.getpid()).values()) >= 50
+
+
+def test_a_change_is_a_geometric_mean_with_students_interval() -> None:
+    found = change([1.02, 1.04, 1.03, 1.05, 1.01])
+    assert found.mean == pytest.approx(1.0299 - 1, abs=1e-4)
+    assert found.low == pytest.approx(0.0102, abs=5e-4)
+    assert found.high == pytest.approx(0.0501, abs=5e-4)
+    assert change([2.0, 0.5]).mean == pytest.approx(0.0)
+    with pytest.raises(ValueError, match="two pairs"):
+        change([1.0])
+
+
+def test_a_report_is_written_between_its_marks_alone(tmp_path: Path) -> None:
+    one = {"messages": 10, "seconds": 1.0, "cpu_ms": 100.0, "others_cores": 0.5}
+    told = {
+        "conditions": {"cores": "2"}, "pairs": [{"off": one, "on": one}], "seconds": 8.0, "per_mille": 10,
+        "messages": {"off": 10, "on": 10}, "spans_received": 3,
+        "costs_us_a_call": {"gateway, not drawn": 0.1},
+        "cpu_ms_a_message": {"off": 10.0, "on": 10.4}, "change": {"mean": 0.04, "low": 0.01, "high": 0.07},
+    }  # fmt: skip
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write_report(page, told)
+    assert page.read_text().startswith("before\n")
+    assert page.read_text().endswith("after\n")
+    assert "| 10.00 | 10.40 | +4.0 % | +1.0 % to +7.0 % |" in page.read_text()
+    assert "old" not in page.read_text()
+    page.write_text("no marks")
+    with pytest.raises(ValueError, match="must have the lines"):
+        write_report(page, told)

@@ -26,6 +26,7 @@ OTHERS: Mapping[str, Any] = {
     "mongo.database": "other",
     "mongo.uri": "mongodb://other:1234/",
     "networkPolicy.operators": [{"ipBlock": {"cidr": "203.0.113.0/24"}}],
+    "otlp.address": "other:1234",
     "pod.tolerations": [{"key": "other"}],
     "publicTls.certManager.dnsNames": ["other.example"],
     "resources.limits.cpu": "7",

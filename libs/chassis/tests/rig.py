@@ -21,7 +21,8 @@ from chapar_chassis.public_rpcs import ServedBy
 from chapar_chassis.refusals import DETAILS_KEY, error_info
 from chapar_chassis.rpc_server import RpcServer
 from chapar_chassis.settings import Address
-from chapar_chassis.telemetry import Metrics, Tracing, make_logger
+from chapar_chassis.telemetry import Metrics, make_logger
+from chapar_chassis.tracing import Tracing
 from chapar_sourcing.adapters.memory import (
     MemoryDirectory,
     MemoryJournal,

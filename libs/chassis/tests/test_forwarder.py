@@ -15,7 +15,8 @@ from chapar_chassis.interceptors import metadata_of
 from chapar_chassis.owner_server import make_refusals, make_server
 from chapar_chassis.refusals import CallRefused, Refusals, error_info
 from chapar_chassis.settings import ANY_LOOPBACK_PORT, Address
-from chapar_chassis.telemetry import Metrics, Tracing, make_logger
+from chapar_chassis.telemetry import Metrics, make_logger
+from chapar_chassis.tracing import Tracing
 from chapar_sourcing.adapters.memory import MemoryDirectory, MemoryMembers
 from chapar_sourcing.partitions import partition_of
 from chapar_sourcing.ports import Announcement, Unavailable

@@ -5,6 +5,8 @@ from typing import Any
 
 import grpc
 import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 
 from chapar_chassis.interceptors import GuardInterceptor
@@ -12,7 +14,8 @@ from chapar_chassis.owner_server import make_refusals
 from chapar_chassis.refusals import CallEnded, CallRefused, CallStatus
 from chapar_chassis.rpc_server import RpcServer
 from chapar_chassis.settings import Address
-from chapar_chassis.telemetry import Metrics, Tracing, current_trace_parent, make_logger
+from chapar_chassis.telemetry import Metrics, make_logger
+from chapar_chassis.tracing import EdgeSampler, Tracing, current_trace_parent
 
 from .rig import PATIENCE_SECONDS, Failed, eventually, failed
 
@@ -26,7 +29,9 @@ class Hotel:
         self.metrics = Metrics(CollectorRegistry())
         self.output = io.StringIO()
         log = make_logger("toy", "info", self.output)
-        guard = GuardInterceptor(make_refusals("toy", None, self.metrics, log), self.metrics, Tracing("toy"), log)
+        self.spans = InMemorySpanExporter()
+        tracing = Tracing("toy", EdgeSampler(1_000), SimpleSpanProcessor(self.spans))
+        guard = GuardInterceptor(make_refusals("toy", None, self.metrics, log), self.metrics, tracing, log)
         self.server = RpcServer([guard])
         single: Any = {name: grpc.unary_unary_rpc_method_handler(getattr(self, name)) for name in SINGLE}
         streams: Any = {name: grpc.unary_stream_rpc_method_handler(getattr(self, name)) for name in STREAMS}
@@ -134,6 +139,23 @@ async def test_an_abort_that_was_awaited_stands(guest: Guest) -> None:
 async def test_a_call_goes_on_in_the_callers_trace(guest: Guest) -> None:
     traced = await guest.call("trace", metadata=(("traceparent", PARENT),))
     assert traced.decode().split("-")[1] == PARENT.split("-")[1]
+
+
+@pytest.mark.parametrize(
+    ("method", "status"), [("trace", "OK"), ("refuse", "RESOURCE_EXHAUSTED"), ("abort", "DATA_LOSS")]
+)
+async def test_a_traced_call_says_how_it_ended(guest: Guest, method: str, status: str) -> None:
+    await guest.call(method)
+    await eventually(lambda: len(guest.hotel.spans.get_finished_spans()) == 1)
+    (span,) = guest.hotel.spans.get_finished_spans()
+    assert (span.name, span.attributes) == (f"hotel.Hotel/{method}", {"chapar.status": status})
+
+
+async def test_streams_are_not_traced(guest: Guest) -> None:
+    await guest.call("count")
+    await guest.call("trace")
+    await eventually(lambda: len(guest.hotel.spans.get_finished_spans()) == 1)
+    assert [span.name for span in guest.hotel.spans.get_finished_spans()] == ["hotel.Hotel/trace"]
 
 
 async def test_a_stream_passes_and_ends(guest: Guest) -> None:

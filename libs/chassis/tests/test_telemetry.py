@@ -17,14 +17,10 @@ from chapar_chassis.telemetry import (
     Metrics,
     MetricsServer,
     Shown,
-    Tracing,
-    current_trace_parent,
     make_logger,
     watch_event_loop,
 )
 from chapar_chassis.tokens import AccessTokenSigner
-
-PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def logged(level: str = "info", /, **values: Any) -> dict[str, Any]:
@@ -94,24 +90,6 @@ def test_what_libraries_log_comes_in_our_format() -> None:
     library.warning("cannot reach %s", "+989121234567")
     line = json.loads(output.getvalue())
     assert (line["logger"], line["message"], line["level"]) == ("library", f"cannot reach {REDACTED}", "warning")
-
-
-def test_a_span_goes_on_from_the_callers_trace() -> None:
-    tracing = Tracing("toy")
-    assert current_trace_parent() == ""
-    with tracing.span("call", PARENT):
-        version, trace_id, span_id, flags = current_trace_parent().split("-")
-        assert (version, trace_id, flags) == ("00", "0af7651916cd43dd8448eb211c80319c", "01")
-        assert span_id != "b7ad6b7169203331"
-        assert logged()["trace_id"] == trace_id
-    assert current_trace_parent() == ""
-
-
-@pytest.mark.parametrize("parent", ["", "nonsense", "00-00000000000000000000000000000000-b7ad6b7169203331-01"])
-def test_a_call_without_a_trace_begins_one(parent: str) -> None:
-    with Tracing("toy").span("call", parent):
-        assert len(current_trace_parent().split("-")[1].strip("0")) > 0
-        assert current_trace_parent() != parent
 
 
 def test_the_engines_measures_become_metrics_of_the_registry_given() -> None:

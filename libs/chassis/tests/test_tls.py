@@ -17,8 +17,9 @@ from chapar_chassis.forwarder import ForwardFailed, GrpcForwarder
 from chapar_chassis.owner_server import callers_allowed, make_refusals, make_server
 from chapar_chassis.rpc_server import RpcServer
 from chapar_chassis.settings import Address
-from chapar_chassis.telemetry import Metrics, Tracing, make_logger
+from chapar_chassis.telemetry import Metrics, make_logger
 from chapar_chassis.tls import CertificateInvalid, PeerCertificate, ServerCertificate
+from chapar_chassis.tracing import Tracing
 from chapar_sourcing.adapters.memory import MemoryDirectory, MemoryMembers
 from chapar_sourcing.ports import Announcement
 from tools.certificates import Authority

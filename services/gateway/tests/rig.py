@@ -22,9 +22,10 @@ from chapar_chassis.forwarder import GrpcForwarder
 from chapar_chassis.refusals import DETAILS_KEY, Refusals
 from chapar_chassis.secrets import OperatorSecret
 from chapar_chassis.settings import Address
-from chapar_chassis.telemetry import Metrics, Tracing, make_logger, places_of
+from chapar_chassis.telemetry import Metrics, make_logger, places_of
 from chapar_chassis.tls import ServerCertificate
 from chapar_chassis.tokens import AccessTokenSigner, AccessTokenVerifier
+from chapar_chassis.tracing import Tracing
 from chapar_gateway.gateway import Gateway, Outside
 from chapar_gateway.measures import GATEWAY
 from chapar_gateway.operators import Operators

@@ -29,7 +29,8 @@ from chapar_chassis.process import ServiceContext
 from chapar_chassis.public_rpcs import ServedBy
 from chapar_chassis.secrets import Secrets
 from chapar_chassis.settings import Address
-from chapar_chassis.telemetry import Metrics, Tracing, make_logger
+from chapar_chassis.telemetry import Metrics, make_logger
+from chapar_chassis.tracing import Tracing
 from chapar_chassis.user_ids import UserIds
 from chapar_presence.__main__ import build_service
 from chapar_presence.announcer import Announcer, Boards

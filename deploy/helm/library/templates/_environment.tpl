@@ -89,5 +89,15 @@
   value: /run/chapar/public-tls/tls.key
 {{- end }}
 {{- end }}
+{{- with .Values.otlp }}
+{{- if .address }}
+- name: CHAPAR_OTLP
+  value: {{ .address | quote }}
+{{- if .ca.secretName }}
+- name: CHAPAR_OTLP_CA
+  value: /run/chapar/otlp/ca.crt
+{{- end }}
+{{- end }}
+{{- end }}
 {{ include "chapar.dependencies" (dict "context" . "kafkaUser" .Values.kafka.user "mongoUser" $mongoUser) }}
 {{- end -}}

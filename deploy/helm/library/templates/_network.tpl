@@ -100,6 +100,12 @@ spec:
       ports:
         - protocol: TCP
           port: 7400
+    {{- if $values.otlp.address }}
+    - to:
+        {{- toYaml $values.networkPolicy.otlp | nindent 8 }}
+      ports:
+        {{- include "chapar.portsOf" $values.otlp.address | trim | nindent 8 }}
+    {{- end }}
     {{- if eq ($values.settings.codeDelivery | default "") "webhook" }}
     {{- $url := urlParse $values.settings.codeWebhookUrl }}
     - to:

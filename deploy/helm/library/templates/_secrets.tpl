@@ -77,6 +77,17 @@
         path: tls.key
 {{- end }}
 {{- end }}
+{{- with .Values.otlp }}
+{{- if and .address .ca.secretName }}
+- name: otlp-ca
+  secret:
+    secretName: {{ .ca.secretName }}
+    defaultMode: 0444
+    items:
+      - key: {{ .ca.key }}
+        path: ca.crt
+{{- end }}
+{{- end }}
 {{- include "chapar.caVolumes" . }}
 {{- end -}}
 
@@ -129,6 +140,11 @@
 - name: secrets
   mountPath: /run/chapar/secrets
   readOnly: true
+{{- if and .Values.otlp.address .Values.otlp.ca.secretName }}
+- name: otlp-ca
+  mountPath: /run/chapar/otlp
+  readOnly: true
+{{- end }}
 {{- if ne .Values.tls.source "none" }}
 - name: tls
   mountPath: /run/chapar/tls

@@ -25,7 +25,7 @@ from chapar_chassis.refusals import (
     CallRefused,
 )
 from chapar_chassis.routing import MethodRoute, Place, is_key, place_of
-from chapar_chassis.telemetry import current_trace_parent
+from chapar_chassis.tracing import current_trace_parent
 from chapar_sourcing.requests import parse_request_id
 
 DEFAULT_DEADLINE_MS = 10_000

@@ -23,9 +23,10 @@ from chapar_chassis.refusals import CallEnded, CallStatus, Refusals, error_info
 from chapar_chassis.rpc_server import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX, PEER_MARGIN_BYTES
 from chapar_chassis.settings import address as address_of
 from chapar_chassis.settings import is_loopback
-from chapar_chassis.telemetry import current_trace_parent
 from chapar_chassis.tls import PeerCertificate
+from chapar_chassis.tracing import current_span, rpc_step
 from chapar_sourcing.ports import Announcement, Members, Unavailable
+from chapar_sourcing.tracing import StepKind
 
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 
@@ -121,6 +122,19 @@ class GrpcForwarder:
 
         That the last try decided nothing is told only where none before it may have been decided.
         """
+        serving = current_span()
+        if serving is None:
+            return await self._tried(service, partition, method, request, metadata, timeout_ms)
+        span = serving.begin(rpc_step(method, StepKind.CALL), partition=partition)
+        traced = (*metadata, (peers.TRACE_KEY, span.trace_parent))
+        try:
+            return await self._tried(service, partition, method, request, traced, timeout_ms)
+        finally:
+            span.end()
+
+    async def _tried(
+        self, service: str, partition: int, method: str, request: bytes, metadata: Metadata, timeout_ms: int
+    ) -> Forwarded:
         ends = time.monotonic() + timeout_ms / 1000
         wait_ms = RETRY_MS_MIN
         doubtful = False
@@ -219,10 +233,8 @@ class GrpcForwarder:
 
     def _metadata(self, partition: int, metadata: Metadata) -> tuple[tuple[str, str | bytes], ...]:
         own = ((peers.PEER_TOKEN_KEY, self._peer_token), (peers.PARTITION_KEY, str(partition)))
-        trace_parent = current_trace_parent()
-        traced = ((peers.TRACE_KEY, trace_parent),) if trace_parent else ()
-        taken = {name for name, _ in (*own, *traced)}
-        return (*(pair for pair in metadata if pair[0] not in taken), *own, *traced)
+        taken = {name for name, _ in own}
+        return (*(pair for pair in metadata if pair[0] not in taken), *own)
 
     def _failed(self, error: grpc.aio.AioRpcError, service: str, owners: Mapping[int, Announcement]) -> ForwardFailed:
         failed = self._told(error)

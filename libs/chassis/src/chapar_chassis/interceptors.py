@@ -2,7 +2,7 @@
 
 `GuardInterceptor` wraps all handlers of a server. Within it: refusals and errors become statuses through `refusals`,
 abort is awaited, and a cancellation that the client did not cause becomes UNAVAILABLE (left alone, the client would
-wait for ever).
+wait for ever). Streams are not traced: they last for hours, and what comes on them belongs to other traces.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 import grpc
 
 from chapar_chassis.refusals import UNAVAILABLE, CallEnded, CallStatus, Refusals
-from chapar_chassis.telemetry import Metrics, Tracing
+from chapar_chassis.telemetry import Metrics
+from chapar_chassis.tracing import Tracing, within
 
 QUIET_PREFIX = "/grpc."
 """Health checks and reflection: measured, not logged."""
@@ -57,9 +58,19 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
         return make(behaviour, handler.request_deserializer, handler.response_serializer)
 
     def _single(self, inner: Any, method: str) -> Any:
+        traced = not method.startswith(QUIET_PREFIX)
+
         async def serve(request: Any, context: Any) -> Any:
-            async with self._guarded(method, context):
-                return await inner(request, context)
+            span = self._tracing.call(method, context) if traced else None
+            if span is None:
+                async with self._guarded(method, context):
+                    return await inner(request, context)
+            try:
+                with within(span):
+                    async with self._guarded(method, context):
+                        return await inner(request, context)
+            finally:
+                span.end_call(_code(context))
 
         return serve
 
@@ -96,12 +107,11 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
         running = self._metrics.rpc_running.labels(method)
         running.inc()
         try:
-            with self._tracing.span(method, metadata_of(context).get("traceparent", "")):
-                try:
-                    async with self._with_status(context):
-                        yield
-                finally:
-                    self._report(method, context, time.monotonic() - started)
+            try:
+                async with self._with_status(context):
+                    yield
+            finally:
+                self._report(method, context, time.monotonic() - started)
         finally:
             running.dec()
 
@@ -132,12 +142,16 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
             context.set_code(grpc.StatusCode.CANCELLED)
 
     def _report(self, method: str, context: Any, seconds: float) -> None:
-        code = _NAMES.get(context.code() or 0, "UNKNOWN")
+        code = _code(context)
         self._metrics.rpc_seconds.labels(method, code).observe(seconds)
         if not method.startswith(QUIET_PREFIX):
             # What went well is for those who look for it: at its rate a line each would cost more than the call.
             log = self._log.debug if code == "OK" else self._log.info
             log("call", rpc=method, status=code, duration_ms=round(seconds * 1000, 2))
+
+
+def _code(context: Any) -> str:
+    return _NAMES.get(context.code() or 0, "UNKNOWN")
 
 
 async def end_call(context: Any, status: CallStatus, trailing: tuple[tuple[str, str | bytes], ...] = ()) -> None:

@@ -15,8 +15,9 @@ from chapar_chassis.peers import Allowed, PeerInterceptor
 from chapar_chassis.public_rpcs import ServedBy, public_handlers
 from chapar_chassis.refusals import Refusals
 from chapar_chassis.rpc_server import RpcServer
-from chapar_chassis.telemetry import Metrics, Tracing
+from chapar_chassis.telemetry import Metrics
 from chapar_chassis.tls import name_of
+from chapar_chassis.tracing import Tracing
 
 AddServicer: TypeAlias = Callable[[grpc.aio.Server], None]
 """Adds one servicer, such as `lambda server: add_LeaseServiceServicer_to_server(servicer, server)`."""

@@ -26,6 +26,7 @@ from chapar_chassis.backup_command import write_backup
 from chapar_chassis.command_line import Command, run_command
 from chapar_chassis.digest_command import print_digests
 from chapar_chassis.doctor_command import print_report
+from chapar_chassis.exporting import open_tracing
 from chapar_chassis.forwarder import GrpcForwarder, PeerTargets
 from chapar_chassis.holdings import print_holdings
 from chapar_chassis.owner_server import AddServicer, add_owner, callers_allowed, make_refusals, make_server
@@ -37,9 +38,10 @@ from chapar_chassis.restore_command import restore_backup
 from chapar_chassis.rpc_server import RpcServer
 from chapar_chassis.secrets import Secrets
 from chapar_chassis.settings import Address, CommonSettings, SettingsInvalid
-from chapar_chassis.telemetry import Metrics, MetricsServer, Tracing, make_logger, watch_event_loop
+from chapar_chassis.telemetry import Metrics, MetricsServer, make_logger, watch_event_loop
 from chapar_chassis.tls import PeerCertificate
 from chapar_chassis.topics_command import run_topics
+from chapar_chassis.tracing import PeerSampler, Tracing
 from chapar_chassis.user_ids import UserIds
 from chapar_sourcing.clock import SystemClock
 from chapar_sourcing.domain import Domain, When
@@ -207,7 +209,7 @@ class OwnerProcess:
         secrets = Secrets(settings.secrets_dir)
         peer_token, position_key = secrets.peer_token(), secrets.key("position.key")
         certificate = PeerCertificate.of(name, settings)
-        telling = _telling(name, settings, service.measures, closing)
+        telling = _telling(name, settings, certificate, peer_token, service.measures, closing)
         topics = published_topics(name, service.beat_topics)
         master_key = secrets.key("master.key")
         ports = await open_owner_ports(settings, name, topics, closing)
@@ -238,6 +240,7 @@ class OwnerProcess:
             measures=telling.metrics,
             remote=PeerTargets(forwarder, name),
             on_transition=telling.on_transition,
+            tracer=telling.tracing,
         )
         positions = PositionTokens(position_key, name, host.generation)
         served_by = ServedBy(host, context.sealer, positions, service.domain.event_type, telling.on_ahead)
@@ -323,8 +326,12 @@ class _Telling:
         )  # fmt: skip
 
 
-def _telling(name: str, settings: CommonSettings, own: Mapping[str, Measure], closing: AsyncExitStack) -> _Telling:
-    metrics, tracing = Metrics(CollectorRegistry(), {**ENGINE, **own}), Tracing(name)
+def _telling(
+    name: str, settings: CommonSettings, certificate: PeerCertificate | None, peer_token: str,
+    own: Mapping[str, Measure], closing: AsyncExitStack,
+) -> _Telling:  # fmt: skip
+    metrics = Metrics(CollectorRegistry(), {**ENGINE, **own})
+    tracing = open_tracing(name, settings, certificate, PeerSampler(peer_token), metrics)
     closing.callback(tracing.close)
     server = MetricsServer(metrics.registry, settings.metrics_listen)
     closing.callback(server.close)

@@ -113,6 +113,14 @@ def brokers(value: str) -> str:
     return value
 
 
+def collector(value: str) -> Address:
+    """ "host:port", no URL; a port of 0 makes no sense there."""
+    found = address(value)
+    if found.port == 0 or "/" in value:
+        raise ValueError('"host:port"')
+    return found
+
+
 MONGO_SCHEME = "mongodb://"
 DATABASE_NAME_MAX = 32
 
@@ -174,6 +182,11 @@ class CommonSettings:
     nothing is encrypted, for a server of this machine."""
     mongo_ca: Annotated[Path | None, Variable("CHAPAR_MONGO_CA", path)] = None
     """A PEM file of the certificates that the servers' own must be signed by; without it those of the system."""
+    otlp: Annotated[Address | None, Variable("CHAPAR_OTLP", collector)] = None
+    """An OpenTelemetry collector that speaks OTLP over gRPC; without one nothing is traced. On another machine it is
+    spoken to over TLS, and shown the certificate of `tls_cert`; in the clear in development alone."""
+    otlp_ca: Annotated[Path | None, Variable("CHAPAR_OTLP_CA", path)] = None
+    """A PEM file of the certificates that the collector's own must be signed by; without it those that gRPC brings."""
     partitions: Annotated[int, Variable("CHAPAR_PARTITIONS", whole_number(1, SLOTS))] = 16
     schema_level: Annotated[int, Variable("CHAPAR_SCHEMA_LEVEL", whole_number(1, 1_000_000))] = 1
     """The level that an operator has raised this service's logs to; they are never lowered. Owners alone use it."""

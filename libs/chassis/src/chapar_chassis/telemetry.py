@@ -1,4 +1,4 @@
-"""What a process tells about itself: JSON logs on stdout, metrics on a port of their own, traces by `traceparent`.
+"""What a process tells about itself: JSON logs on stdout, metrics on a port of their own. Traces are in `tracing`.
 
 Nothing here is global but the root of the standard library's logging, which `process` points at our format. Logs never
 hold tokens, phone numbers or texts: values of telling names are dropped, values that look like one are masked, and
@@ -12,17 +12,11 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO, cast
 
 import structlog
-from opentelemetry import context as trace_context
-from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -34,6 +28,7 @@ from prometheus_client import (
 )
 
 from chapar_chassis.settings import Address
+from chapar_chassis.tracing import current_span
 from chapar_sourcing.measures import ENGINE, SECONDS, Kind, Measure, catalogue
 
 REDACTED = "[redacted]"
@@ -41,7 +36,6 @@ _SECRET_NAMES = re.compile(
     r"(^|_)(authorization|body|code|memo|password|phone|secret|text|title|token|username|display_name)$"
 )
 _SECRET_VALUES = re.compile(r"v1\.[\w-]{16,}\.[\w-]{16,}|\+\d{8,15}\b|\bs[0-9a-f]{4}\.\S{16,}|\b[0-9a-f]{64}\b")
-_PROPAGATOR = TraceContextTextMapPropagator()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,47 +110,19 @@ def places_of(error: BaseException) -> list[str]:
 
 
 def _add_trace(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    span = trace.get_current_span().get_span_context()
-    if span.is_valid:
-        event["trace_id"] = f"{span.trace_id:032x}"
+    span = current_span()
+    if span is not None:
+        event["trace_id"] = span.trace_id
     return event
-
-
-class Tracing:
-    """Spans of the calls a process serves, and the `traceparent` that goes on from them. No exporter by default."""
-
-    def __init__(self, service: str, provider: TracerProvider | None = None) -> None:
-        self._provider = provider or TracerProvider(resource=Resource({"service.name": f"chapar-{service}"}))
-        self._tracer = self._provider.get_tracer("chapar")
-
-    @contextmanager
-    def span(self, name: str, trace_parent: str) -> Iterator[None]:
-        """A server span beneath the caller's, current while the block runs."""
-        parent = _PROPAGATOR.extract({"traceparent": trace_parent}) if trace_parent else trace_context.Context()
-        span = self._tracer.start_span(name, context=parent, kind=trace.SpanKind.SERVER)
-        token = trace_context.attach(trace.set_span_in_context(span, parent))
-        try:
-            yield
-        finally:
-            trace_context.detach(token)
-            span.end()
-
-    def close(self) -> None:
-        """Sends what exporters still hold."""
-        self._provider.shutdown()
-
-
-def current_trace_parent() -> str:
-    """The `traceparent` for calls that go out from here; "" outside of any span."""
-    carrier: dict[str, str] = {}
-    _PROPAGATOR.inject(carrier)
-    return carrier.get("traceparent", "")
 
 
 PREFIX = "chapar_"
 CHASSIS = catalogue(
     Measure("rpc_seconds", Kind.HISTOGRAM, "Time to serve a call.", ("rpc", "code"), SECONDS),
     Measure("rpc_running", Kind.GAUGE, "Calls being served.", ("rpc",)),
+    Measure("spans_recorded", Kind.COUNTER, "Steps of traces that were recorded."),
+    Measure("spans_sent", Kind.COUNTER, "Steps of traces that the collector has taken."),
+    Measure("spans_lost", Kind.COUNTER, "Steps of traces that the collector did not take in time."),
     Measure("incidents", Kind.COUNTER, "Errors that nobody expected: each is a bug, and in the log."),
     Measure("event_loop_lag_seconds", Kind.HISTOGRAM, "How late the event loop was to wake a sleeper.", (), SECONDS),
 )

@@ -84,12 +84,25 @@ class PeerCertificate:
             self._stamp, self._look_at_s = self._files.stamp, now_s + LOOK_S
         return self._stamp
 
+    @property
+    def shown(self) -> tuple[bytes, bytes]:
+        """The certificate with its chain, and its key, as PEM: for peers that are no process of the installation."""
+        chain, private, _ = self._files.read()
+        return chain, private
+
     def channel(self, address: str, service: str, options: Sequence[tuple[str, Any]]) -> grpc.aio.Channel:
         """A channel to a process that must be of this service, wherever it answers."""
         chain, private, trusted = self._files.read()
         credentials = grpc.ssl_channel_credentials(trusted, private, chain)
         named = ("grpc.ssl_target_name_override", name_of(service))
         return grpc.aio.secure_channel(address, credentials, options=[*options, named])
+
+
+def authorities(path: Path) -> bytes:
+    """A PEM file of authorities. Raises `CertificateInvalid`."""
+    content = _content(path)
+    _certificates(path, content)
+    return content
 
 
 def caller_names(context: Any) -> frozenset[str]:

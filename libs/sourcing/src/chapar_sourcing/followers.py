@@ -26,6 +26,7 @@ from chapar_sourcing.shell import OwnerShell
 from chapar_sourcing.sources import EventSource, JournalSource, StreamSource
 from chapar_sourcing.stream_reader import StreamReader
 from chapar_sourcing.tail import BlockReader, Tail
+from chapar_sourcing.tracing import NO_TRACER, Tracer
 
 BACKOFF_SECONDS_MIN = 0.1
 BACKOFF_SECONDS_MAX = 5.0
@@ -36,7 +37,7 @@ class Followers:
 
     def __init__(
         self, *, shell: OwnerShell, tail: Tail, config: HostConfig, ports: HostPorts, rules: HostRules, clock: Clock,
-        measures: Measures, targets: Targets, read: ReadPartition,
+        measures: Measures, targets: Targets, read: ReadPartition, tracer: Tracer = NO_TRACER,
     ) -> None:  # fmt: skip
         self._shell = shell
         self._tail = tail
@@ -45,6 +46,7 @@ class Followers:
         self._rules = rules
         self._clock = clock
         self._measures = measures
+        self._tracer = tracer
         self.relays = self._made_relays()
         self.reactors = [self._made_reactor(reaction, targets, read) for reaction in rules.reactions]
         self.eraser = None if rules.keys is None else self._made_eraser(rules.keys, read)
@@ -107,7 +109,8 @@ class Followers:
             Relay(
                 partition=self._shell.partition, topic=topic, topics=topics, tail=self._tail,
                 journal=self._ports.journal, store=self._ports.store, stream=self._ports.stream,
-                domain=self._rules.domain, public_event=public_event, measures=self._measures,
+                domain=self._rules.domain, public_event=public_event, measures=self._measures, clock=self._clock,
+                tracer=self._tracer,
             )
             for topic in topics
         ]  # fmt: skip
@@ -117,6 +120,7 @@ class Followers:
             reaction=reaction, service=self._config.service, partition=self._shell.partition,
             partitions=self._ports.journal.partitions, open_source=lambda cursor: self._source(reaction, cursor),
             read=read, store=self._ports.store, targets=targets, clock=self._clock, measures=self._measures,
+            tracer=self._tracer,
         )  # fmt: skip
 
     def _made_eraser(self, keys: KeyDestroyer, read: ReadPartition) -> Eraser:

@@ -30,6 +30,7 @@ from chapar_sourcing.reporting import Reporting
 from chapar_sourcing.schema import schema_of
 from chapar_sourcing.targets import HostTargets
 from chapar_sourcing.tenure import Transition
+from chapar_sourcing.tracing import NO_TRACER, Tracer
 from chapar_sourcing.view import View
 
 T = TypeVar("T")
@@ -64,7 +65,7 @@ class OwnerHost:
         self, config: HostConfig, ports: HostPorts, rules: HostRules, *, clock: Clock | None = None,
         measures: Measures | None = None, remote: Targets | None = None,
         randomness: Callable[[int], bytes] = os.urandom,
-        on_transition: Callable[[Transition], None] = lambda _: None,
+        on_transition: Callable[[Transition], None] = lambda _: None, tracer: Tracer = NO_TRACER,
     ) -> None:  # fmt: skip
         supported = schema_of(rules.domain.event_type).supported
         if config.schema_level > supported:
@@ -86,7 +87,7 @@ class OwnerHost:
         self._made: Callable[[int], OwnedPartition] = lambda number: OwnedPartition(
             number=number, config=config, ports=ports, rules=rules, clock=self._clock,
             owner_clock=self._owner_clock, heartbeat=self._heartbeat, measures=self._measures, targets=targets,
-            membership=self._membership, randomness=randomness, on_transition=on_transition,
+            membership=self._membership, randomness=randomness, on_transition=on_transition, tracer=tracer,
         )  # fmt: skip
         self._partitions: dict[int, OwnedPartition] = {}
         """Those that this process answers for."""

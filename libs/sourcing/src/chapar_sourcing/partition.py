@@ -45,6 +45,7 @@ from chapar_sourcing.rows import Rows
 from chapar_sourcing.shell import OwnerShell
 from chapar_sourcing.tail import Tail, ValidBlock
 from chapar_sourcing.tenure import Tenure, Transition
+from chapar_sourcing.tracing import ADVANCE, BlockTraces, Tracer
 from chapar_sourcing.views import PartitionView, patiently
 from chapar_sourcing.watch import Watches, WatchRefused
 
@@ -66,6 +67,7 @@ class OwnedPartition:
         self, *, number: int, config: HostConfig, ports: HostPorts, rules: HostRules, clock: Clock,
         owner_clock: OwnerClock, heartbeat: Heartbeat, measures: Measures, targets: Targets,
         membership: Membership, randomness: Callable[[int], bytes], on_transition: Callable[[Transition], None],
+        tracer: Tracer,
     ) -> None:  # fmt: skip
         self.number = number
         self._config = config
@@ -73,6 +75,8 @@ class OwnedPartition:
         self._ports = ports
         self._rules = rules
         self._clock = owner_clock
+        self._tracer = tracer
+        self._traces = BlockTraces(number, tracer)
         owner = Owner(
             domain=rules.domain,
             partition=number,
@@ -92,7 +96,7 @@ class OwnedPartition:
             heartbeat=heartbeat, read_policy=config.read_policy, measures=measures,
             may_claim=self._may_claim,
             on_started=self._started, on_applied=self._applied, on_phase=self._phase_changed,
-            waiting_max=config.bounds.waiting_max,
+            waiting_max=config.bounds.waiting_max, now_ns=tracer.now_ns,
         )  # fmt: skip
         recent = config.recent
         self._tenure = Tenure(number, clock, lambda: self.shell.records_read, on_transition)
@@ -105,7 +109,7 @@ class OwnedPartition:
         self.followers = Followers(
             shell=self.shell,  # nosec B604 # the partition's, no command's
             tail=self._tail, config=config, ports=ports, rules=rules, clock=clock,
-            measures=measures, targets=targets, read=self.read_for_reaction,
+            measures=measures, targets=targets, read=self.read_for_reaction, tracer=tracer,
         )  # fmt: skip
         purger = Purger(
             partition=number, store=ports.store, keeps_answers=rules.domain.keeps_answers, measures=measures
@@ -114,7 +118,7 @@ class OwnedPartition:
             purger=purger,
             shell=self.shell,  # nosec B604 # the partition's, no command's
             store=ports.store, measures=measures, linger_ms=config.projection_linger_ms,
-            documents_max=config.projection_documents_max, on_written=self.followers.written,
+            documents_max=config.projection_documents_max, on_written=self.followers.written, traces=self._traces,
             chance=random.Random(f"{config.address} {number}").random,  # nosec B311 # spreads load, guards nothing
         )  # fmt: skip
         self._membership = membership
@@ -243,18 +247,21 @@ class OwnedPartition:
         if applied.live:
             self._measures.observe("block_entries", len(applied.block.entries))
             self._measures.count("entries_written", len(applied.block.entries))
+            self._traces.applied(applied.offset, applied.block, *self.shell.appended_ns)
         watch = self._rules.watch
         if watch is None or not applied.live:
             return
         for at in block.events(self._rules.domain.event_type):
             for key, hint in watch.hints_of(at.event, block.block.time_ms):
-                self.watches.show(key, hint)
+                self.watches.show(key, hint, at.trace_parent)
             for detach in watch.detaches_of(at.event, block.block.time_ms) if watch.detaches_of else ():
                 self.watches.detach(detach)
 
     def _phase_changed(self, changed: PhaseChanged) -> None:
         self._tenure.enter(changed)
         self._measures.count("owner_phases", phase=changed.phase.value)
+        if changed.phase is not OwnerPhase.OWNING:
+            self._traces.forget()
         if changed.phase in (OwnerPhase.OWNING, OwnerPhase.DEPOSED, OwnerPhase.ALARMED):
             self.watches.begin(changed.epoch, NOT_OWNER)
         if changed.phase is OwnerPhase.OWNING:
@@ -352,14 +359,24 @@ class OwnedPartition:
         for advance in advances:
             self._check_key(advance.key)
         deadline_ms = self._deadline_ms()
+        began_ns = self._tracer.now_ns()
         await self.shell.wait_owning(deadline_ms)
         await self.rows.advance([Row(a.key, a.row, dict(a.fields)) for a in advances])
         self._measures.count("rows_merged", len(advances))
         if not await self.shell.confirm(deadline_ms):
             raise EngineRefused(NOT_OWNER)
         for advance in advances:
+            trace_parent = self._advanced(advance, len(advances), began_ns) if advance.trace_parent else ""
             if advance.hint:
-                self.watches.show(advance.key, advance.hint)
+                self.watches.show(advance.key, advance.hint, trace_parent)
+
+    def _advanced(self, advance: peer.Advance, rows: int, began_ns: int) -> str:
+        """Tells of a traced advance that is durable; what is shown because of it goes on from there."""
+        span = self._tracer.begin(ADVANCE, advance.trace_parent, began_ns=began_ns, partition=self.number, rows=rows)
+        if span is None:
+            return advance.trace_parent
+        span.end()
+        return span.trace_parent
 
     # ---- live views
 

@@ -16,6 +16,7 @@ from chapar_sourcing.ports import DocumentWrite, Store, Unavailable
 from chapar_sourcing.pulse import Pulse
 from chapar_sourcing.purging import Purger
 from chapar_sourcing.shell import OwnerShell
+from chapar_sourcing.tracing import BlockTraces
 
 BACKOFF_SECONDS_MIN = 0.05
 BACKOFF_SECONDS_MAX = 1.0
@@ -33,7 +34,7 @@ class Projector:
     def __init__(
         self, *, shell: OwnerShell, store: Store, purger: Purger, measures: Measures, linger_ms: int,
         documents_max: int, chance: Callable[[], float],
-        on_written: Callable[[Sequence[DocumentWrite]], None] = lambda _: None,
+        traces: BlockTraces, on_written: Callable[[Sequence[DocumentWrite]], None] = lambda _: None,
     ) -> None:  # fmt: skip
         """`chance` draws a number from 0 up to 1: projectors that failed together must not come back in step."""
         self._shell = shell
@@ -44,6 +45,7 @@ class Projector:
         self._documents_max = documents_max
         self._chance = chance
         self._on_written = on_written
+        self._traces = traces
         self.problem = ""
         """What stops it; empty while it moves."""
         self._finishing = asyncio.Event()
@@ -100,6 +102,7 @@ class Projector:
         batch = self._shell.owner.take_projection(self._documents_max)
         if batch is None:
             return False
+        began_ns = self._traces.now_ns()
         backoff = BACKOFF_SECONDS_MIN
         while not await self._written(batch):
             await asyncio.sleep(backoff * (0.5 + self._chance() / 2))
@@ -107,6 +110,7 @@ class Projector:
         self._on_written(batch.documents)
         await self._shell.tell(CheckpointConfirmed(batch.checkpoint.fold.offset))
         self._confirmed.beat()
+        self._traces.projected(batch.checkpoint.fold.offset, len(batch.documents), began_ns)
         self._measures.count("documents_projected", len(batch.documents))
         if self._shell.owning and not self._finishing.is_set():
             await self._purger.step(self._shell.owner.confirmed_time_ms)

@@ -30,6 +30,7 @@ from chapar_sourcing.reactions import Advance, Outgoing, Reaction, Source, Submi
 from chapar_sourcing.refusing import EngineRefused
 from chapar_sourcing.requests import derived_request_id
 from chapar_sourcing.sources import Arrival, EventSource
+from chapar_sourcing.tracing import NO_TRACER, REACT, Span, Tracer, is_followed
 from chapar_sourcing.view import View
 
 EVENTS_MAX = 256
@@ -54,6 +55,11 @@ class _Pending:
     items: int
     carries: int = 0
     """How much was sent with it, as its reaction says."""
+    trace_parent: str = ""
+    """For what it causes."""
+    span: Span | None = None
+    """Of an arrival that is traced and causes something; ends once that has arrived."""
+    sent: int = 0
 
 
 class Reactor:
@@ -62,7 +68,7 @@ class Reactor:
     def __init__(
         self, *, reaction: Reaction, service: str, partition: int, partitions: int,
         open_source: Callable[[Cursor | None], EventSource], read: Reading, store: Store, targets: Targets,
-        clock: Clock, measures: Measures,
+        clock: Clock, measures: Measures, tracer: Tracer = NO_TRACER,
     ) -> None:  # fmt: skip
         self.name = f"reactor/{reaction.name}"
         self._reaction = reaction
@@ -75,6 +81,7 @@ class Reactor:
         self._targets = targets
         self._clock = clock
         self._measures = measures
+        self._tracer = tracer
         self._refused: dict[int, set[Position]] = {}
         """Creations that their targets refused for good: passed over, and named as the previous one by none."""
         self._begin({})
@@ -135,14 +142,26 @@ class Reactor:
     async def _feed(self, source: EventSource, tasks: asyncio.TaskGroup) -> None:
         while True:
             for arrival in await source.next():
+                began_ns = self._tracer.now_ns()
                 outgoing = await self._react(arrival)
                 await self._moved.until(lambda: len(self._order) < EVENTS_MAX and self._items < ITEMS_MAX)
-                pending = _Pending(arrival, 0)
+                pending = self._pending(arrival, began_ns) if outgoing else _Pending(arrival, 0)
                 self._order.append(pending)
                 for ordinal, one in enumerate(outgoing):
                     self._dispatch(pending, ordinal, one, tasks)
                 if not pending.items:
                     self._moved.beat()
+
+    def _pending(self, arrival: Arrival, began_ns: int) -> _Pending:
+        """An arrival that causes something, with its trace where that is followed."""
+        source = arrival.source
+        if source is None or not is_followed(source.trace_parent, source.time_ms, self._clock.now_ms()):
+            return _Pending(arrival, 0)
+        span = self._tracer.begin(
+            REACT, source.trace_parent, began_ns=began_ns, partition=self._partition, reaction=self._reaction.name
+        )
+        parent = source.trace_parent if span is None else span.trace_parent
+        return _Pending(arrival, 0, trace_parent=parent, span=span)
 
     async def _react(self, arrival: Arrival) -> Sequence[Outgoing]:
         """Asks the reaction until it has an answer: an event is never skipped."""
@@ -172,7 +191,9 @@ class Reactor:
         target = partition_of_id(one.key, self._partitions)
         chain: Cursor | None = None
         if isinstance(one, Advance):
-            parcel: Parcel = peer.Advance(key=one.key, row=one.row, fields=one.fields, hint=one.hint)
+            parcel: Parcel = peer.Advance(
+                key=one.key, row=one.row, fields=one.fields, hint=one.hint, trace_parent=pending.trace_parent
+            )
         else:
             if one.creation:
                 if source.position <= self._sent.get(target, NOWHERE):
@@ -180,9 +201,10 @@ class Reactor:
                 if source.position in self._refused.get(target, ()):
                     return
                 chain = self._chain(one, target, source, pending.arrival.hash)
-            parcel = self._command(one, ordinal, source)
+            parcel = self._command(one, ordinal, source, pending.trace_parent)
             pending.carries += one.carries
         pending.items += 1
+        pending.sent += 1
         self._items += 1
         refused = None if chain is None else lambda: self._refused.setdefault(target, set()).add(source.position)
         self._lane(target, tasks).put(Item(parcel, lambda: self._done(pending, target, chain), refused))
@@ -201,13 +223,13 @@ class Reactor:
         self._sent[target] = source.position
         return Cursor(source.position, digest, source.position)
 
-    def _command(self, one: Submit, ordinal: int, source: Source) -> peer.SubmittedCommand:
+    def _command(self, one: Submit, ordinal: int, source: Source, trace_parent: str) -> peer.SubmittedCommand:
         place = (str(source.partition), str(source.position.offset), str(source.position.event_index), str(ordinal))
         return peer.SubmittedCommand(
             request_id=derived_request_id(source.time_ms, self._reaction.name, source.topic, *place),
             source=f"{self._service}/{self._partition}",
             command=one.command.SerializeToString(),
-            trace_parent=source.trace_parent,
+            trace_parent=trace_parent,
         )
 
     def _lane(self, target: int, tasks: asyncio.TaskGroup) -> Lane:
@@ -226,6 +248,8 @@ class Reactor:
         self._items -= 1
         if chain is not None:
             self._arrived[target] = chain
+        if not pending.items and pending.span is not None:
+            pending.span.end(sent=pending.sent)
         self._moved.beat()
 
     async def _write_cursors(self) -> None:

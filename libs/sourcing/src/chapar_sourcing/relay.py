@@ -13,12 +13,14 @@ from typing import Any
 from google.protobuf.message import Message
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
+from chapar_sourcing.clock import Clock
 from chapar_sourcing.domain import Domain, When
 from chapar_sourcing.hosting import PublicEvent
 from chapar_sourcing.measures import Measures
 from chapar_sourcing.ports import Cursor, Journal, Store, Stream, Unavailable
 from chapar_sourcing.positions import NOWHERE, Position
 from chapar_sourcing.tail import BlockReader, Tail, ValidBlock
+from chapar_sourcing.tracing import NO_TRACER, PUBLISH, Tracer, is_followed
 
 PUBLISH_RECORDS_MAX = 500
 BLOCKS_WITHOUT_CURSOR_MAX = 256
@@ -31,6 +33,7 @@ class Relay:
     def __init__(
         self, *, partition: int, topic: str, topics: Collection[str], tail: Tail, journal: Journal, store: Store,
         stream: Stream, domain: Domain[Any, Any], public_event: PublicEvent, measures: Measures,
+        clock: Clock, tracer: Tracer = NO_TRACER,
     ) -> None:  # fmt: skip
         self.partition = partition
         self.topic = topic
@@ -43,6 +46,8 @@ class Relay:
         self._domain = domain
         self._public_event = public_event
         self._measures = measures
+        self._clock = clock
+        self._tracer = tracer
         self._reader: BlockReader | None = None
         self._publishing = True
 
@@ -67,11 +72,16 @@ class Relay:
             self._publishing = False
             blocks = await self._reader.next()
             self._publishing = True
-            records = []
+            records: list[bytes] = []
+            traced: list[str] = []
             for record in self._records(blocks, last):
                 records.append(record.SerializeToString())
                 last = Position(record.position.offset, record.position.index)
+                if is_followed(record.trace_parent, record.time_ms, self._clock.now_ms()):
+                    traced.append(record.trace_parent)
+            began_ns = self._tracer.now_ns()
             await self._publish(records)
+            self._tell(traced, len(records), began_ns)
             unwritten += BLOCKS_WITHOUT_CURSOR_MAX if records else len(blocks)
             if unwritten >= BLOCKS_WITHOUT_CURSOR_MAX and await self._moved(blocks[-1], last):
                 unwritten = 0
@@ -88,6 +98,14 @@ class Relay:
         for start in range(0, len(records), PUBLISH_RECORDS_MAX):
             await self._stream.publish(self.topic, self.partition, records[start : start + PUBLISH_RECORDS_MAX])
         self._measures.count("events_published", len(records), topic=self.topic)
+
+    def _tell(self, traced: Sequence[str], records: int, began_ns: int) -> None:
+        for trace_parent in traced:
+            span = self._tracer.begin(
+                PUBLISH, trace_parent, began_ns=began_ns, partition=self.partition, topic=self.topic
+            )
+            if span is not None:
+                span.end(records=records)
 
     def _records(self, blocks: Sequence[ValidBlock], last: Position) -> Iterator[journal.StreamRecord]:
         for block in blocks:

@@ -72,9 +72,10 @@ class OwnerShell:
         clock: OwnerClock, heartbeat: Heartbeat, read_policy: ReadPolicy, measures: Measures,
         may_claim: Callable[[int, bool], Awaitable[None]], on_started: Callable[[Checkpoint | None], None],
         on_applied: Callable[[Applied], None], on_phase: Callable[[PhaseChanged], None], waiting_max: int = 4_000,
+        now_ns: Callable[[], int] = lambda: 0,
     ) -> None:  # fmt: skip
         """`may_claim` is given the epoch of the last claim folded, and whether this owner has not owned yet; it returns
-        as soon as a claim over that may be sent."""
+        as soon as a claim over that may be sent. `now_ns` is the time that traces are told in."""
         self.owner = owner
         self.partition = partition
         self.alarm = ""
@@ -103,6 +104,9 @@ class OwnerShell:
         self._compared_ms = 0
         """When a block was asked for whose acknowledgement tells whether the clock is still off."""
         self._admission = Admission(owner.bounds.entries_max)
+        self._now_ns = now_ns
+        self.appended_ns = (0, 0)
+        """When the latest append began and ended: of what is being applied, but where its fate was unknown first."""
         self._wake = asyncio.Event()
         self._replies: Tickets[Replied | None] = Tickets()
         self._confirms: Tickets[bool] = Tickets()
@@ -441,11 +445,12 @@ class OwnerShell:
         return await self._append(effect)
 
     async def _append(self, effect: Append) -> Input:
-        sent_ms = self._admission.sent(self._clock.now_ms())
+        sent_ms, began_ns = self._admission.sent(self._clock.now_ms()), self._now_ns()
         try:
             return await self._errands.append(effect)
         finally:
             self._admission.ended(sent_ms, self._clock.now_ms())
+            self.appended_ns = began_ns, self._now_ns()
 
     async def _run(self, errand: Coroutine[Any, Any, Input]) -> None:
         self._put(await errand)

@@ -156,8 +156,8 @@ class Watches:
         subject.watchers.pop(watcher, None)
         self._rest(watcher.key, subject)
 
-    def show(self, key: str, hint: bytes) -> None:
-        """Shows a change to everybody who watches the key, or may come back to it."""
+    def show(self, key: str, hint: bytes, trace_parent: str = "") -> None:
+        """Shows a change to everybody who watches the key, or may come back to it: these without the trace."""
         subject = self._subjects.get(key)
         if subject is None:
             return
@@ -166,6 +166,8 @@ class Watches:
         now = self._monotonic()
         subject.ring.append((now, frame))
         subject.drop_until(now - RING_SECONDS_MAX, self._ring_max)
+        if trace_parent:
+            frame = peer.WatchResponse(cursor=frame.cursor, hint=hint, trace_parent=trace_parent)
         for watcher in subject.watchers:
             watcher.offer(frame)
 

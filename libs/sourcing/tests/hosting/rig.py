@@ -29,6 +29,7 @@ from chapar_sourcing.owner import Outcome
 from chapar_sourcing.partitions import partition_of_id
 from chapar_sourcing.requests import make_request_id
 from chapar_sourcing.tenure import Transition
+from chapar_sourcing.tracing import NO_TRACER, Tracer
 
 from .notebook import Command, Notebook
 
@@ -156,13 +157,14 @@ def config(**changes: Any) -> HostConfig:
 async def running(
     world: World, *, ports: HostPorts | None = None, rules: HostRules | None = None, remote: Any = None,
     wait_ready: bool = True, clock: Clock | None = None,
-    on_transition: Callable[[Transition], None] = lambda _: None, **changes: Any,
+    on_transition: Callable[[Transition], None] = lambda _: None, tracer: Tracer = NO_TRACER, **changes: Any,
 ) -> AsyncIterator[Process]:  # fmt: skip
     """A host that is crashed at the end unless it has ended."""
     measures = HeldMeasures()
     host = OwnerHost(
         config(**changes), ports or world.ports(), rules or HostRules(Notebook()),
         clock=clock or SystemClock(), measures=measures, remote=remote, on_transition=on_transition,
+        tracer=tracer,
     )  # fmt: skip
     process = Process(host, measures, asyncio.create_task(host.run(), name="host"))
     try:

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from chapar.sourcing.journal.v1 import journal_pb2 as journal
 from chapar_sourcing.adapters.memory import Fault, MemoryJournal, MemoryStore, MemoryStream
+from chapar_sourcing.clock import ManualClock
 from chapar_sourcing.hosting import PublicEvent
 from chapar_sourcing.measures import HeldMeasures
 from chapar_sourcing.ports import Cursor, Unavailable
@@ -79,6 +80,7 @@ class Alone:
         self.relay = Relay(
             partition=0, topic=TOPIC, topics=[TOPIC, OTHER], tail=self.tail, journal=MemoryJournal(), store=self.store,
             stream=self.stream, domain=Notebook(), public_event=public_event, measures=self.measures,
+            clock=ManualClock(0),
         )  # fmt: skip
 
     def block(self, *texts: str) -> ValidBlock:

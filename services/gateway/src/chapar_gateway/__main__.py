@@ -14,14 +14,16 @@ from prometheus_client import CollectorRegistry
 
 from chapar_chassis.command_line import run_command
 from chapar_chassis.doctor_command import print_report
+from chapar_chassis.exporting import open_tracing
 from chapar_chassis.forwarder import GrpcForwarder
 from chapar_chassis.owner_server import make_refusals
 from chapar_chassis.parent import end_with_parent, wait_parent_gone
 from chapar_chassis.ports import open_members, open_reading_stream
 from chapar_chassis.secrets import Secrets
-from chapar_chassis.telemetry import Metrics, MetricsServer, Tracing, make_logger
+from chapar_chassis.telemetry import Metrics, MetricsServer, make_logger
 from chapar_chassis.tls import PeerCertificate, ServerCertificate
 from chapar_chassis.tokens import AccessTokenVerifier
+from chapar_chassis.tracing import EdgeSampler
 from chapar_gateway.gateway import Gateway, Outside
 from chapar_gateway.measures import GATEWAY
 from chapar_gateway.operators import Operators
@@ -62,7 +64,8 @@ async def _open(settings: GatewaySettings, closing: AsyncExitStack) -> tuple[Out
     operators, peer_token = Operators(secrets.operators().values()), secrets.peer_token()
     certificate, shown = PeerCertificate.of(NAME, settings), _shown_to_clients(settings)
     log = make_logger(NAME, settings.log_level)
-    metrics, tracing = Metrics(CollectorRegistry(), GATEWAY), Tracing(NAME)
+    metrics = Metrics(CollectorRegistry(), GATEWAY)
+    tracing = open_tracing(NAME, settings, certificate, EdgeSampler(settings.trace_per_mille), metrics)
     closing.callback(tracing.close)
     metrics_server = MetricsServer(metrics.registry, settings.metrics_listen)
     closing.callback(metrics_server.close)

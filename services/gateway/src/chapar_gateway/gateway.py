@@ -14,9 +14,10 @@ from chapar_chassis.interceptors import GuardInterceptor
 from chapar_chassis.refusals import Refusals
 from chapar_chassis.rpc_server import RpcServer
 from chapar_chassis.settings import Address
-from chapar_chassis.telemetry import Metrics, Tracing, watch_event_loop
+from chapar_chassis.telemetry import Metrics, watch_event_loop
 from chapar_chassis.tls import ServerCertificate
 from chapar_chassis.tokens import AccessTokenVerifier
+from chapar_chassis.tracing import Tracing
 from chapar_gateway.admission import Admission
 from chapar_gateway.bodies import Bodies
 from chapar_gateway.calls import Calls, UnknownMethods
@@ -134,6 +135,7 @@ class Gateway:
             random=self._outside.random,
             problem_of=self._sessions.problem_of,
             tick_ms=self._outside.tick_ms,
+            tracer=self._outside.tracing,
         )
 
     def _server(self, audiences: frozenset[Any]) -> RpcServer:

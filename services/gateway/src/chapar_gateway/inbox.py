@@ -29,11 +29,12 @@ class InboxWatch:
         partitions: int,
         user_id: str,
         *,
-        show: Callable[[api.SubscribeResponse], None],
+        show: Callable[[api.SubscribeResponse, str], None],
         lost: Callable[[], None],
         random: Callable[[], float],
     ) -> None:
-        """`lost` is called whenever the owner has gone or was not there."""
+        """`show` is given each frame with the parent of its trace, empty where that is not recorded; `lost` is called
+        whenever the owner has gone or was not there."""
         self._forwarder = forwarder
         self._partition = partition_of(user_id, partitions)
         self._user_id = user_id
@@ -67,7 +68,7 @@ class InboxWatch:
                     self._backoff.reset()
                     self._epoch = response.cursor.epoch
                     self._cursor = response.cursor
-                    self._show(_frame(response))
+                    self._show(_frame(response), response.trace_parent)
 
 
 def _frame(response: peer.WatchResponse) -> api.SubscribeResponse:

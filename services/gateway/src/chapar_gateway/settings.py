@@ -29,6 +29,8 @@ class GatewaySettings(CommonSettings):
     public_tls_key: Annotated[Path | None, Variable("CHAPAR_PUBLIC_TLS_KEY", path)] = None
     calls_max: Annotated[int, Variable("CHAPAR_CALLS_MAX", whole_number(10, 100_000))] = 1_000
     """Calls in flight at once."""
+    trace_per_mille: Annotated[int, Variable("CHAPAR_TRACE_PER_MILLE", whole_number(0, 1_000))] = 10
+    """Of 1,000 calls so many are traced, through all services; none where `otlp` is not set."""
     subscriptions_max: Annotated[int, Variable("CHAPAR_SUBSCRIPTIONS_MAX", whole_number(1, 1_000_000))] = 10_000
     """Subscriptions open at once."""
     connections_max: Annotated[int, Variable("CHAPAR_CONNECTIONS_MAX", whole_number(1, 1_000_000))] = 20_000

@@ -10,11 +10,13 @@ from chapar.gateway.v1 import gateway_pb2 as api
 from chapar_chassis.forwarder import Forwarder
 from chapar_chassis.refusals import CallRefused
 from chapar_chassis.tokens import AccessToken
+from chapar_gateway.deliveries import Deliveries
 from chapar_gateway.durations import milliseconds
 from chapar_gateway.inbox import InboxWatch
 from chapar_gateway.interests import PresenceInterests
 from chapar_gateway.outbox import Outbox
 from chapar_sourcing.clock import Clock
+from chapar_sourcing.tracing import NO_TRACER, Tracer
 
 HEARTBEAT_MS = 15_000
 TICK_MS = 250
@@ -41,6 +43,7 @@ class Surroundings:
     problem_of: Callable[[AccessToken], str | None]
     """The reason why a session may no longer be served, None while it may."""
     tick_ms: int = TICK_MS
+    tracer: Tracer = NO_TRACER
 
 
 class Subscription:
@@ -62,6 +65,7 @@ class Subscription:
         self._greeted = False
         self._interests: PresenceInterests | None = None
         self._last_frame_ms = milliseconds(self._clock)
+        self._deliveries = Deliveries(around.tracer)
 
     async def run(self, request: api.SubscribeRequest, write: Write) -> None:
         """Writes frames until the subscription is over.
@@ -136,6 +140,12 @@ class Subscription:
         return None
 
     async def _write_all(self, write: Write) -> None:
+        try:
+            await self._write_on(write)
+        finally:
+            self._deliveries.end()
+
+    async def _write_on(self, write: Write) -> None:
         while True:
             data = self._outbox.pop(milliseconds(self._clock))
             if data is None:
@@ -149,6 +159,7 @@ class Subscription:
                 self._gone = True
                 self._look.set()
                 return
+            self._deliveries.written()
 
     async def _greet_in_time(self) -> None:
         """Says Hello once it is clear, or clear enough, whether the cursor asked for is served."""
@@ -168,11 +179,13 @@ class Subscription:
         self._outbox.offer_control(frame, milliseconds(self._clock))
         self._wake.set()
 
-    def _show_inbox(self, frame: api.SubscribeResponse) -> None:
+    def _show_inbox(self, frame: api.SubscribeResponse, trace_parent: str) -> None:
         kind = frame.WhichOneof("kind")
         self._greet(self._resuming and kind != "reset")
         self._follow_memberships(frame)
         self._outbox.offer_inbox(frame, milliseconds(self._clock))
+        if trace_parent:
+            self._deliveries.begin(frame.frame, trace_parent)
         self._wake.set()
 
     def _follow_memberships(self, frame: api.SubscribeResponse) -> None:

@@ -39,6 +39,9 @@ def up(
             " --mongo."
         ),
     ] = "",
+    otlp: Annotated[
+        str, typer.Option(help="host:port of an OpenTelemetry collector (OTLP over gRPC), for traces of all calls.")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Run the five services on one data folder, until Ctrl-C."""
@@ -53,6 +56,7 @@ def up(
             listen=listen,
             operator_listen=operator_listen,
             replicas=replicas_of(replicas),
+            extra_environment={"CHAPAR_OTLP": otlp, "CHAPAR_TRACE_PER_MILLE": "1000"} if otlp else None,
         )
         installation.check_replicas()
         output.note(f"Data in {folder}")

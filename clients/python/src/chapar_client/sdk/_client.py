@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -37,15 +37,17 @@ class Client:
         ca: Path | None = None,
         timeout_s: float = 30.0,
         clock: Clock | None = None,
+        trace_parent: Callable[[], str] = lambda: "",
     ) -> None:
         """`address` is "tls://host:port" with the authorities' file `ca`, or "host:port" of this machine, in the clear.
 
-        Raises `InvalidInput`.
+        `trace_parent` says which trace the app is in, as a W3C `traceparent`, "" for none: the servers go on with it
+        where they record the call anyway. Raises `InvalidInput`.
         """
         self._state = state
         self._clock = clock or Clock()
         self._positions = Positions()
-        self._transport = Transport(address, ca)
+        self._transport = Transport(address, ca, trace_parent)
         tries = Tries(self._transport)
         self._tokens = Tokens(tries, state, self._clock)
         self._calls = Calls(tries, state, self._clock, self._tokens, self._positions, timeout_s=timeout_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -26,18 +26,20 @@ _CHANNEL_OPTIONS = (
 
 
 TLS_SCHEME = "tls://"
+_TRACE_KEY = "traceparent"
 
 
 class Transport:
     """A channel to a gateway, opened at the first call."""
 
-    def __init__(self, address: str, ca: Path | None = None) -> None:
+    def __init__(self, address: str, ca: Path | None = None, trace_parent: Callable[[], str] = lambda: "") -> None:
         """`address` is "tls://host:port", or "host:port" for a gateway of this machine, in the clear.
 
         `ca` is a PEM file of the authorities that may have signed the gateway's certificate; without it those that
-        gRPC comes with. Raises `InvalidInput`.
+        gRPC comes with. `trace_parent` is asked at each try, see `Client`. Raises `InvalidInput`.
         """
         self.address = address
+        self._trace_parent = trace_parent
         self._target = address.removeprefix(TLS_SCHEME)
         if self._target == address and not _is_here(address):
             raise InvalidInput(f"{address} is another machine: say {TLS_SCHEME}{address}, nothing is sent in the clear")
@@ -64,7 +66,9 @@ class Transport:
     ) -> tuple[bytes, Metadata]:
         """Answers with the response's bytes and the trailing metadata; raises `grpc.aio.AioRpcError`."""
         method_call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel().unary_unary(method.path)
-        call = method_call(content, timeout=timeout_s, metadata=tuple(metadata))
+        trace_parent = self._trace_parent()
+        traced = ((_TRACE_KEY, trace_parent),) if trace_parent else ()
+        call = method_call(content, timeout=timeout_s, metadata=(*metadata, *traced))
         answer = await call
         return answer, tuple(await call.trailing_metadata() or ())
 

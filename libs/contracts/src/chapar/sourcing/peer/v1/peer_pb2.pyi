@@ -265,12 +265,15 @@ class Advance(_message.Message):
     ROW_FIELD_NUMBER: _builtins.int
     FIELDS_FIELD_NUMBER: _builtins.int
     HINT_FIELD_NUMBER: _builtins.int
+    TRACE_PARENT_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """The watched key, such as a user's id."""
     row: _builtins.str
     """The row under that key, such as a conversation's id."""
     hint: _builtins.bytes
     """What live watchers of the key are shown; empty for none. Not stored."""
+    trace_parent: _builtins.str
+    """W3C trace parent of the reaction that sends it; empty when it is not traced."""
     @_builtins.property
     def fields(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]:
         """Fields to merge, each by maximum of its bytes (big-endian numbers compare as numbers)."""
@@ -282,10 +285,11 @@ class Advance(_message.Message):
         row: _builtins.str = ...,
         fields: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
         hint: _builtins.bytes = ...,
+        trace_parent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "hint", b"hint", "key", b"key", "row", b"row"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "hint", b"hint", "key", b"key", "row", b"row", "trace_parent", b"trace_parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -385,6 +389,7 @@ class WatchResponse(_message.Message):
     HINT_FIELD_NUMBER: _builtins.int
     GAP_FIELD_NUMBER: _builtins.int
     DETACH_FIELD_NUMBER: _builtins.int
+    TRACE_PARENT_FIELD_NUMBER: _builtins.int
     reset: _builtins.bytes
     """The state as a whole: forget what you had. Serialised by the service's own rule."""
     hint: _builtins.bytes
@@ -393,6 +398,8 @@ class WatchResponse(_message.Message):
     """Frames were dropped for a slow reader: pull what you need."""
     detach: _builtins.str
     """The watch is over, for this reason."""
+    trace_parent: _builtins.str
+    """W3C trace parent of what is shown; empty when that is not traced, and on frames that are shown again."""
     @_builtins.property
     def cursor(self) -> Global___WatchCursor:
         """Where this frame stands."""
@@ -405,10 +412,11 @@ class WatchResponse(_message.Message):
         hint: _builtins.bytes = ...,
         gap: _builtins.bool = ...,
         detach: _builtins.str = ...,
+        trace_parent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "detach", b"detach", "gap", b"gap", "hint", b"hint", "kind", b"kind", "reset", b"reset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "detach", b"detach", "gap", b"gap", "hint", b"hint", "kind", b"kind", "reset", b"reset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "detach", b"detach", "gap", b"gap", "hint", b"hint", "kind", b"kind", "reset", b"reset", "trace_parent", b"trace_parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["reset", "hint", "gap", "detach"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
