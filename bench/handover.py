@@ -29,7 +29,7 @@ from chapar_client.demo import eventually
 
 PAUSE_S = 3.0
 """Of probes that are not looked at."""
-LOOKED_AT_PAUSE_S = {signal.SIGKILL: 0.25, signal.SIGTERM: 0.05}
+LOOKED_AT_PAUSE_S = {signal.SIGKILL: 0.25, signal.SIGTERM: 0.1}
 """Short beside what is looked for; shorter ones alone would fill the machine, and be what is measured."""
 ROLLING_PAUSE_S = 0.5
 BEFORE_S = 0.5
