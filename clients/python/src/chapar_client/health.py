@@ -6,7 +6,7 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2
 
-_CHECK_S_MAX = 2.0
+_CHECK_S_MAX = 5.0
 
 
 async def checked(address: str) -> str:

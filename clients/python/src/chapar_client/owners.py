@@ -36,7 +36,8 @@ def endpoints(data_dir: Path) -> dict[str, Endpoint]:
     try:
         content = loads((data_dir / "up.json").read_text(encoding="utf-8"))
         return {
-            name: Endpoint(str(at["address"]), str(at["metrics_address"])) for name, at in content["services"].items()
+            name: Endpoint(str(at["address"]), str(at.get("metrics_address", "")))
+            for name, at in content["services"].items()
         }
     except (OSError, ValueError, KeyError, TypeError):
         raise InvalidInput(f"`chapar up` has not run on {data_dir}: give its folder with --data") from None
