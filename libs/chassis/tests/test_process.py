@@ -210,7 +210,9 @@ async def test_a_port_that_is_taken_is_named(environ: dict[str, str]) -> None:
 
 
 async def test_an_unknown_command_is_told_the_known_ones(environ: dict[str, str]) -> None:
-    names = "archive FOLDER | backup FOLDER | database ACTION | digest | holdings | restore FOLDER | topics ACTION"
+    names = (
+        "archive FOLDER | backup FOLDER | database ACTION | digest | doctor | holdings | restore FOLDER | topics ACTION"
+    )
     usage = f"usage: python -m chapar_toy [{names}]\n"
     assert await finished(environ, "dance") == (2, "", usage)
 
