@@ -63,6 +63,10 @@ def test_all_answer_on_loopback_and_nobody_where_a_process_does() -> None:
     assert all(address.startswith("127.0.0.1:") for address in found)
 
 
+def test_every_process_sends_its_traces_where_they_are_collected() -> None:
+    assert {environment_of(service).get("CHAPAR_OTLP") for service in SERVICES} == {listener("collector")}
+
+
 def test_prometheus_reads_the_rules() -> None:
     files = mounted("prometheus")
     (pattern,) = read("prometheus.yml")["rule_files"]

@@ -129,3 +129,19 @@ def test_charts_are_of_one_version_of_the_library() -> None:
         assert chart["dependencies"] == [
             {"name": library["name"], "version": library["version"], "repository": "file://../library"}
         ]
+
+
+@pytest.mark.parametrize(("name", "chart"), RENDERINGS)
+def test_what_strimzi_writes_is_no_secret_of_ours(name: str, chart: str) -> None:
+    """A KafkaUser's Secret has its name, and Strimzi writes over what is there: a service's keys would be lost."""
+    written = {one["metadata"]["name"] for one in objects(name, chart) if one["kind"] == "KafkaUser"}
+    kept = {
+        source["secret"]["name"]
+        for one in objects(name, chart)
+        if one["kind"] == "Deployment"
+        for volume in pod_of(one)["spec"]["volumes"]
+        for source in volume.get("projected", {}).get("sources", [])
+        if "peer.token" in {item["key"] for item in source.get("secret", {}).get("items", [])}
+    }
+    assert bool(kept) == (chart in SERVICES)
+    assert not written & kept

@@ -195,6 +195,11 @@ def test_what_is_generated_is_committed() -> None:
 REFUSED = {
     "an unknown key": ({"unheardOf": 1}, "unheardOf"),
     "an unknown setting": ({"settings": {"unheardOf": 1}}, "unheardOf"),
+    "a policy's empty list, which is everybody": ({"networkPolicy": {"prometheus": []}}, "minItems"),
+    "a Secret that Strimzi writes": (
+        {"strimzi": {"user": True}, "secrets": {"secretName": "chapar-gateway"}},
+        "secretName must not be kafka.user",
+    ),
     "no TLS between processes": ({"tls": {"source": "none"}}, "tls.source none is for settings.development only"),
     "no TLS for clients": ({"publicTls": {"source": "none"}}, "publicTls.source none is for settings.development only"),
     "fewer at most than at least": ({"autoscaling": {"min": 9}}, "autoscaling.min must not be more"),

@@ -16,6 +16,7 @@ MADE = "# Made by `python -m tools.charts` of deploy/helm/values; never edited.\
 SCHEMA = "http://json-schema.org/draft-07/schema#"
 PEERS = {
     "type": "array",
+    "minItems": 1,
     "items": {
         "type": "object",
         "minProperties": 1,
@@ -23,8 +24,9 @@ PEERS = {
         "properties": {name: {"type": "object"} for name in ("ipBlock", "namespaceSelector", "podSelector")},
     },
 }
+"""Whom a rule of a policy lets through. An empty list would be everybody, to Kubernetes."""
 LABELS = {"type": "object", "additionalProperties": {"type": "string"}}
-SHARED = {"peers": PEERS, "labels": LABELS}
+SHARED = {"peers": PEERS, "anybodyOrNobody": {**PEERS, "minItems": 0}, "labels": LABELS}
 SPECIAL: Mapping[str, Mapping[str, str]] = {
     "QUERY": {
         "gateway": "sum(chapar_subscriptions_open)",

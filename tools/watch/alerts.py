@@ -32,9 +32,9 @@ class Alert:
 
 def happened(counter: str, by: str, within: str = "1h") -> str:
     """Whether a counter has grown, as PromQL. One that has labels appears with its first count: `increase` alone would
-    miss that one."""
-    new = f"sum by ({by}) ({counter}) unless sum by ({by}) ({counter} offset {within})"
-    return f"sum by ({by}) (increase({counter}[{within}])) > 0 or ({new}) > 0"
+    miss that one, whatever other processes counted before."""
+    new = f"sum by ({by}) ({counter} unless {counter} offset {within})"
+    return f"sum by ({by}) (increase({counter}[{within}])) > 0 or {new} > 0"
 
 
 def _quantile(share: float, histogram: str, by: str = "job, instance") -> str:
@@ -44,9 +44,9 @@ def _quantile(share: float, histogram: str, by: str = "job, instance") -> str:
 _IT = "{{ $labels.instance }} of {{ $labels.job }}"
 _OWNED = "sum by (job) (chapar_partitions_owned)"
 
-# Totals only grow: the largest of the last minutes stands in for a partition that nobody has at the moment. What has
+# Totals only grow: the largest of the last day stands in for a partition that nobody has at the moment. What has
 # arrived is looked at as it was a while ago, so that all of it has been told to have left.
-_SENT = "sum(max by (partition) (max_over_time(chapar_ledger_sent_rials[30m])))"
+_SENT = "sum(max by (partition) (max_over_time(chapar_ledger_sent_rials[1d])))"
 _APPLIED = "sum(max by (partition) (chapar_ledger_applied_rials offset 5m))"
 
 ENGINE_ALERTS: Sequence[Alert] = (
@@ -170,8 +170,11 @@ ENGINE_ALERTS: Sequence[Alert] = (
     ),
     # The canary.
     Alert(
-        "ChaparCanarySilent", "sum by (instance) (rate(chapar_canary_attempts_total[5m])) == 0", "5m", TICKET,
-        "The canary {{ $labels.instance }} serves metrics and tries nothing.",
+        "ChaparCanarySilent",
+        "sum by (instance) (rate(chapar_canary_attempts_total[5m])) == 0"
+        " or sum by (instance) (last_over_time(chapar_canary_attempts_total[1d]))"
+        " unless sum by (instance) (chapar_canary_attempts_total)",
+        "5m", TICKET, "The canary {{ $labels.instance }} tries nothing.",
     ),
     Alert(
         "ChaparCanaryMoneyMissing", "max by (instance) (chapar_canary_missing_rials) > 0", "10m", PAGE,

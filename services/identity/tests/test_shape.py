@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 
 from chapar.identity.events.v1 import events_pb2 as public
@@ -99,6 +101,30 @@ def test_settings_report_all_problems_at_once() -> None:
 def test_a_webhook_needs_an_address() -> None:
     with pytest.raises(SettingsInvalid, match="CHAPAR_CODE_WEBHOOK_URL must be set"):
         IdentitySettings.from_environ(ENVIRON | {"CHAPAR_CODE_DELIVERY": "webhook"})
+
+
+@pytest.mark.parametrize(
+    ("told", "problem"),
+    [
+        ({"CHAPAR_LISTEN": "0.0.0.0:7400"}, "CHAPAR_CODE_DELIVERY must be webhook"),
+        (
+            {"CHAPAR_CODE_DELIVERY": "webhook", "CHAPAR_CODE_WEBHOOK_URL": "http://codes.example/send"},
+            "CHAPAR_CODE_WEBHOOK_URL must be https",
+        ),
+    ],
+)
+def test_codes_are_neither_logged_nor_sent_in_the_clear_beyond_this_machine(
+    told: Mapping[str, str], problem: str
+) -> None:
+    def problems(**more: str) -> Sequence[str]:
+        try:
+            IdentitySettings.from_environ({**ENVIRON, **told, **more})
+        except SettingsInvalid as invalid:
+            return invalid.problems
+        return []
+
+    assert any(problem in one for one in problems())
+    assert not any(problem in one for one in problems(CHAPAR_DEVELOPMENT="1"))
 
 
 def test_settings_of_an_installation() -> None:

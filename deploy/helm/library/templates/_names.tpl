@@ -67,6 +67,9 @@ labels:
 {{- if gt ($values.autoscaling.min | int) ($values.autoscaling.max | int) -}}
 {{- fail "autoscaling.min must not be more than autoscaling.max" -}}
 {{- end -}}
+{{- if and $values.strimzi.user (eq $values.kafka.user $values.secrets.secretName) -}}
+{{- fail "secrets.secretName must not be kafka.user: Strimzi writes the Secret of a KafkaUser, and what was in it is lost" -}}
+{{- end -}}
 {{- if eq $values.secrets.source "inline" -}}
 {{- range $file := include "chapar.secretFiles" . | fromYamlArray -}}
 {{- if not (hasKey $values.secrets.inline $file) -}}

@@ -39,13 +39,13 @@ class Process:
     """None: they could not be read."""
 
     def most(self, name: str, **labels: str) -> float | None:
-        """The largest number of a metric with these labels; None where there is none."""
+        """The number of a metric with these labels that is farthest from 0; None where there is none."""
         found = [
             sample.value
             for sample in self.metrics or ()
             if sample.name == name and labels.items() <= dict(sample.labels).items()
         ]
-        return max(found, default=None)
+        return max(found, key=abs, default=None)
 
 
 @dataclass(frozen=True, slots=True)
