@@ -319,14 +319,10 @@ class OwnerHost:
             self._beside[partition] = self._tasks.create_task(work, name=f"beside-{partition}")
 
     def release(self, partition: int, *, owned: bool, has_heir: bool) -> None:
-        """Answers for a partition no more, and ends it: in order, where it decides here. Before it is handed over the
-        store is brought up to date, while it is answered for as ever."""
-        assert self._tasks is not None, "partitions are released while the host runs"
-        held = self._partitions[partition]
-        if owned and has_heir:
-            self._tasks.create_task(self._hand_over(held), name=f"hand-over-{partition}")
-        else:
-            self._end(held, in_order=owned, has_heir=has_heir)
+        """Answers for a partition no more, and ends it: in order, where it decides here."""
+        self._ending[partition] = self._partitions.pop(partition)
+        self._end_beside(partition)
+        self._ending[partition].stop(in_order=owned, has_heir=has_heir)
 
     def doubt(self, partition: int) -> None:
         """Has an owner look into its log."""
@@ -339,16 +335,6 @@ class OwnerHost:
         held = self._all.get(partition)
         if held is not None:
             held.shell.announced(epoch)
-
-    async def _hand_over(self, partition: OwnedPartition) -> None:
-        await partition.caught_up()
-        if self._partitions.get(partition.number) is partition:
-            self._end(partition, in_order=True, has_heir=True)
-
-    def _end(self, partition: OwnedPartition, *, in_order: bool, has_heir: bool) -> None:
-        self._ending[partition.number] = self._partitions.pop(partition.number)
-        self._end_beside(partition.number)
-        partition.stop(in_order=in_order, has_heir=has_heir)
 
     async def _live(self, partition: OwnedPartition) -> None:
         """Owns a partition until it is deposed or given up. A partition is judged anew before it is taken again."""

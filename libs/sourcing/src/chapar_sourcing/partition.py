@@ -52,8 +52,6 @@ from chapar_sourcing.watch import Watches, WatchRefused
 T = TypeVar("T")
 
 READS_SECONDS_MAX = 2.0
-UNSTORED_FEW = 50
-"""Documents that an heir finds in the log instead of the store, without being held up."""
 """How long a partition that ends without an heir waits for queries under way."""
 SUBMITTED_MS_MAX = 10_000
 """How long one command of a reactor may take."""
@@ -158,7 +156,6 @@ class OwnedPartition:
         return not stopped
 
     async def _end_in_order(self, followers: asyncio.Task[None], projector: asyncio.Task[None]) -> None:
-        """With an heir everybody waits for it from now on: what takes long to store it takes from the log."""
         self.watches.begin(self.shell.owner.epoch, NOT_OWNER)
         followers.cancel()
         await asyncio.wait((followers,))
@@ -166,22 +163,13 @@ class OwnedPartition:
             await self._end_reads()
         await self.shell.drain()
         self._projector.finish()
-        seconds_max = self._config.release_ms_max / 20_000 if self._has_heir else None
-        stored, _ = await asyncio.wait((projector,), timeout=seconds_max)
-        if not stored:
-            raise TimeoutError
+        await asyncio.wait((projector,))
 
     async def _end_reads(self) -> None:
         """Lets queries under way end, if they do so soon."""
         with suppress(TimeoutError):
             async with asyncio.timeout(READS_SECONDS_MAX):
                 await self._read_ended.until(lambda: not self._reads)
-
-    async def caught_up(self) -> None:
-        """Returns once an heir would find nearly everything in the store, or it takes too long."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._config.release_ms_max / 4_000):
-                await self._projector.caught_up(UNSTORED_FEW)
 
     async def _asked_to_stop(self) -> bool:
         """True once `stop` was called; False once deposed, where that is an end."""

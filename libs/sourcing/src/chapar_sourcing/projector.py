@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from chapar_sourcing.measures import Measures
 from chapar_sourcing.owner import CheckpointConfirmed, ProjectionBatch
 from chapar_sourcing.ports import DocumentWrite, Store, Unavailable
-from chapar_sourcing.pulse import Pulse
 from chapar_sourcing.purging import Purger
 from chapar_sourcing.shell import OwnerShell
 from chapar_sourcing.tracing import BlockTraces
@@ -49,7 +48,6 @@ class Projector:
         self.problem = ""
         """What stops it; empty while it moves."""
         self._finishing = asyncio.Event()
-        self._confirmed = Pulse()
         self._writing = asyncio.Lock()
         self._live: tuple[int, Store] | None = None
         """The live edition, once it is known: a round is stored in one edition as a whole."""
@@ -109,16 +107,11 @@ class Projector:
             backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
         self._on_written(batch.documents)
         await self._shell.tell(CheckpointConfirmed(batch.checkpoint.fold.offset))
-        self._confirmed.beat()
         self._traces.projected(batch.checkpoint.fold.offset, len(batch.documents), began_ns)
         self._measures.count("documents_projected", len(batch.documents))
         if self._shell.owning and not self._finishing.is_set():
             await self._purger.step(self._shell.owner.confirmed_time_ms)
         return True
-
-    async def caught_up(self, documents: int) -> None:
-        """Returns once the store lacks no more than so many documents."""
-        await self._confirmed.until(lambda: self._shell.owner.backlog <= documents)
 
     def finish(self) -> None:
         """Makes `run` write all there is and return: no more blocks will come."""
