@@ -159,8 +159,8 @@ class NamesCommandsByTheirEventAlone(_OnThePath):
 
     @staticmethod
     def planted(sound: Any) -> Any:
-        def command(self: Reactor, one: Submit, ordinal: int, source: Source) -> Parcel:
-            parcel: Parcel = sound(self, one, 0, source)
+        def command(self: Reactor, one: Submit, ordinal: int, source: Source, trace_parent: str) -> Parcel:
+            parcel: Parcel = sound(self, one, 0, source, trace_parent)
             return parcel
 
         return command

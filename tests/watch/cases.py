@@ -181,8 +181,8 @@ CASES: Mapping[str, Case] = {
         minutes=75,
     ),
     "ChaparMoneyFromNothing": Case(
-        {f'chapar_ledger_sent_rials{{{P1},partition="1"}}': "100x40",
-         f'chapar_ledger_applied_rials{{{P1},partition="2"}}': "100x5 101x35"},
+        {f'chapar_ledger_sent_rials{{{P1},partition="1"}}': "100x60",
+         f'chapar_ledger_applied_rials{{{P1},partition="2"}}': "100x5 101x55"},
         # Partition 1 moves to another process, is nobody's for a while, and goes on; 60 rials are always under way.
         {f'chapar_ledger_sent_rials{{{P1},partition="1"}}': "100+20x10 _x70",
          f'chapar_ledger_sent_rials{{{P2},partition="1"}}': "_x60 300+20x20",

@@ -172,8 +172,8 @@ ENGINE_ALERTS: Sequence[Alert] = (
     Alert(
         "ChaparCanarySilent",
         "sum by (instance) (rate(chapar_canary_attempts_total[5m])) == 0"
-        " or sum by (instance) (last_over_time(chapar_canary_attempts_total[1d]))"
-        " unless sum by (instance) (chapar_canary_attempts_total)",
+        ' or count by (instance) (max_over_time(up{job="chapar-canary"}[1d]))'
+        ' unless count by (instance) (up{job="chapar-canary"} == 1)',
         "5m", TICKET, "The canary {{ $labels.instance }} tries nothing.",
     ),
     Alert(

@@ -44,6 +44,32 @@ def test_each_rule_that_an_event_breaks_is_named(rule: str, spoil: Callable[[jou
     assert held.counters["ledger_violations"] == 1
 
 
+def test_an_event_that_cannot_be_read_is_counted_and_holds_no_money_up() -> None:
+    event = journal.Event()
+    event.transfer_sent.SetInParent()
+    event.postings.add(account="nobody knows this", amount_rials=1)
+    held = HeldMeasures(PAYMENTS)
+    Ledger(Touched(set), held).take(0, event)
+    assert held.counters["ledger_looks_failed"] == 1
+
+
+async def test_a_document_that_cannot_be_read_is_counted_and_ends_nothing() -> None:
+    asked = asyncio.Event()
+
+    class Broken:
+        async def read_durable(self, partition: int, read: object) -> object:
+            if held.counters["ledger_looks_failed"]:
+                asked.set()
+            raise KeyError("a document of a newer release")
+
+    held = HeldMeasures(PAYMENTS)
+    keeping = asyncio.create_task(Ledger(Touched(set), held).keep(0, Broken()))  # type: ignore[arg-type]
+    async with asyncio.timeout(30):
+        await asked.wait()
+    assert not keeping.done()
+    keeping.cancel()
+
+
 def test_an_erasure_moves_no_money_and_breaks_no_rule() -> None:
     assert [*broken_by(journal.Event(memos_erased=journal.MemosErased(user_id="a")))] == []
 

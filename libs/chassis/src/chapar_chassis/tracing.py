@@ -131,6 +131,11 @@ class Recorded:
         """The trace's id, 32 hexadecimal digits."""
         return self.trace_parent[3:35]
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended."""
+        return self._span.is_recording()
+
     def end(self, *, ended_ns: int | None = None, **attributes: Value) -> None:
         """See `chapar_sourcing.tracing.Span`."""
         for name, value in attributes.items():
@@ -152,13 +157,15 @@ _CURRENT: ContextVar[Recorded | None] = ContextVar("chapar_span", default=None)
 
 
 def current_span() -> Recorded | None:
-    """The call being served here, where it is recorded."""
-    return _CURRENT.get()
+    """The call being served here, where it is recorded. None once that has ended: a task that it began has its context
+    and may outlive it for hours."""
+    span = _CURRENT.get()
+    return span if span is not None and span.is_open else None
 
 
 def current_trace_parent() -> str:
     """The `traceparent` for what follows from the call being served; "" where that is not recorded."""
-    span = _CURRENT.get()
+    span = current_span()
     return "" if span is None else span.trace_parent
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from typing import Protocol
 
 from chapar.payments.journal.v1 import journal_pb2 as journal
@@ -47,7 +48,14 @@ class Ledger:
         self._measures = measures
 
     def take(self, partition: int, event: journal.Event) -> None:
-        """Takes in an event of a partition's log; the same one may come again."""
+        """Takes in an event of a partition's log; the same one may come again. What cannot be told of is counted: money
+        goes on its way whatever becomes of numbers about it."""
+        try:
+            self._take(partition, event)
+        except Exception:
+            self._measures.count("ledger_looks_failed")
+
+    def _take(self, partition: int, event: journal.Event) -> None:
         for rule in broken_by(event):
             self._measures.count("ledger_violations", rule=rule)
         if event.WhichOneof("kind") in ("transfer_sent", "transfer_received"):
@@ -57,27 +65,30 @@ class Ledger:
     async def keep(self, partition: int, host: Host, interval_seconds: float = INTERVAL_SECONDS) -> None:
         """Tells the totals of a partition that this process has, until it is cancelled."""
         totals: dict[Key, int] = {}
-        totals.update(await _patiently(host, partition, _all_transits))
+        totals.update(await self._patiently(host, partition, _all_transits))
         while True:
             self._tell(partition, totals)
             await asyncio.sleep(interval_seconds)
             if changed := self._touched.pop(partition, set()):
-                totals.update(await _patiently(host, partition, lambda view: _transits(view, changed)))
+                totals.update(await self._patiently(host, partition, partial(_transits, keys=changed)))
+
+    async def _patiently(self, host: Host, partition: int, read: ReadFunction[dict[Key, int]]) -> dict[Key, int]:
+        """Reads again until it can be read: a document that cannot be is the concern of who needs it, and must not end
+        the process."""
+        while True:
+            try:
+                return await host.read_durable(partition, read)
+            except (EngineRefused, Unavailable):
+                pass
+            except Exception:
+                self._measures.count("ledger_looks_failed")
+            await asyncio.sleep(RETRY_SECONDS)
 
     def _tell(self, partition: int, totals: Mapping[Key, int]) -> None:
         sent = sum(total for key, total in totals.items() if key.kind == TRANSIT_OUT)
         applied = -sum(total for key, total in totals.items() if key.kind == TRANSIT_IN)
         self._measures.gauge("ledger_sent_rials", sent, partition=str(partition))
         self._measures.gauge("ledger_applied_rials", applied, partition=str(partition))
-
-
-async def _patiently(host: Host, partition: int, read: ReadFunction[dict[Key, int]]) -> dict[Key, int]:
-    """Reads again until it can be read."""
-    while True:
-        try:
-            return await host.read_durable(partition, read)
-        except (EngineRefused, Unavailable):
-            await asyncio.sleep(RETRY_SECONDS)
 
 
 async def _all_transits(view: View) -> dict[Key, int]:
@@ -94,7 +105,7 @@ async def _all_transits(view: View) -> dict[Key, int]:
     return totals
 
 
-async def _transits(view: View, keys: set[Key]) -> dict[Key, int]:
+async def _transits(view: View, *, keys: set[Key]) -> dict[Key, int]:
     return {key: _balance(document) for key, document in (await view.get(*keys)).items()}
 
 

@@ -10,6 +10,10 @@ PAYMENTS = catalogue(
         ("rule",),
     ),
     Measure(
+        "ledger_looks_failed", Kind.COUNTER,
+        "Events and documents that these measures could not be taken of; money went on its way.",
+    ),
+    Measure(
         "ledger_sent_rials", Kind.GAUGE,
         "All that ever left a partition for others; where processes differ, the largest is the newest.", ("partition",),
     ),
