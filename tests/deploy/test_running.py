@@ -199,7 +199,8 @@ async def test_processes_of_the_charts_work_with_the_rights_of_the_charts(
             "/run/chapar/public-tls/tls.crt": str(own / "tls.crt"),
             "/run/chapar/public-tls/tls.key": str(own / "tls.key"),
             "/run/chapar/tls/ca.crt": str(ca), "/run/chapar/kafka/ca.crt": str(guarded_broker.ca),
-            "/run/chapar/mongo/ca.crt": str(guarded_database.ca), "/var/lib/chapar": str(tmp_path / "nowhere"),
+            "/run/chapar/mongo/ca.crt": str(guarded_database.ca), "/run/chapar/otlp/ca.crt": str(ca),
+            "/var/lib/chapar": str(tmp_path / "nowhere"),
         }  # fmt: skip
         told = {name: here.get(value, value) for name, value in environment(container("production", service)).items()}
         assert not any("/run/" in value for value in told.values())
@@ -208,6 +209,7 @@ async def test_processes_of_the_charts_work_with_the_rights_of_the_charts(
             "CHAPAR_KAFKA": guarded_broker.bootstrap, "CHAPAR_KAFKA_REPLICAS": "1", "CHAPAR_PARTITIONS": PARTITIONS,
             "CHAPAR_SCHEMA_LEVEL": "1", "CHAPAR_MONGO_URI": guarded_database.uri, "CHAPAR_MONGO_USER": DATABASE_USER,
             "CHAPAR_CODE_DELIVERY": "console", "CHAPAR_LOG_LEVEL": "info",
+            "CHAPAR_OTLP": "127.0.0.1:9",  # Nobody collects, which holds nobody up.
             "CHAPAR_HEALTH_LISTEN": f"127.0.0.1:{probes[service]}",
         }  # fmt: skip
         environments[service] = told | {name: value for name, value in changed.items() if name in told}
