@@ -15,6 +15,7 @@ from chapar_chassis.routing import RoutingInvalid
 from chapar_chassis.rpc_server import MESSAGE_BYTES_MAX
 from chapar_sourcing.domain import Key
 from chapar_sourcing.partitions import partition_of
+from chapar_sourcing.refusing import NOT_OWNER, EngineRefused
 from chapar_sourcing.view import View
 
 from . import toy
@@ -268,6 +269,28 @@ async def test_answers_say_how_far_the_partition_was(running: Toy) -> None:
     offset = tokens.least_offset([running.trailing["chapar-position-bin"]], partition)
     assert offset == running.host.offset(partition) >= 0
     assert await running.value("c1", metadata=(*AS_USER, ("chapar-position-bin", tokens.make(partition, offset)))) == 1
+
+
+async def test_a_command_whose_partition_ends_while_it_is_answered_is_not_told_to_be_undecided(
+    running: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offset, asked = running.host.offset, 0
+
+    def given_up(partition: int) -> int:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise EngineRefused(NOT_OWNER)
+        return offset(partition)
+
+    request_id = new_id()
+    monkeypatch.setattr(running.host, "offset", given_up)
+    failed = await running.add("c1", 1, request_id=request_id)
+    assert isinstance(failed, Failed)
+    assert failed.reason == "REASON_OUTCOME_UNKNOWN"
+    monkeypatch.undo()
+    assert await running.add("c1", 1, request_id=request_id) == 1
+    assert await running.value("c1") == 1
 
 
 async def test_a_confirmed_owner_behind_what_a_client_saw_decides_nothing_more(running: Toy) -> None:

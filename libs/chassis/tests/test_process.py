@@ -285,9 +285,12 @@ async def test_while_partitions_are_released_calls_are_answered(environ: dict[st
                 outcomes.append(await running.client.add("c1", 1))
                 await asyncio.sleep(0.05)
         decided = sum(not isinstance(outcome, Failed) for outcome in outcomes)
-        assert {outcome.reason for outcome in outcomes[decided:]} == {"REASON_NOT_OWNER"}
+        reasons = Counter(outcome.reason for outcome in outcomes if isinstance(outcome, Failed))
+        # One whose reply was being made when its partition was gone cannot be told more.
+        unknown = reasons.pop("REASON_OUTCOME_UNKNOWN", 0)
+        assert {*reasons} == {"REASON_NOT_OWNER"}
         store.execute("ROLLBACK")
         store.close()
         assert await asyncio.wait_for(running.process.wait(), PATIENCE_SECONDS) == 0
     async with started(environ) as running:
-        assert await running.client.value("c1") == 2 + decided
+        assert 2 + decided <= await running.client.value("c1") <= 2 + decided + unknown

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -25,6 +26,8 @@ from chapar_chassis.refusals import (
     DEADLINE_PASSED,
     ENTRY_TOO_LARGE,
     NOT_OWNER,
+    OUTCOME_UNKNOWN,
+    OVERLOADED,
     REQUEST_ID_REUSED,
     REQUEST_MALFORMED,
     CallRefused,
@@ -35,12 +38,27 @@ from chapar_sourcing.domain import Key, Refused
 from chapar_sourcing.host import OwnerHost
 from chapar_sourcing.hosting import Request
 from chapar_sourcing.owner.messages import Outcome
-from chapar_sourcing.refusing import SEALED_TOO_EARLY
+from chapar_sourcing.refusing import SEALED_TOO_EARLY, EngineRefused
 from chapar_sourcing.requests import SEALED_MS_MAX, content_hash
 from chapar_sourcing.sealing import Sealer
 from chapar_sourcing.view import View
 
 T = TypeVar("T")
+
+_UNDECIDED = frozenset({NOT_OWNER, OVERLOADED})
+"""What callers take for "nothing was decided"."""
+
+
+@contextmanager
+def _after_a_decision() -> Iterator[None]:
+    """A partition that is given up while a reply is made refuses what is asked of it: that is no word of the command,
+    which was decided. Whoever sends it again is told how."""
+    try:
+        yield
+    except EngineRefused as refused:
+        if refused.reason in _UNDECIDED:
+            raise CallRefused(OUTCOME_UNKNOWN) from None
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +132,9 @@ class _Method:
         async with asyncio.timeout(timeout_ms / 1000):
             response, accepted = await self._answer(request, caller, data, _tokens(context))
         trailing: list[tuple[str, str | bytes]] = [] if accepted is None else _marks(accepted)
-        token = self._by.positions.make(caller.partition, self._by.host.offset(caller.partition))
+        with nullcontext() if accepted is None else _after_a_decision():
+            offset = self._by.host.offset(caller.partition)
+        token = self._by.positions.make(caller.partition, offset)
         context.set_trailing_metadata((*trailing, (POSITION_KEY, token)))
         return response.SerializeToString()
 
@@ -164,12 +184,13 @@ class _Method:
             caller = replace(caller, actor=journal.Actor(anonymous=subject))
         outcome = await self._decided(rpc, request, caller, data, subject)
         accepted = await self._accepted(outcome, data)
-        if rpc.finish is not None:
-            finish = rpc.finish
-            ended = await self._read(caller, lambda view: finish(request, caller, accepted, view))
-            if ended is not None:
-                raise CallRefused(ended.reason, ended.detail)
-        return await rpc.reply(request, caller, accepted), accepted
+        with _after_a_decision():
+            if rpc.finish is not None:
+                finish = rpc.finish
+                ended = await self._read(caller, lambda view: finish(request, caller, accepted, view))
+                if ended is not None:
+                    raise CallRefused(ended.reason, ended.detail)
+            return await rpc.reply(request, caller, accepted), accepted
 
     async def _decided(
         self, rpc: CommandRpc[Any, Any], request: Message, caller: Caller, data: bytes, subject: str
