@@ -8,6 +8,7 @@ import re
 import signal
 import sqlite3
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
