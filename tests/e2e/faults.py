@@ -58,7 +58,7 @@ AT_DATABASE = (
 AT_GATEWAY = (Fault.CUT_GATEWAY, Fault.DELAY_GATEWAY, Fault.MUTE_GATEWAY)
 AT_OWNER = (Fault.CUT_OWNER, Fault.DELAY_OWNER, Fault.MUTE_OWNER)
 """Between a process that owns and the gateways and processes that call it."""
-CALLED_OFTEN = ("identity", "messaging", "payments")
+CALLED_OFTEN = ("messaging", "payments")
 """Services of which somebody wants something at every moment of the load."""
 AT_WHO_OWNS_MOST = (Fault.FENCE, *AT_OWNER)
 OFTEN = (Fault.KILL, Fault.END)
