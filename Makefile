@@ -25,7 +25,7 @@ demo: setup ## play Chapar with a handful of people on a temporary folder
 	@.venv/bin/chapar demo
 
 test: setup ## all tests that need no broker, no database and no hours
-	@$(PY) -m pytest -n 3 --dist loadgroup -m "not kafka and not mongo and not kills and not slow and not watch and not charts and not cluster and not images"
+	@$(PY) -m pytest -n 2 --dist loadgroup -m "not kafka and not mongo and not kills and not slow and not watch and not charts and not cluster and not images"
 
 test-kafka: setup ## conformance and e2e tests against a real Kafka broker, which they obtain and start
 	@$(PY) -m pytest -n 2 --dist loadfile -m "kafka and not kills"
