@@ -27,10 +27,12 @@ from chapar_sourcing.ports import (
     Unavailable,
 )
 from chapar_sourcing.positions import Position
-from tools.mongo_server import MongoServer
+from tools.mongo_server import MongoServer, mongo_uri
+from tools.tcp_proxy import TcpProxy
 
 pytestmark = [pytest.mark.mongo, pytest.mark.xdist_group("mongo"), pytest.mark.timeout(240)]
 DEADLINE_MS = 1_000
+LONG_DEADLINE_MS = 20_000
 KILLS = 3
 KEY = Key("k", "p", "1")
 EXPIRY = Expiry(answers_before_ms=None, tombstones_before_ms=0)
@@ -150,6 +152,31 @@ async def test_while_the_server_says_nothing_every_call_is_unavailable_and_then_
         await all_answer(calls_of(ports))
         assert await ports.store.editions(0) == Editions(2)
         assert await ports.keys.get("a") == KeyRow("a", "user", 1, b"wrapped")
+
+
+async def test_a_write_whose_answer_is_lost_is_unknown_and_repeated_by_its_caller_alone(server: MongoServer) -> None:
+    row = KeyRow("once", "somebody", 1, b"wrapped")
+    async with TcpProxy() as proxy, opened(server, "lost", LONG_DEADLINE_MS) as ports:
+        proxy.leads_to(lambda: server.port)
+        keys = await MongoKeyStore.open(Database(mongo_uri(proxy.port), "lost"), deadline_ms=LONG_DEADLINE_MS)
+        try:
+            async with proxy.holding_answers():
+                inserting = asyncio.create_task(keys.insert(row))
+                await eventually(lambda: stored(ports.keys, row))
+                cutting = asyncio.create_task(proxy.cut(reset=True))
+                await asyncio.sleep(0)
+            await cutting
+            assert proxy.passed.torn
+            with pytest.raises(Unavailable):
+                await inserting
+            assert await keys.insert(row) == row
+        finally:
+            await keys.close()
+
+
+async def stored(keys: KeyStore, row: KeyRow) -> None:
+    if await keys.get(row.key_id) is None:
+        raise Unavailable("not yet")
 
 
 async def test_many_calls_during_an_outage_do_not_delay_those_after_it(server: MongoServer) -> None:
