@@ -14,7 +14,7 @@ from pathlib import Path
 from chapar_client.demo import Stage, eventually
 from chapar_client.up import SERVICES, Installation, Supervisor, is_gateway, service_of
 from chapar_sourcing.adapters.kafka import Cluster, KafkaMembers
-from chapar_sourcing.ports import Announcement
+from chapar_sourcing.ports import Announcement, Unavailable
 from tests.e2e.disturbing import ACKNOWLEDGED_BETWEEN
 from tests.e2e.faults import AT_DATABASE, AT_WHO_OWNS_MOST, CUTS, DELAYS, Disturbance, Fault
 from tests.e2e.load import Arena
@@ -46,10 +46,19 @@ class Crowd:
     network: Network
     disks: Mapping[int, SmallDisk]
 
+    async def _owners(self, service: str) -> Mapping[int, Announcement]:
+        """What is said of a service's partitions; brokers may be on their way back."""
+        async with asyncio.timeout(SUCCEEDED_S_MAX):
+            while True:
+                try:
+                    return await self.members.owners(service)
+                except Unavailable:
+                    await asyncio.sleep(0.2)
+
     async def owned(self, process: str) -> Mapping[int, Announcement]:
         """What a process says it owns."""
         address = self.network.owners[process].address
-        rows = await self.members.owners(service_of(process))
+        rows = await self._owners(service_of(process))
         return {p: row for p, row in rows.items() if row.address == address and not row.released}
 
     async def load(self, service: str) -> Mapping[str, Collection[int]]:
@@ -66,13 +75,13 @@ class Crowd:
         """Returns once others own what somebody owned."""
 
         async def so() -> bool:
-            now = await self.members.owners(service)
+            now = await self._owners(service)
             return all(now[p].epoch > row.epoch and now[p].member != row.member for p, row in before.items())
 
         try:
             await eventually(so, f"{len(before)} partitions of {service} are taken over", timeout_s=SUCCEEDED_S_MAX)
         except TimeoutError as error:
-            now = await self.members.owners(service)
+            now = await self._owners(service)
             left = [(row, now[p]) for p, row in before.items() if now[p].member == row.member]
             raise TimeoutError(f"{error}; before and now: {left}") from None
 
